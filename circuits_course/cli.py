@@ -1,0 +1,165 @@
+"""The `circuits-course` command."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from circuits_course.errors import CourseError
+
+app = typer.Typer(
+    help="Transformer Circuits, the course: check the machine, models, answers and progress.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+console = Console()
+errors = Console(stderr=True)
+
+
+def _one_line_errors(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Shows a CourseError as its one line and ends with exit code 1."""
+
+    @wraps(command)
+    def wrapped(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return command(*args, **kwargs)
+        except CourseError as error:
+            errors.print(f"[red]✘[/red] {escape(str(error))}", soft_wrap=True, highlight=False)
+            raise typer.Exit(1) from None
+
+    return wrapped
+
+
+@app.command()
+@_one_line_errors
+def doctor() -> None:
+    """Say "ready", or what is missing and how to get it."""
+    from circuits_course.models import doctor as examine
+
+    findings = examine()
+    for finding in findings:
+        glyph = "[green]✔[/green]" if finding.ok else "[red]✘[/red]"
+        console.print(f"{glyph} {escape(finding.name)}: {escape(finding.advice)}", soft_wrap=True)
+    if not all(finding.ok for finding in findings):
+        raise typer.Exit(1)
+    console.print("ready")
+
+
+@app.command()
+@_one_line_errors
+def models() -> None:
+    """List the models: which are on disk, where, how large."""
+    from circuits_course.models import list_models
+
+    table = Table("model", "on disk", "size", "where", "what")
+    for row in list_models():
+        size = f"{row.bytes / 1e6:.1f} MB" if row.bytes else ""
+        table.add_row(row.name, "yes" if row.on_disk else "no", size, str(row.where), row.summary)
+    console.print(table)
+
+
+@app.command()
+@_one_line_errors
+def train(
+    name: Annotated[str, typer.Argument(help="A course model, for example induction-2l.")],
+    out: Annotated[Path | None, typer.Option(help="Folder to write to.")] = None,
+) -> None:
+    """Train a course model again from its recipe."""
+    from circuits_course.training import train as run
+
+    console.print(f"Written: {run(name, out=out, progress=True)}", soft_wrap=True)
+
+
+@app.command()
+@_one_line_errors
+def build(
+    chapters: Annotated[list[str] | None, typer.Argument(help="Default: every chapter.")] = None,
+    check: Annotated[bool, typer.Option(help="Change nothing; fail on any drift.")] = False,
+    execute: Annotated[bool, typer.Option(help="Run the solved notebook.")] = True,
+) -> None:
+    """Build the notebooks of a chapter from its source, reference answers and checks."""
+    from circuits_course.build import build as build_notebooks
+    from circuits_course.build import drift
+
+    if not check:
+        for path in build_notebooks(chapters or None, execute=execute):
+            console.print(f"Written: {path}", soft_wrap=True)
+        return
+    differences = drift(chapters or None)
+    for line in differences:
+        console.print(escape(line), soft_wrap=True)
+    if differences:
+        raise typer.Exit(1)
+    console.print("No drift.")
+
+
+@app.command()
+@_one_line_errors
+def check(
+    chapter: Annotated[str, typer.Argument(help='A chapter: "04" or "04_induction_heads".')],
+    file: Annotated[Path, typer.Option(help="A Python file that defines your answers.")],
+    exercise: Annotated[str | None, typer.Option(help="Check this exercise only.")] = None,
+) -> None:
+    """Check the answers in a file without Jupyter; exit code 0 when all that are there pass."""
+    from circuits_course.chapter import Chapter
+
+    course_chapter = Chapter(chapter)
+    if exercise:
+        course_chapter.checks.find_exercise(exercise)
+    answers = vars(_load(file))
+    names = [exercise] if exercise else list(course_chapter.checks.exercises)
+    results = [course_chapter.result(answers[name], name) for name in names if name in answers]
+    if not results:
+        raise CourseError(f"{file} defines none of: {', '.join(names)}.")
+    for result in results:
+        console.print(f"[bold]{result.exercise}[/bold]")
+        console.print(escape(result.text), soft_wrap=True, highlight=False)
+    passed = sum(result.passed for result in results)
+    console.print(f"{passed} of {len(names)} exercises passed.")
+    if passed < len(results):
+        raise typer.Exit(1)
+
+
+@app.command()
+@_one_line_errors
+def progress(
+    chapter: Annotated[str | None, typer.Argument(help="Default: every chapter.")] = None,
+) -> None:
+    """Show where you stand."""
+    from circuits_course.chapter import Chapter
+    from circuits_course.checks import ready
+
+    for name in [chapter] if chapter else ready():
+        course_chapter = Chapter(name)
+        table = Table("exercise", "state", "tries", "hints", title=course_chapter.title)
+        for row in course_chapter.progress_rows():
+            table.add_row(*row)
+        console.print(table)
+
+
+def _load(file: Path) -> Any:
+    """A learner's file as a module; what goes wrong in it is told in one line."""
+    if not file.is_file():
+        raise CourseError(f"There is no file {file}.")
+    spec = importlib.util.spec_from_file_location(file.stem, file)
+    if spec is None or spec.loader is None:
+        raise CourseError(f"{file} is not a Python file; its name should end in .py.")
+    module = importlib.util.module_from_spec(spec)
+    sys.path.insert(0, str(file.resolve().parent))
+    try:
+        spec.loader.exec_module(module)
+    except (Exception, SystemExit) as error:
+        raise CourseError(f"{file} does not run: {type(error).__name__}: {error}") from error
+    finally:
+        sys.path.pop(0)
+    return module
