@@ -161,7 +161,7 @@ class ModelHarmed(RuntimeError):
 
 @contextmanager
 def _models_unharmed(models: list[nn.Module]) -> Iterator[None]:
-    """Raises after the block where a model was left with hooks or other weights; both are undone."""
+    """Raises after the block where a model has hooks or other weights left; undoes both."""
     before = [(model, _versions(model), _backup(model)) for model in models]
     yield
     for model, versions, backup in before:

@@ -26,11 +26,17 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from circuits_course.attempt import Raised, blanks_left, is_stub, leaves_stub_line, run_attempt
-from circuits_course.compare import Difference, Tolerance, find_difference, same, shape_text
+from circuits_course.compare import (
+    TOLERANCE,
+    Difference,
+    Tolerance,
+    find_difference,
+    same,
+    shape_text,
+)
 from circuits_course.errors import CourseError
 
 
@@ -128,7 +134,7 @@ class Exercise:
     importance: int
     minutes: int
     hints: Sequence[str]
-    tolerance: Tolerance = Tolerance()
+    tolerance: Tolerance = TOLERANCE
     wrong_answers: list[WrongAnswer] = field(default_factory=list)
     properties: list[Property] = field(default_factory=list)
     _cases: Callable[[], Iterable[Case]] | None = None
@@ -386,9 +392,8 @@ def _changed_input(case: Case, args: Any, kwargs: Any, names: list[str]) -> str 
 
 
 def _not_a_function(name: str, value: Any) -> str:
-    kind = type(value).__name__
     return (
-        f"Wrong: check takes the function itself, got {'an' if kind[0] in 'aeiou' else 'a'} {kind}. "
+        f"Wrong: check takes the function itself, not its result (got {type(value).__name__}). "
         f"Write chapter.check({name}), without calling {name}."
     )
 

@@ -24,6 +24,9 @@ class Tolerance:
     rtol: float = 1e-4
 
 
+TOLERANCE = Tolerance()
+
+
 @dataclasses.dataclass(frozen=True)
 class Difference:
     """The first way in which an answer differs from what was expected.
@@ -39,7 +42,7 @@ class Difference:
 
 
 def find_difference(
-    expected: Any, got: Any, tolerance: Tolerance = Tolerance(), where: str = ""
+    expected: Any, got: Any, tolerance: Tolerance = TOLERANCE, where: str = ""
 ) -> Difference | None:
     """The first difference between an expected value and an answer, None where there is none.
 
@@ -63,7 +66,7 @@ def find_difference(
     raise TypeError(f"No comparison is defined for {type(expected).__name__}.")
 
 
-def same(a: Any, b: Any, tolerance: Tolerance = Tolerance()) -> bool:
+def same(a: Any, b: Any, tolerance: Tolerance = TOLERANCE) -> bool:
     """Whether two values are equal within the tolerance, NaN equal to NaN."""
     if isinstance(a, Tensor) and isinstance(b, Tensor):
         return a.shape == b.shape and _close(a, b, tolerance, equal_nan=True)

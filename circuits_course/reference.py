@@ -10,7 +10,7 @@ from __future__ import annotations
 import ast
 import importlib.util
 import sys
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 from types import ModuleType
 
@@ -30,13 +30,14 @@ def reference_path(chapter: str) -> Path:
     return path
 
 
-@lru_cache(maxsize=None)
+@cache
 def load_reference(chapter: str) -> ModuleType:
     """The reference answers of a chapter as a module; loaded once."""
     path = reference_path(chapter)
     module_name = f"circuits_course_reference_{path.stem}"
     spec = importlib.util.spec_from_file_location(module_name, path)
-    assert spec is not None and spec.loader is not None
+    assert spec is not None
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[module_name] = module
     spec.loader.exec_module(module)

@@ -11,7 +11,7 @@ from importlib.util import find_spec
 
 from circuits_course.chapters import CHAPTERS, chapter_name
 from circuits_course.checker import Exercise
-from circuits_course.compare import Tolerance
+from circuits_course.compare import TOLERANCE, Tolerance
 from circuits_course.errors import CourseError, UnknownName
 from circuits_course.questions import MultipleChoice, Sentence
 
@@ -34,7 +34,7 @@ class ChapterChecks:
         importance: int,
         minutes: int,
         hints: Sequence[str],
-        tolerance: Tolerance = Tolerance(),
+        tolerance: Tolerance = TOLERANCE,
     ) -> Exercise:
         """Declares an exercise; difficulty and importance from 1 to 5, hints in steps."""
         if not (1 <= difficulty <= 5 and 1 <= importance <= 5):

@@ -1,0 +1,219 @@
+# %% [markdown]
+# # 00 Start here
+#
+# **You will be able to** run a language model, look inside it, change one thing in it while it
+# runs, and have every answer of this course checked.
+#
+# **Time** 30 to 45 minutes. **You need** Python and an idea of what a matrix product is.
+# **Model** `induction-2l`, a transformer of two layers that comes with the course.
+#
+# The course asks one question again and again: *this model does something; which parts of it do
+# it, and how do we know?* This chapter gives you the tools to ask it.
+
+# %% [markdown]
+# ## Is this machine ready?
+#
+# The next cell checks it. A line that does not start with ✔ says what to do.
+
+# %%
+import torch
+from einops import einsum, rearrange
+from jaxtyping import Float, Int
+from torch import Tensor
+from transformer_lens import utilities as utils
+
+from circuits_course import Chapter, load_model
+from circuits_course.models import doctor
+from circuits_course.plots import plot_attention, plot_bars, plot_heads
+
+chapter = Chapter("00_start_here")
+for finding in doctor():
+    print("✔" if finding.ok else "✘", finding.name)
+
+# %% [markdown]
+# ## Tensors with named axes
+#
+# A transformer moves numbers around in boxes of three, four or five axes. Most mistakes are mistakes
+# of axes, so we name them.
+#
+# A **head** is one of several independent workers inside an attention layer. Each handles a short
+# vector of `d_head` numbers. A layer with four heads of 16 numbers keeps them end to end in one
+# vector of 64.
+
+# %%
+chapter.predict("heads_in_a_vector", choices=["1, 3, 5", "3, 4, 5", "0, 1, 2"])
+
+# %% [markdown]
+# `rearrange` from einops takes the axes by name. Parentheses mean "these two are one axis", the
+# left one changing slowest:
+
+# %%
+vector = torch.arange(6)
+print("all heads, end to end:", vector.tolist())
+print("one row for each head:", rearrange(vector, "(head d_head) -> head d_head", head=2).tolist())
+
+# %% [markdown]
+# ### Cut a vector into heads
+#
+# Now the same for a batch of sequences: `x` has the axes `[batch, pos, n_heads * d_head]`. *Batch*
+# counts the sequences, *pos* the positions in each.
+
+# %% exercise="split_heads"
+
+# %% [markdown]
+# The last line of that cell is how every exercise is checked. Run the cell with nothing filled in and
+# the check says so; the notebook goes on with the reference answer. Write something wrong and
+# it tells you what differs. If you are stuck:
+#
+# - `chapter.hint("split_heads")` gives one hint; call it again for the next.
+# - `chapter.solution("split_heads")` shows an answer. The exercise then counts as *seen*.
+# - `chapter.progress()` shows where you stand. It is kept when you close the notebook.
+
+# %%
+chapter.hint("split_heads")
+
+# %% [markdown]
+# ### Every position times every head's matrix
+#
+# The other half of the work is multiplying. `einsum` takes a pattern: the axes of each input, then
+# those of the result. **An axis that is missing on the right is summed over.**
+
+# %%
+x = torch.tensor([1.0, 10.0])
+W = torch.tensor([[1.0, 2.0], [3.0, 4.0]])
+print("x @ W         ", einsum(x, W, "i, i j -> j").tolist())
+print("sum of all W  ", einsum(W, "i j ->").item())
+print("row sums of W ", einsum(W, "i j -> i").tolist())
+
+# %% [markdown]
+# Each head of a layer has its own matrix. Multiply all positions by all of them in one call.
+
+# %% exercise="project_heads"
+
+# %% [markdown]
+# ## Look inside: the cache
+#
+# `induction-2l` reads sequences of symbols. Token 0 marks the beginning of a sequence and is
+# called BOS. We give it a random sequence, twice.
+
+# %%
+model = load_model("induction-2l")
+tokens = model.to_tokens("qxbmztqxbmzt")
+labels = model.to_str_tokens(tokens[0])
+print(labels)
+
+# %% [markdown]
+# `run_with_cache` runs the model and keeps everything it computed on the way. The cache is read by
+# name and layer. The most useful entry is the **attention pattern**: for each head, a square of
+# numbers in which row `q`, column `k` says how much position `q` looks at position `k`. The one who
+# looks is called the *query*, the one looked at the *key*.
+
+# %% tags=["nbval-check-output"]
+logits, cache = model.run_with_cache(tokens)
+for name in ["embed", ("q", 0), ("pattern", 0), ("z", 0), ("resid_post", 1)]:
+    print(f"{name!s:18}", list(cache[name].shape))
+print(f"{'logits':18}", list(logits.shape))
+
+# %%
+chapter.predict("rows_sum", choices=["every row", "every column", "the whole matrix"])
+
+# %% exercise="read_pattern"
+
+# %% [markdown]
+# Your function, used on every head of the second layer:
+
+# %%
+patterns = torch.stack([read_pattern(model, tokens, 1, head)[0] for head in range(4)])
+plot_attention(labels, patterns, "Attention of layer 1 on a repeated sequence")
+
+# %% [markdown]
+# *What to see:* in the second half, some heads look back at one place in the first half, one step
+# further to the right with each query. Which place that is, and why there, is the subject of
+# chapter 04.
+
+# %% [markdown]
+# ## Change it: a hook
+#
+# Looking tells what a model computed. It does not tell what *mattered*. For that we change one
+# thing while the model runs, and see what becomes of the result.
+#
+# A **hook** is a function that TransformerLens calls with an activation in the middle of a run. What
+# the hook returns takes the activation's place. Here is one that doubles the embeddings:
+
+
+# %%
+def double(embedding, hook):
+    return 2 * embedding
+
+
+changed = model.run_with_hooks(tokens, fwd_hooks=[("hook_embed", double)])
+print("largest change of a logit:", round((changed - logits).abs().max().item(), 1))
+
+# %% [markdown]
+# ### Silence one head
+#
+# `z` is what each head has gathered, `[batch, pos, head, d_head]`, before its output matrix writes it
+# back. Set one head's part to zero, let the rest run on, and return the logits.
+
+# %% exercise="zero_head"
+
+# %% [markdown]
+# Now an experiment. The model predicts the second copy of a repeated sequence well. We silence each
+# head in turn, and measure the loss on the second copy: the mean of $-\log p$ of the token that
+# really comes next, in nats. Zero is perfect; guessing among 63 symbols costs $\ln 63$.
+
+# %%
+chapter.predict(
+    "silent_head",
+    choices=[
+        "it gets worse, whichever head it is",
+        "it depends on the head",
+        "nothing much, for any head",
+    ],
+)
+
+
+# %%
+def second_copy_loss(logits: Float[Tensor, "batch pos d_vocab"]) -> float:
+    """Mean loss on the tokens of the second copy, first one excepted."""
+    log_probs = logits.log_softmax(-1)[:, 7:-1]
+    return -log_probs.gather(-1, tokens[:, 8:, None]).mean().item()
+
+
+baseline = second_copy_loss(logits)
+losses = torch.tensor(
+    [[second_copy_loss(zero_head(model, tokens, layer, head)) for head in range(4)]
+     for layer in range(2)]
+)  # fmt: skip
+print(f"loss of the whole model: {baseline:.2f}")
+plot_heads(losses - baseline, "What silencing each head costs", unit="added loss, nats")
+
+# %% [markdown]
+# *What to see:* each cell is a head, `layer.head`; the darker, the more its silence costs. The cost is
+# far from evenly shared.
+
+# %% tags=["nbval-check-output"]
+costs = {f"{i // 4}.{i % 4}": cost for i, cost in enumerate((losses - baseline).flatten().tolist())}
+worst = sorted(costs, key=costs.get, reverse=True)[:2]
+print("The two heads whose silence costs most:", " and ".join(sorted(worst)))
+
+# %% [markdown]
+# You have just run your first causal experiment: you did not ask which head *looks* important, you took it
+# away and measured.
+#
+# ### In your own words
+
+# %%
+chapter.explain("cache_or_hook")
+
+# %%
+chapter.progress()
+
+# %% [markdown]
+# ## Where to go on
+#
+# - **01 Attention math** takes one head apart into the few matrix products it consists of.
+# - **04 Induction heads** asks how this model predicts a sequence it has never seen.
+#
+# TransformerLens, the library behind `run_with_cache` and hooks, has a list of all hook names in its
+# documentation; you have met `hook_embed`, `attn.hook_z` and `attn.hook_pattern`.
