@@ -10,29 +10,9 @@ from torch import Tensor
 
 from circuits_course.checker import Case
 from circuits_course.checks import ChapterChecks
-from circuits_course.transformer import CourseConfig, CourseTransformer
+from circuits_course.checks.models import normal, random_model, random_tokens
 
 checks = ChapterChecks("00_start_here")
-
-
-def _random(*shape: int, seed: int = 0) -> Tensor:
-    return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
-
-
-def _model(n_layers: int = 3, n_heads: int = 4, seed: int = 0) -> CourseTransformer:
-    """A random model whose heads differ visibly; no two of its sizes are equal."""
-    cfg = CourseConfig(
-        n_layers=n_layers, n_heads=n_heads, d_model=20, d_head=6, d_vocab=30, n_ctx=16, seed=seed
-    )
-    model = CourseTransformer(cfg)
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.mul_(6.0)
-    return model.requires_grad_(False)
-
-
-def _tokens(batch: int, pos: int, seed: int = 0) -> Tensor:
-    return torch.randint(1, 30, (batch, pos), generator=torch.Generator().manual_seed(seed))
 
 
 # --- split_heads ------------------------------------------------------------------------------
@@ -56,9 +36,9 @@ split_heads = checks.exercise(
 @split_heads.cases
 def _split_cases() -> Iterator[Case]:
     yield Case("the numbers 0 to 5 as two heads of three", torch.arange(6.0).view(1, 1, 6), 2)
-    yield Case("one head only", _random(2, 3, 5), 1)
-    yield Case("random numbers", _random(2, 7, 15, seed=1), 3)
-    yield Case("random numbers", _random(5, 4, 12, seed=2), 6)
+    yield Case("one head only", normal(2, 3, 5), 1)
+    yield Case("random numbers", normal(2, 7, 15, seed=1), 3)
+    yield Case("random numbers", normal(5, 4, 12, seed=2), 6)
 
 
 @split_heads.oracle
@@ -127,8 +107,8 @@ def _project_cases() -> Iterator[Case]:
     double_and_sum = torch.stack([2 * torch.eye(2), torch.ones(2, 2)])
     yield Case("x = [1, 10] with one head that doubles and one that sums",
                torch.tensor([[[1.0, 10.0]]]), double_and_sum)  # fmt: skip
-    yield Case("random numbers", _random(2, 3, 5), _random(4, 5, 6, seed=1))
-    yield Case("equal sizes everywhere", _random(3, 3, 3, seed=2), _random(3, 3, 3, seed=3))
+    yield Case("random numbers", normal(2, 3, 5), normal(4, 5, 6, seed=1))
+    yield Case("equal sizes everywhere", normal(3, 3, 3, seed=2), normal(3, 3, 3, seed=3))
 
 
 @project_heads.oracle
@@ -185,11 +165,13 @@ read_pattern = checks.exercise(
 
 @read_pattern.cases
 def _pattern_cases() -> Iterator[Case]:
-    model = _model()
-    yield Case("layer 1, head 2 of a random model", model, _tokens(2, 5), 1, 2)
-    yield Case("layer 0, head 0", model, _tokens(3, 7, seed=1), 0, 0)
-    yield Case("the last layer and head", model, _tokens(4, 6, seed=2), 2, 3)
-    yield Case("as many heads as sequences", _model(2, 3, seed=5), _tokens(3, 3, seed=3), 1, 2)
+    model = random_model()
+    yield Case("layer 1, head 2 of a random model", model, random_tokens(2, 5), 1, 2)
+    yield Case("layer 0, head 0", model, random_tokens(3, 7, seed=1), 0, 0)
+    yield Case("the last layer and head", model, random_tokens(4, 6, seed=2), 2, 3)
+    yield Case(
+        "as many heads as sequences", random_model(2, 3, seed=5), random_tokens(3, 3, seed=3), 1, 2
+    )
 
 
 @read_pattern.oracle
@@ -259,11 +241,13 @@ zero_head = checks.exercise(
 
 @zero_head.cases
 def _zero_cases() -> Iterator[Case]:
-    model = _model()
-    yield Case("layer 1, head 2 of a random model", model, _tokens(2, 5), 1, 2)
-    yield Case("layer 0, head 0", model, _tokens(3, 7, seed=1), 0, 0)
-    yield Case("the last layer and head", model, _tokens(5, 6, seed=2), 2, 3)
-    yield Case("as many heads as tokens", _model(2, 3, seed=5), _tokens(2, 3, seed=3), 1, 2)
+    model = random_model()
+    yield Case("layer 1, head 2 of a random model", model, random_tokens(2, 5), 1, 2)
+    yield Case("layer 0, head 0", model, random_tokens(3, 7, seed=1), 0, 0)
+    yield Case("the last layer and head", model, random_tokens(5, 6, seed=2), 2, 3)
+    yield Case(
+        "as many heads as tokens", random_model(2, 3, seed=5), random_tokens(2, 3, seed=3), 1, 2
+    )
 
 
 @zero_head.oracle
