@@ -161,27 +161,42 @@ class ModelHarmed(RuntimeError):
 
 @contextmanager
 def _models_unharmed(models: list[nn.Module]) -> Iterator[None]:
-    """Raises after the block where a model has hooks or other weights left; undoes both."""
+    """Takes hooks off and puts weights back after the block; raises ModelHarmed where it had to."""
     before = [(model, _versions(model), _backup(model)) for model in models]
-    yield
-    for model, versions, backup in before:
-        if _hooks(model):
-            model.reset_hooks(including_permanent=False)  # type: ignore[operator]
-            raise ModelHarmed(
-                "your function leaves hooks on the model, which would change every later run; use "
-                "model.run_with_hooks(...), which takes them off again"
-            )
-        if _versions(model) != versions:
-            if backup is not None:
-                model.load_state_dict(backup)
-            raise ModelHarmed(
-                "your function changed the model's weights; intervene with a hook instead"
-            )
+    harm = None
+    try:
+        yield
+    finally:
+        for model, versions, backup in before:
+            harm = _mend_hooks(model) or _mend_weights(model, versions, backup) or harm
+    if harm:
+        raise ModelHarmed(harm)
 
 
-def _hooks(model: nn.Module) -> int:
+def _mend_hooks(model: nn.Module) -> str | None:
     points = getattr(model, "hook_dict", {}).values()
-    return sum(len(getattr(point, "fwd_hooks", ())) for point in points)
+    if not any(getattr(point, "fwd_hooks", ()) for point in points):
+        return None
+    model.reset_hooks()  # type: ignore[operator]
+    return (
+        "your function leaves hooks on the model, which would change every later run; use "
+        "model.run_with_hooks(...), which takes them off again"
+    )
+
+
+def _mend_weights(
+    model: nn.Module, versions: list[tuple[int, int]], backup: dict[str, torch.Tensor] | None
+) -> str | None:
+    now = model.state_dict()
+    if backup is None:
+        changed = _versions(model) != versions
+    else:
+        changed = any(not torch.equal(now[name], value) for name, value in backup.items())
+    if not changed:
+        return None
+    if backup is not None:
+        model.load_state_dict(backup)
+    return "your function changed the model's weights; intervene with a hook instead"
 
 
 def _versions(model: nn.Module) -> list[tuple[int, int]]:

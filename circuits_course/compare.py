@@ -195,8 +195,7 @@ def _sequence_difference(
     for index, (want, have) in enumerate(zip(wanted, items, strict=False)):
         found = find_difference(want, have, tolerance, f" at index {index}{where}")
         if found:
-            text = f"{found.text}; the whole: expected {_short(wanted)}, got {_short(items)}"
-            return dataclasses.replace(found, text=text, relation=_order_relation(wanted, items))
+            return _item_difference(found, index, wanted, items, where)
     if len(wanted) != len(items):
         text = (
             f"expected {len(wanted)} entries, got {len(items)}{where}: "
@@ -204,6 +203,18 @@ def _sequence_difference(
         )
         return Difference("length", text)
     return None
+
+
+def _item_difference(
+    found: Difference, index: int, wanted: list[Any], items: list[Any], where: str
+) -> Difference:
+    """The difference in one entry of a list, with both lists to look at."""
+    text = found.text
+    if isinstance(wanted[index], Sequence) and not isinstance(wanted[index], str):
+        want, have = _short(wanted[index]), _short(items[index])
+        text = f"expected {want}, got {have} at index {index}{where}"
+    whole = f"{text}; the whole: expected {_short(wanted)}, got {_short(items)}"
+    return Difference(found.kind, whole, _order_relation(wanted, items))
 
 
 def _type_difference(wanted: str, got: Any, where: str, relation: str = "") -> Difference:
@@ -303,8 +314,8 @@ def _first(mask: Tensor) -> list[int]:
 
 def _two_numbers(want: Any, have: Any) -> tuple[str, str]:
     """Both numbers with as few digits as still tell them apart."""
-    if isinstance(want, bool | int) and isinstance(have, bool | int):
-        return str(want), str(have)
+    if isinstance(want, int) and have == int(have):
+        return str(want), str(int(have))
     for digits in range(2, 9):
         texts = f"{want:.{digits}f}", f"{have:.{digits}f}"
         if texts[0] != texts[1]:

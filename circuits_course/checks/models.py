@@ -36,8 +36,9 @@ def random_model(
     )
     model = CourseTransformer(cfg)
     with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.mul_(6.0)
+        for block in model.blocks:
+            block.attn.W_Q.mul_(4.0)
+            block.attn.W_K.mul_(4.0)
     return model.requires_grad_(False)
 
 
