@@ -157,7 +157,7 @@ def blank_that_crashes(x):
 
 
 def begun(x):
-    total = x.sum(1) / x.shape[1]
+    x = x.sum(1)
     raise NotImplementedError
 
 
