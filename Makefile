@@ -1,0 +1,78 @@
+# The two commands: `make lab` to learn, `make test` to check everything.
+# Needs Python 3.10-3.13 with pip. `make lab PYTHON=python3.12` picks another one.
+
+PYTHON ?= python3
+VENV ?= .venv
+PIP_ARGS ?=
+LAB_ARGS ?=
+WORKERS ?= 2
+
+ifeq ($(OS),Windows_NT)
+BIN := $(VENV)/Scripts
+else
+BIN := $(VENV)/bin
+endif
+PY := $(BIN)/python
+SOURCES := circuits_course tests exercises solutions
+
+# Tests use the language model that everybody can load, one thread for each notebook or worker,
+# and a progress file of their own.
+TEST_ENV := CIRCUITS_COURSE_MODEL=smollm2-135m OMP_NUM_THREADS=1 TQDM_DISABLE=1
+SCRATCH = scratch=$$(mktemp -d) && trap 'rm -rf "$$scratch"' EXIT && export CIRCUITS_COURSE_HOME="$$scratch"
+PYTEST := $(PY) -m pytest -q -n $(WORKERS) --dist loadscope
+NBVAL := $(PYTEST) --nbval-lax --nbval-current-env --nbval-cell-timeout=600
+
+.PHONY: help lab test setup format lint types model unit notebooks-as-shipped notebooks-solved clean
+
+help:
+	@echo "make lab     set up what is needed, then JupyterLab on chapter 00"
+	@echo "make test    set up what is needed, then every test and every notebook"
+	@echo "make format  ruff's format and safe fixes"
+	@echo "make clean   remove $(VENV)"
+
+lab: $(VENV)/.lab
+	$(BIN)/jupyter lab $(LAB_ARGS) notebooks/00_start_here.ipynb
+
+test: lint types model unit notebooks-as-shipped notebooks-solved
+	@echo "Every test and every notebook passed."
+
+setup: $(VENV)/.test
+
+$(PY):
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(not (3, 10) <= v <= (3, 13) and "Python 3.10 to 3.13 is needed, this is %d.%d: say make PYTHON=python3.12 ..." % v)'
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.lab: pyproject.toml constraints.txt | $(PY)
+	$(PY) -m pip install -q --disable-pip-version-check $(PIP_ARGS) -c constraints.txt -e '.[lab]'
+	@touch $@
+
+$(VENV)/.test: pyproject.toml constraints.txt | $(PY)
+	$(PY) -m pip install -q --disable-pip-version-check $(PIP_ARGS) -c constraints.txt -e '.[test]'
+	@touch $(VENV)/.lab $@
+
+format: $(VENV)/.test
+	$(PY) -m ruff check --fix $(SOURCES)
+	$(PY) -m ruff format $(SOURCES)
+
+lint: $(VENV)/.test
+	$(PY) -m ruff check $(SOURCES)
+	$(PY) -m ruff format --check $(SOURCES)
+
+types: $(VENV)/.test
+	$(PY) -m mypy
+
+# Fetched and converted once, before several workers ask for it.
+model: $(VENV)/.test
+	$(TEST_ENV) $(PY) -c 'from circuits_course import load_model; load_model("auto")'
+
+unit: $(VENV)/.test
+	$(TEST_ENV) $(PYTEST) tests
+
+notebooks-as-shipped: $(VENV)/.test
+	$(SCRATCH) && $(TEST_ENV) $(NBVAL) notebooks
+
+notebooks-solved: $(VENV)/.test
+	$(SCRATCH) && $(TEST_ENV) CIRCUITS_COURSE_STRICT=1 $(NBVAL) --nbval-sanitize-with=tests/nbval_sanitize.cfg solutions
+
+clean:
+	rm -rf $(VENV)
