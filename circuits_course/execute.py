@@ -8,7 +8,7 @@ import sys
 import tempfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from circuits_course.errors import CourseError
 
@@ -63,6 +63,7 @@ def _environment(folder: Path) -> dict[str, str]:
         "CIRCUITS_COURSE_MODEL": MODEL,
         "CIRCUITS_COURSE_STRICT": "1",
         "IPYTHONDIR": str(folder / "ipython"),
+        "OMP_NUM_THREADS": "1",  # sums come out the same however many cores there are
         "PYTHONHASHSEED": "0",
         "TQDM_DISABLE": "1",
     }
@@ -111,13 +112,20 @@ def _clean_outputs(
         if "text" in out:
             out.text = _clean_text(out.text, places)
         if "data" in out:
-            out.data.pop(WIDGET_TYPE, None)
-            for mime, value in out.data.items():
-                if mime.startswith("text/") and isinstance(value, str):
-                    out.data[mime] = _clean_text(value, places)
+            _clean_data(out.data, places)
         if out.output_type == "execute_result":
             out.execution_count = count
     return _joined([out for out in kept if out.get("data", True)])
+
+
+def _clean_data(data: dict[str, Any], places: dict[str, str]) -> None:
+    """Drops the live forms of an output: nothing answers them in a saved notebook."""
+    data.pop(WIDGET_TYPE, None)
+    if "image/png" in data:
+        data.pop("text/html", None)
+    for mime, value in data.items():
+        if mime.startswith("text/") and isinstance(value, str):
+            data[mime] = _clean_text(value, places)
 
 
 def _clean_text(text: str, places: dict[str, str]) -> str:

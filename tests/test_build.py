@@ -216,6 +216,17 @@ def test_widget_leaves_its_text_and_no_state(course: Course) -> None:
     assert "widgets" not in notebook.metadata
 
 
+def test_still_picture_stands_in_for_its_live_form(course: Course) -> None:
+    show = (
+        "display({'image/png': 'iVBORw0=', 'text/html': '<script>', 'text/plain': 'p'}, raw=True)"
+    )
+    course.write(untagged_source("print(double(4))", show))
+    build.build([NAME])
+    data = [out.data for cell in course.notebook("solutions").cells
+            for out in cell.get("outputs", ()) if "data" in out][0]  # fmt: skip
+    assert data == {"image/png": "iVBORw0=", "text/plain": "p"}
+
+
 def test_compared_cell_must_be_text(course: Course) -> None:
     course.edit("print(double(4))", "display({'image/png': 'iVBORw0='}, raw=True)")
     with pytest.raises(CourseError, match="nbval-check-output"):

@@ -1,0 +1,18 @@
+"""What every test shares: a progress file and a model choice of the tests' own."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+
+import pytest
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Before any import of the course: nothing that a test does reaches the author's progress."""
+    home = tempfile.mkdtemp(prefix="circuits-course-tests-")
+    config.add_cleanup(lambda: shutil.rmtree(home, ignore_errors=True))
+    os.environ["CIRCUITS_COURSE_HOME"] = home
+    os.environ["CIRCUITS_COURSE_MODEL"] = "smollm2-135m"
+    os.environ.pop("CIRCUITS_COURSE_STRICT", None)
