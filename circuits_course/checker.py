@@ -238,21 +238,21 @@ class Exercise:
         args, kwargs = case.inputs()
         if output is None and expected is not None:
             return Finding(case, output, difference=find_difference(expected, output))
+        seen = run_attempt(self._observe, (output, *args), kwargs) if self._observe else None
+        unusable = isinstance(seen, Raised)
         for prop in self.properties:
             complaint = run_attempt(prop.check, (output, *args), kwargs)
             if isinstance(complaint, Raised):
                 complaint = f"your result could not be used: {complaint.text}"
             if complaint:
                 difference = Difference("property", complaint)
-                return Finding(case, output, difference=difference, broken=prop.name)
+                return Finding(case, output, None if unusable else seen, difference, prop.name)
         if self._oracle is None:
             return Finding(case, output)
-        seen = output
-        if self._observe is not None:
-            seen = run_attempt(self._observe, (output, *args), kwargs)
         if isinstance(seen, Raised):
-            unusable = Difference("type", f"your result could not be used: {seen.text}")
-            return Finding(case, output, difference=unusable)
+            text = f"your result could not be used: {seen.text}"
+            return Finding(case, output, difference=Difference("type", text))
+        seen = output if self._observe is None else seen
         difference = find_difference(expected, seen, self.tolerance)
         return Finding(case, output, seen, difference)
 
@@ -295,11 +295,12 @@ class Exercise:
         """How much a wrong answer behaves like the attempt; 0 unless on the first failed case."""
         expected = self._expectations()
         theirs = self._try(wrong.function, findings[first].case, expected[first])
-        if not _alike(findings[first], theirs):
+        if not _alike(findings[first], theirs, self.tolerance):
             return 0
         rest = zip(findings[first + 1 :], expected[first + 1 :], strict=False)
         return 1 + sum(
-            _alike(mine, self._try(wrong.function, mine.case, right)) for mine, right in rest
+            _alike(mine, self._try(wrong.function, mine.case, right), self.tolerance)
+            for mine, right in rest
         )
 
     def _not_attempted(self, attempt: Callable[..., Any]) -> Result:
@@ -350,8 +351,11 @@ class CheckFailed(CourseError):
     """Strict mode: a check did not pass."""
 
 
-def _alike(mine: Finding, theirs: Finding) -> int:
-    """0 for another behaviour, 1 for the same kind of fault, 2 for the same output."""
+def _alike(mine: Finding, theirs: Finding, tolerance: Tolerance) -> int:
+    """0 for another behaviour, 1 for the same kind of fault, 2 for the same output.
+
+    Where an exercise observes what an output does, only doing the same is alike.
+    """
     if mine.raised or theirs.raised:
         return 2 * bool(mine.raised and theirs.raised and mine.raised.text == theirs.raised.text)
     kinds = {f.difference.kind if f.difference else None for f in (mine, theirs)}
@@ -362,7 +366,9 @@ def _alike(mine: Finding, theirs: Finding) -> int:
     if "type" in kinds:
         return 2 * (type(mine.output) is type(theirs.output))
     seen = [f.output if f.seen is None else f.seen for f in (mine, theirs)]
-    return 2 if same(*seen) else int(mine.broken is not None)
+    if same(*seen, tolerance):
+        return 2
+    return int(mine.broken is not None and mine.seen is None)
 
 
 def _fresh(value: Any) -> Any:
