@@ -1,0 +1,161 @@
+"""One figure in every form a reader may need: interactive, still, and in words."""
+
+from __future__ import annotations
+
+import base64
+import html
+import io
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from circuits_course.errors import CourseError
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure as Canvas
+
+PLOTLY = "application/vnd.plotly.v1+json"
+INK, GRID = "#222222", "#dddddd"
+DPI = 100
+COLOURS_IN_PNG = 64
+
+# Colour-blind safe: Okabe and Ito's set, and ColorBrewer's Blues and RdBu. White is zero in both scales.
+PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+SEQUENTIAL = ("#ffffff", "#deebf7", "#9ecae1", "#4292c6", "#08519c", "#08306b")
+DIVERGING = ("#053061", "#2166ac", "#92c5de", "#ffffff", "#f4a582", "#b2182b", "#67001f")
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A picture together with the numbers behind it.
+
+    title: what the picture shows; alt: one sentence for those who cannot see it; table: the
+    numbers as text (the strongest, where there are many); numbers: all of them, as arrays;
+    paint: draws the still picture; plotly: the interactive one (data and layout), if any;
+    live: makes the ipywidget that stands in for the still picture in a live notebook, if any.
+    """
+
+    title: str
+    alt: str
+    table: str
+    numbers: dict[str, np.ndarray]
+    paint: Callable[[Canvas], None] = field(repr=False)
+    size: tuple[float, float] = (7.0, 4.0)
+    plotly: dict[str, Any] | None = field(default=None, repr=False)
+    live: Callable[[], Any] | None = field(default=None, repr=False)
+
+    def __post_init__(self) -> None:
+        if not self.title.strip():
+            raise CourseError("A figure needs a title: say what it shows.")
+
+    @cached_property
+    def png(self) -> bytes:
+        """The still picture; the same bytes for the same numbers."""
+        return _render(self)
+
+    @property
+    def text(self) -> str:
+        """Title, description and numbers."""
+        return f"{self.title}\n{self.alt}\n{self.table}"
+
+    def __repr__(self) -> str:
+        return self.text
+
+    def quick_bundle(self) -> dict[str, Any]:
+        """The forms that cost next to nothing to make: for figures that grow many times."""
+        bundle: dict[str, Any] = {"text/plain": self.text}
+        if self.plotly is not None:
+            bundle[PLOTLY] = {**self.plotly, "config": {"displaylogo": False, "responsive": True}}
+        return bundle
+
+    def static_bundle(self) -> dict[str, Any]:
+        """Every form that needs no running kernel."""
+        return {**self.quick_bundle(), "image/png": base64.b64encode(self.png).decode()}
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
+        if self.live is None:
+            return self.static_bundle()
+        from circuits_course.widgets import bundle_with_widget
+
+        return bundle_with_widget(self, self.live)
+
+    def image_tag(self) -> str:
+        """An `<img>` that carries its own bytes and its description."""
+        data = base64.b64encode(self.png).decode()
+        alt = html.escape(f"{self.title}. {self.alt}", quote=True)
+        return f'<img src="data:image/png;base64,{data}" alt="{alt}" style="max-width:100%">'
+
+    def to_html(self) -> str:
+        """A self-contained `<figure>`: picture, title, and the numbers to unfold. No script."""
+        return (
+            f"<figure>{self.image_tag()}<figcaption>{html.escape(self.title)}</figcaption>"
+            f"<details><summary>Numbers</summary><pre>{html.escape(self.table)}</pre></details>"
+            "</figure>"
+        )
+
+    def show(self) -> None:
+        """Display the figure in a notebook, or print its numbers outside of one."""
+        if in_kernel():
+            from IPython.display import display
+
+            display(self)
+        else:
+            print(self.text)
+
+
+def in_kernel() -> bool:
+    """Whether a notebook kernel runs this code (and not a script, a test or a terminal)."""
+    ipython = sys.modules.get("IPython")
+    shell = ipython.get_ipython() if ipython else None
+    return getattr(shell, "kernel", None) is not None
+
+
+def colour_scale(diverging: bool) -> tuple[str, ...]:
+    """Colours from the lowest value to the highest."""
+    return DIVERGING if diverging else SEQUENTIAL
+
+
+def layout(title: str, x: Mapping, y: Mapping, size: tuple[float, float], **more: Any) -> dict:
+    """A plotly layout that needs no template (those cost 7 kB in every saved figure)."""
+    axis = {"ticks": "outside", "gridcolor": GRID, "zerolinecolor": GRID, "automargin": True}
+    return {
+        "title": {"text": html.escape(title), "x": 0.02, "font": {"size": 15}},
+        "xaxis": {**axis, **x},
+        "yaxis": {**axis, **y},
+        "width": int(size[0] * DPI),
+        "height": int(size[1] * DPI),
+        "margin": {"l": 60, "r": 20, "t": 50, "b": 50},
+        "font": {"color": INK, "size": 12},
+        "plot_bgcolor": "white",
+        "paper_bgcolor": "white",
+        **more,
+    }
+
+
+def _render(figure: Figure) -> bytes:
+    """Draw with matplotlib's Agg whatever the reader's own settings, and save a small PNG."""
+    import warnings
+
+    from matplotlib import rc_context, rcParamsDefault
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure as Canvas
+    from PIL import Image
+
+    # parse_math off: a token may be a dollar sign.
+    plain = {"text.parse_math": False, "axes.spines.top": False, "axes.spines.right": False}
+    ours = {key: value for key, value in rcParamsDefault.items() if key != "backend"}
+    with rc_context({**ours, **plain, "font.size": 9.0}), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing from")
+        canvas = Canvas(figsize=figure.size, dpi=DPI, layout="constrained")
+        figure.paint(canvas)
+        canvas.suptitle(figure.title, fontsize=11, x=0.02, ha="left")
+        agg = FigureCanvasAgg(canvas)
+        agg.draw()
+        pixels = Image.fromarray(np.asarray(agg.buffer_rgba())[..., :3].copy())
+    out = io.BytesIO()
+    pixels.quantize(COLOURS_IN_PNG).save(out, "png", optimize=True)
+    return out.getvalue()

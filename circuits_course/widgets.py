@@ -1,0 +1,280 @@
+"""Explorers and live figures: they move while a kernel runs, and leave a still picture behind.
+
+A widget's own output says "model not found" once its kernel is gone. So a figure with a widget is
+saved as a picture, and the widget takes its place only in the page that belongs to the kernel.
+"""
+
+from __future__ import annotations
+
+import html
+import json
+import os
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
+from importlib.util import find_spec
+from typing import Any
+from uuid import uuid4
+
+import numpy as np
+
+from circuits_course.errors import CourseError
+from circuits_course.plots.figure import Figure, in_kernel
+from circuits_course.plots.lines import plot_lines
+
+WIDGET = "application/vnd.jupyter.widget-view+json"
+MAX_POINTS = 400
+SHORTEST_WAIT = 0.35  # seconds between two pictures: about three a second
+SHARE_FOR_PICTURES = 0.03  # of the time, at most, goes into drawing
+BAR = 30
+
+
+@cache
+def widgets_installed() -> bool:
+    """Whether the packages behind live widgets are there."""
+    return all(find_spec(name) for name in ("anywidget", "ipywidgets"))
+
+
+def bundle_with_widget(figure: Figure, widget: Any) -> dict[str, Any]:
+    """A still figure whose place is taken by a widget wherever one can run.
+
+    widget: an ipywidget, or a function that makes one (called only where it can be shown).
+    Returns a mime bundle. Without a kernel or the widget packages it is the still figure alone;
+    with them, `text/html` holds the picture and the name of the widget, not the widget.
+    """
+    bundle = figure.static_bundle()
+    if not (in_kernel() and widgets_installed()):
+        return bundle
+    try:
+        made = widget() if callable(widget) else widget
+    except ModuleNotFoundError:  # circuitsvis
+        return bundle
+    if _shows_widgets_by_view_only():
+        return {
+            **bundle,
+            WIDGET: {"version_major": 2, "version_minor": 0, "model_id": made.model_id},
+        }
+    return {**bundle, "text/html": _slot(figure, made.model_id)}
+
+
+def _shows_widgets_by_view_only() -> bool:
+    """Colab isolates each output and VS Code makes only the models it shows: no stage there."""
+    return "google.colab" in sys.modules or "VSCODE_PID" in os.environ
+
+
+def _slot(figure: Figure, model_id: str) -> str:
+    from circuits_course.live import KEY, stage
+
+    stage()
+    slot = f"circuits-{uuid4().hex}"
+    item = json.dumps({"slot": slot, "model": model_id})
+    script = f'((window.circuitsCourse ??= {{}})["{KEY}"] ??= []).push({item});'
+    return f'<div id="{slot}">{figure.image_tag()}</div><script>{script}</script>'
+
+
+def AttentionView(**traits: Any) -> Any:  # noqa: N802
+    """The live view of `plot_attention`; see `circuits_course.live`."""
+    from circuits_course.live import AttentionView as View
+
+    return View(**traits)
+
+
+class Explorer:
+    """A figure with controls: `draw(**values)` is called again whenever a control moves.
+
+    controls: {argument of draw: the values it can take}; numbers become a slider, names a menu.
+    start: {argument: value} to begin with (each control's first value by default); this is also
+    what a saved notebook shows. All controls work from the keyboard.
+    """
+
+    def __init__(
+        self,
+        draw: Callable[..., Figure],
+        controls: Mapping[str, Sequence[Any]],
+        *,
+        start: Mapping[str, Any] | None = None,
+        labels: Mapping[str, str] | None = None,
+    ) -> None:
+        self.draw, self.labels = draw, dict(labels or {})
+        self.controls = {name: list(values) for name, values in controls.items()}
+        empty = [name for name, values in self.controls.items() if not values]
+        if empty or not self.controls:
+            raise CourseError(f"An explorer needs values to choose from; none for {empty}.")
+        self.start = {name: values[0] for name, values in self.controls.items()} | dict(start or {})
+        for name, value in self.start.items():
+            if value not in self.controls.get(name, []):
+                raise CourseError(f"{name}={value!r} is not among {self.controls.get(name)}.")
+        self._drawn: dict[tuple, Figure] = {}
+
+    def figure(self, **values: Any) -> Figure:
+        """The figure for these values; controls not named stand where they start."""
+        chosen = {**self.start, **values}
+        key = tuple(chosen.values())
+        if key not in self._drawn:
+            self._drawn[key] = self.draw(**chosen)
+        return self._drawn[key]
+
+    def widget(self) -> Any:
+        """Controls above a picture, as an ipywidget."""
+        import ipywidgets
+
+        picture = ipywidgets.HTML(self.figure().image_tag())
+        handles = {name: self._handle(name) for name in self.controls}
+
+        def redraw(_change: Any) -> None:
+            picture.value = self._image({name: handle.value for name, handle in handles.items()})
+
+        for handle in handles.values():
+            handle.observe(redraw, names="value")
+        return ipywidgets.VBox([*handles.values(), picture])
+
+    def _handle(self, name: str) -> Any:
+        import ipywidgets
+
+        values = self.controls[name]
+        numeric = all(isinstance(value, (int, float)) for value in values) and len(values) > 1
+        kind = ipywidgets.SelectionSlider if numeric else ipywidgets.Dropdown
+        return kind(
+            options=[(str(value), value) for value in values],
+            value=self.start[name],
+            description=self.labels.get(name, name),
+            style={"description_width": "initial"},
+            layout={"width": "min(100%, 640px)"},
+        )
+
+    def _image(self, values: dict[str, Any]) -> str:
+        try:
+            return self.figure(**values).image_tag()
+        except Exception as error:  # a callback's traceback goes where no learner looks
+            return f"<pre>{html.escape(f'{type(error).__name__}: {error}')}</pre>"
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
+        return bundle_with_widget(self.figure(), self.widget)
+
+    def __repr__(self) -> str:
+        return self.figure().text
+
+
+class CheckpointScrubber(Explorer):
+    """Walk through training with a slider: `draw(step, frame)` gives the figure of one checkpoint.
+
+    frames: {training step: whatever draw needs, such as a pattern or a dictionary of scores};
+    start: the step shown first and in a saved notebook (the last by default).
+    """
+
+    def __init__(
+        self,
+        frames: Mapping[int, Any],
+        draw: Callable[[int, Any], Figure],
+        *,
+        start: int | None = None,
+        label: str = "training step",
+    ) -> None:
+        if not frames:
+            raise CourseError("There is no checkpoint to scrub through: frames is empty.")
+        steps = sorted(frames)
+        super().__init__(
+            lambda step: draw(step, frames[step]),
+            {"step": steps},
+            start={"step": steps[-1] if start is None else start},
+            labels={"step": label},
+        )
+
+
+class LiveTraining:
+    """A progress bar and a figure that grows while a loop trains.
+
+        with LiveTraining("Loss while training", total=2000, y_title="loss (nats)") as live:
+            for step in range(2000):
+                live.update(step + 1, loss=loss)
+
+    draw: makes the figure from the history, {"step": [...], name: [...]}, thinned to 400 points;
+    by default every named value becomes a line. Pictures take at most 3 % of the running time.
+    Interrupted or not, what was seen so far stays as a still figure (`.figure`) and as `.history`.
+    Outside of Jupyter, progress is a line of text now and then.
+    """
+
+    def __init__(
+        self,
+        title: str,
+        total: int,
+        *,
+        y_title: str = "value",
+        x_title: str = "training step",
+        draw: Callable[[dict[str, np.ndarray]], Figure] | None = None,
+    ) -> None:
+        self.title, self.total, self.step = title, total, 0
+        self.history: dict[str, list[float]] = {"step": []}
+        self._titles = {"x_title": x_title, "y_title": y_title}
+        self._draw = draw or self._lines
+        self._wait, self._last = SHORTEST_WAIT, 0.0
+        self._displays: list[Any] = []
+
+    def __enter__(self) -> LiveTraining:
+        self._started = self._last = time.perf_counter()
+        if in_kernel():
+            from IPython.display import display
+
+            empty = {"text/plain": self._bar()}
+            self._displays = [display(empty, raw=True, display_id=True) for _ in range(2)]
+        return self
+
+    def update(self, step: int, **values: Any) -> None:
+        """Note the values (numbers or one-element tensors) reached after `step` steps."""
+        self.step = step
+        for name in {**self.history, **values}:
+            seen = self.history.setdefault(name, [float("nan")] * len(self.history["step"]))
+            if name != "step":
+                seen.append(float(values.get(name, "nan")))
+        self.history["step"].append(step)
+        now = time.perf_counter()
+        if now - self._last >= self._wait:
+            self._show()
+            self._last = time.perf_counter()
+            self._wait = max(SHORTEST_WAIT, (self._last - now) / SHARE_FOR_PICTURES)
+
+    def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
+        self._show(final=True)
+
+    @property
+    def figure(self) -> Figure:
+        """What was seen so far."""
+        places = np.arange(len(self.history["step"]))
+        if len(places) > MAX_POINTS:
+            places = np.unique(np.linspace(0, len(places) - 1, MAX_POINTS).round().astype(int))
+        return self._draw({name: np.array(seen)[places] for name, seen in self.history.items()})
+
+    def _lines(self, history: dict[str, np.ndarray]) -> Figure:
+        lines = {name: values for name, values in history.items() if name != "step"}
+        return plot_lines(lines, self.title, x=history["step"], **self._titles)
+
+    def _show(self, final: bool = False) -> None:
+        line = self._end() if final else self._bar()
+        if not self._displays:
+            print(line, file=sys.stderr)
+            self._wait = 5.0
+            return
+        bar, picture = self._displays
+        bar.update({"text/plain": line}, raw=True)
+        if self.history["step"]:
+            picture.update(self._bundle(final), raw=True)
+
+    def _bundle(self, final: bool) -> dict[str, Any]:
+        figure = self.figure
+        plotly_shown = "google.colab" not in sys.modules
+        return figure.static_bundle() if final or not plotly_shown else figure.quick_bundle()
+
+    def _bar(self) -> str:
+        done = min(self.step / max(self.total, 1), 1.0)
+        full = round(BAR * done)
+        parts = [f"{'█' * full}{'░' * (BAR - full)} {self.step} of {self.total} steps"]
+        parts += [f"{name} {seen[-1]:.3g}" for name, seen in self.history.items() if name != "step"]
+        if self.step:
+            parts.append(f"{time.perf_counter() - self._started:.0f} s")
+        return " · ".join(parts)
+
+    def _end(self) -> str:
+        """No time in it: a notebook that runs again saves the same text."""
+        word = "✔ Done" if self.step >= self.total else "○ Stopped"
+        return f"{word}: {self.step} of {self.total} steps."
