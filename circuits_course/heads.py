@@ -1,0 +1,106 @@
+"""Looking at all heads of a model at once, whichever model it is.
+
+Every function takes a `CourseTransformer` or a `transformer_lens.TransformerBridge`. Heads are
+named by the pair (layer, head), in text "layer.head".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+Head = tuple[int, int]
+
+PUBLISHED: dict[str, dict[str, tuple[Head, ...]]] = {
+    "gpt2-small": {
+        "induction": ((5, 5), (6, 9), (5, 8), (5, 9)),
+        "previous token": ((2, 2), (4, 11)),
+        "duplicate token": ((0, 1), (3, 0), (0, 10)),
+    },
+}
+"""Heads of GPT-2 small as named by Wang et al. 2022 (arXiv 2211.00593, figure 2)."""
+
+
+def bos_token(model: Any) -> int:
+    """The token that begins a sequence: 0 for the course's models, else the tokenizer's own."""
+    tokenizer = getattr(model, "tokenizer", None)
+    return 0 if tokenizer is None else int(tokenizer.bos_token_id)
+
+
+def longest_period(model: Any, period: int) -> int:
+    """`period`, or the longest that [BOS, copy, copy] fits into the model's context with."""
+    return min(period, (model.cfg.n_ctx - 1) // 2)
+
+
+@torch.no_grad()
+def head_scores(
+    model: Any,
+    tokens: Int[Tensor, "batch pos"],
+    score: Callable[[Float[Tensor, "batch head q k"]], Float[Tensor, "batch head"]],
+) -> Float[Tensor, "layer head"]:
+    """Scores every head's attention pattern on `tokens`, averaged over the batch.
+
+    score: pattern [batch, head, q, k] -> [batch, head]. Patterns are scored as they arise and not
+    kept, so that long prompts and many layers fit in memory.
+    """
+    scores: dict[str, Tensor] = {}
+
+    def keep(pattern: Tensor, hook: Any) -> None:
+        scores[hook.name] = score(pattern).float().mean(0)
+
+    names = [f"blocks.{layer}.attn.hook_pattern" for layer in range(model.cfg.n_layers)]
+    model.run_with_hooks(tokens, return_type=None, fwd_hooks=[(name, keep) for name in names])
+    return torch.stack([scores[name] for name in names])
+
+
+def strongest_heads(scores: Float[Tensor, "layer head"], count: int) -> list[Head]:
+    """The heads with the largest scores, largest first."""
+    order = scores.flatten().argsort(descending=True)[:count].tolist()
+    return [divmod(index, scores.shape[1]) for index in order]
+
+
+def head_name(head: Head) -> str:
+    """(5, 1) -> "5.1", layer first, as in the literature."""
+    return f"{head[0]}.{head[1]}"
+
+
+@dataclass(frozen=True)
+class InductionTrace:
+    """What induction heads do at the last token of one prompt.
+
+    Positions count the beginning-of-sequence token as 0. token: the last token, as text;
+    earlier: the nearest earlier position that holds the same token; followed_by: the token that
+    stood after it, which is what pure induction would say; predicted: the model's top token.
+    to_earlier, to_next: for each induction head of the model, its attention from the last position
+    to `earlier` and to `earlier + 1`.
+    """
+
+    token: str
+    earlier: int
+    followed_by: str
+    predicted: str
+    to_earlier: dict[Head, float]
+    to_next: dict[Head, float]
+
+    @property
+    def is_induction(self) -> bool:
+        """Whether the model said what followed the earlier occurrence."""
+        return self.predicted == self.followed_by
+
+    def __str__(self) -> str:
+        lines = [
+            f"{self.token!r} stood at position {self.earlier} before, followed by "
+            f"{self.followed_by!r}. The model says {self.predicted!r}: "
+            + ("what induction says." if self.is_induction else "not what induction says."),
+            "attention to   the earlier one   the token after it",
+        ]
+        lines += [
+            f"  head {head_name(head):8} {self.to_earlier[head]:9.2f} {self.to_next[head]:19.2f}"
+            for head in self.to_next
+        ]
+        return "\n".join(lines)
