@@ -100,10 +100,14 @@ class WrongAnswer:
 
 @dataclass(frozen=True)
 class Property:
-    """Something every right output has. `check(output, *inputs)` returns a complaint or None."""
+    """Something every right output has. `check(output, *inputs)` returns a complaint or None.
+
+    of_attempt: `check` is handed the attempt itself, to call it again, in place of its output.
+    """
 
     name: str
     check: Callable[..., str | None]
+    of_attempt: bool = False
 
 
 @dataclass(frozen=True)
@@ -164,6 +168,12 @@ class Exercise:
     def prop(self, function: Callable[..., str | None]) -> Callable[..., str | None]:
         """Decorator: `prop(output, *inputs)` returns a complaint in words, or None."""
         self.properties.append(Property(function.__name__, function))
+        return function
+
+    def trial(self, function: Callable[..., str | None]) -> Callable[..., str | None]:
+        """Decorator: `trial(attempt, *inputs)` may call the attempt again, for what one output
+        cannot show (a seed that is heeded); returns a complaint in words, or None."""
+        self.properties.append(Property(function.__name__, function, of_attempt=True))
         return function
 
     def wrong(self, because: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
@@ -231,17 +241,20 @@ class Exercise:
         changed = _changed_input(case, args, kwargs, self._parameters())
         if changed:
             return Finding(case, output, difference=Difference("mutation", changed))
-        return self._judge(case, output, expected)
+        return self._judge(attempt, case, output, expected)
 
-    def _judge(self, case: Case, output: Any, expected: Any) -> Finding:
+    def _judge(
+        self, attempt: Callable[..., Any], case: Case, output: Any, expected: Any
+    ) -> Finding:
         """Properties first, since they speak of the idea; then the values."""
         args, kwargs = case.inputs()
-        if output is None and expected is not None:
-            return Finding(case, output, difference=find_difference(expected, output))
+        if output is None and (expected is not None or self._oracle is None):
+            return Finding(case, output, difference=find_difference(..., output))
         seen = run_attempt(self._observe, (output, *args), kwargs) if self._observe else None
         unusable = isinstance(seen, Raised)
         for prop in self.properties:
-            complaint = run_attempt(prop.check, (output, *args), kwargs)
+            subject = attempt if prop.of_attempt else output
+            complaint = run_attempt(prop.check, (subject, *args), kwargs)
             if isinstance(complaint, Raised):
                 complaint = f"your result could not be used: {complaint.text}"
             if complaint:
