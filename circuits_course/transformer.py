@@ -8,6 +8,7 @@ moves is token information alone. MLP, norm and smeared keys are options of `Cou
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import chain, islice
@@ -52,6 +53,7 @@ class CourseConfig:
     normalization_type: str | None = None
     smeared_keys: bool = False
     eps: float = 1e-5
+    init_std: float = 0.1
     seed: int = 0
     vocabulary: tuple[str, ...] = ()
     model_name: str = "course-transformer"
@@ -115,6 +117,18 @@ class PosEmbed(nn.Module):
 
     def forward(self, n_pos: int) -> Float[Tensor, "pos d_model"]:
         return self.W_pos[:n_pos]
+
+
+def sinusoids(n_ctx: int, d_model: int) -> Float[Tensor, "n_ctx d_model"]:
+    """Where W_pos starts: sines and cosines whose wavelengths span the context.
+
+    A fixed offset is then a rotation (Vaswani et al. 2017), the same one at every position, so a
+    head that has learned to look one token back in one place does so everywhere.
+    """
+    slowest = 2 * torch.pi / (10 * n_ctx)  # radians per position
+    frequencies = torch.logspace(0, math.log10(slowest), (d_model + 1) // 2)
+    angles = torch.arange(n_ctx)[:, None] * frequencies
+    return torch.cat([angles.sin(), angles.cos()], dim=1)[:, :d_model]
 
 
 class Unembed(nn.Module):
@@ -332,6 +346,7 @@ class CourseTransformer(HookedRootModule):
         self.ln_final = _norm(cfg)
         self.hook_embed = HookPoint()  # [batch, pos, d_model]
         self.hook_qk_pos = HookPoint()  # [pos, d_model], what queries and keys add to their input
+        self.facts: dict[str, Any] = {}  # of a shipped model: recipe, scores, planted truth
         self._token_of = {symbol: token for token, symbol in enumerate(cfg.vocabulary)}
         self._draw_weights()
         self.setup()
@@ -349,10 +364,10 @@ class CourseTransformer(HookedRootModule):
     @torch.no_grad()
     def _draw_weights(self) -> None:
         generator = torch.Generator().manual_seed(self.cfg.seed)
-        for name, weight in self.named_parameters():
+        for weight in self.parameters():
             if weight.ndim > 1:  # biases and smearing start at zero
-                fan_in = self.cfg.d_model if name.endswith(("W_E", "W_pos")) else weight.shape[-2]
-                weight.copy_(torch.randn(weight.shape, generator=generator) / fan_in**0.5)
+                weight.copy_(self.cfg.init_std * torch.randn(weight.shape, generator=generator))
+        self.pos_embed.W_pos.copy_(sinusoids(self.cfg.n_ctx, self.cfg.d_model))
 
     @torch.no_grad()
     def set_head(self, layer: int, head: int, **weights: Float[Tensor, "rows columns"]) -> None:

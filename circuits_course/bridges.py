@@ -1,0 +1,76 @@
+"""Real language models as TransformerLens bridges, from a folder on disk."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+
+@contextmanager
+def offline() -> Iterator[None]:
+    """No look-ups on the Hugging Face hub: everything wanted lies on disk."""
+    from huggingface_hub import constants
+
+    before, constants.HF_HUB_OFFLINE = constants.HF_HUB_OFFLINE, True
+    try:
+        yield
+    finally:
+        constants.HF_HUB_OFFLINE = before
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """No progress bars and no advice from the libraries while a model loads; errors still show."""
+    from transformers.utils import logging as hf_logging
+
+    verbosity, bars = hf_logging.get_verbosity(), hf_logging.is_progress_bar_enabled()
+    hf_logging.set_verbosity_error()
+    hf_logging.disable_progress_bar()
+    root = logging.getLogger()
+    root.addFilter(_below_error)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", module="transformers|transformer_lens")
+            yield
+    finally:
+        root.removeFilter(_below_error)
+        hf_logging.set_verbosity(verbosity)
+        if bars:
+            hf_logging.enable_progress_bar()
+
+
+def _below_error(record: logging.LogRecord) -> bool:
+    return record.levelno >= logging.ERROR
+
+
+def device() -> str:
+    """CUDA if there is one, else the CPU; MPS has given wrong logits (TransformerLens #1178)."""
+    import torch
+
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def bridge_from_folder(folder: Path) -> Any:
+    """A `save_pretrained` folder as a `TransformerBridge` in compatibility mode, float32, eval.
+
+    Norms are folded, writes and unembedding centred where that is valid: what attribution needs
+    to sum to the logit difference.
+    """
+    import torch
+    from transformer_lens.model_bridge import TransformerBridge
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    with quiet(), offline():
+        tokenizer = AutoTokenizer.from_pretrained(folder)
+        model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
+        biased = any("attn" in n and n.endswith("bias") for n, _ in model.named_parameters())
+        bridge = TransformerBridge.boot_transformers(
+            str(folder), hf_model=model, tokenizer=tokenizer, device=device()
+        )
+        # Folding value biases copies every weight, so not where there are none.
+        bridge.enable_compatibility_mode(fold_value_biases=biased)
+    return bridge.eval()

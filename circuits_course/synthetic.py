@@ -1,0 +1,267 @@
+"""Data whose statistics are known exactly, for the models that the course trains.
+
+Every source of data is a frozen dataclass: its fields are the whole recipe, `batch` draws from it,
+and its properties give the truth a model could learn at best.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+if TYPE_CHECKING:
+    from circuits_course.transformer import CourseTransformer
+
+BOS = 0
+
+
+def sample_rows(
+    probabilities: Float[Tensor, "row column"], generator: torch.Generator
+) -> Int[Tensor, " row"]:
+    """One column per row, by inverting the cumulative distribution (quicker than multinomial)."""
+    u = torch.rand(len(probabilities), 1, generator=generator)
+    drawn = torch.searchsorted(probabilities.cumsum(-1), u).squeeze(1)
+    return drawn.clamp_max(probabilities.shape[1] - 1)  # where rounding left the sum below u
+
+
+def repeated_random_tokens(
+    batch: int, period: int, d_vocab: int, generator: torch.Generator
+) -> Int[Tensor, "batch pos"]:
+    """BOS, then `period` uniformly random tokens, then the same again: pos = 1 + 2 * period."""
+    segment = torch.randint(1, d_vocab, (batch, period), generator=generator)
+    bos = torch.full((batch, 1), BOS)
+    return torch.cat([bos, segment, segment], dim=1)
+
+
+def repeated_segments(
+    n_rows: int, n_pos: int, d_vocab: int, periods: tuple[int, int], generator: torch.Generator
+) -> Int[Tensor, "row pos"]:
+    """Random tokens, no two alike, that from some position on repeat with some period, to the end.
+
+    Periods differ from row to row. Half of the rows repeat from their first position; the others
+    start later, because a model that never sees a first copy late in its context need not learn to
+    look at the previous token there. Needs n_pos < d_vocab.
+    """
+    low, high = periods
+    tokens = 1 + torch.rand(n_rows, d_vocab - 1, generator=generator).argsort(-1)[:, :n_pos]
+    period = torch.randint(low, high + 1, (n_rows, 1), generator=generator)
+    latest = n_pos - period - period // 2
+    start = (torch.rand(n_rows, 1, generator=generator) * (latest + 1)).long()
+    start = start * torch.randint(2, (n_rows, 1), generator=generator)
+    offset = torch.arange(n_pos) - start  # [row, pos]
+    return tokens.gather(1, torch.where(offset < 0, torch.arange(n_pos), start + offset % period))
+
+
+@dataclass(frozen=True)
+class MarkovAndRepeats:
+    """Half text from a Markov chain (bigrams), half random segments repeated (induction).
+
+    The chain's transitions are softmax(sharpness * normal), drawn from `seed`; token 0 is BOS and
+    starts every sequence. Segments have between `periods[0]` and `periods[1]` tokens: no bigram
+    helps there (see `repeated_segments`).
+    """
+
+    d_vocab: int = 64
+    n_ctx: int = 64
+    sharpness: float = 1.5
+    periods: tuple[int, int] = (6, 30)
+    repeats_share: float = 0.5
+    seed: int = 0
+
+    @cached_property
+    def bigrams(self) -> Float[Tensor, "token next"]:
+        """The chain's true next-token probabilities; BOS never follows anything."""
+        generator = torch.Generator().manual_seed(self.seed)
+        logits = self.sharpness * torch.randn(self.d_vocab, self.d_vocab, generator=generator)
+        logits[:, BOS] = -torch.inf
+        return logits.softmax(-1)
+
+    def batch(self, size: int, generator: torch.Generator) -> Int[Tensor, "batch pos"]:
+        n_repeats = round(size * self.repeats_share)
+        chain = self.chain(size - n_repeats, generator)
+        repeats = repeated_segments(
+            n_repeats, self.n_ctx - 1, self.d_vocab, self.periods, generator
+        )
+        bos = torch.full((n_repeats, 1), BOS)
+        return torch.cat([chain, torch.cat([bos, repeats], dim=1)])
+
+    def chain(self, size: int, generator: torch.Generator) -> Int[Tensor, "batch pos"]:
+        """Sequences of the Markov chain alone, BOS first."""
+        tokens = [torch.full((size,), BOS)]
+        for _ in range(self.n_ctx - 1):
+            tokens.append(sample_rows(self.bigrams[tokens[-1]], generator))
+        return torch.stack(tokens, dim=1)
+
+    @torch.no_grad()
+    def measure(
+        self, model: CourseTransformer, period: int = 20, seed: int = 1234
+    ) -> dict[str, Any]:
+        """Losses in nats on chain, first and second copies; scores [layer][head] on the copies.
+
+        The copies are uniformly random, so a token may stand twice in one: attention that matches
+        one token alone then splits, and even a perfect induction head scores about 0.86.
+        """
+        generator = torch.Generator().manual_seed(seed)
+        chain = model(self.chain(64, generator), return_type="loss").item()
+        tokens = repeated_random_tokens(64, period, self.d_vocab, generator)
+        loss = model(tokens, return_type="loss", loss_per_token=True)
+        _, activations = model.run_with_cache(tokens, names_filter=lambda name: "pattern" in name)
+        pattern = torch.stack([activations["pattern", i] for i in range(model.cfg.n_layers)])
+        previous = pattern.diagonal(-1, -2, -1).mean(dim=(1, 3))  # [layer, head]
+        induction = pattern.diagonal(1 - period, -2, -1)[..., 1:].mean(dim=(1, 3))
+        return {
+            "chain_loss": round(chain, 4),
+            "first_copy_loss": round(loss[:, :period].mean().item(), 4),
+            "second_copy_loss": round(loss[:, period:].mean().item(), 4),
+            "previous_token": _rounded(previous),
+            "induction": _rounded(induction),
+        }
+
+
+def _rounded(scores: Float[Tensor, "layer head"]) -> list[list[float]]:
+    return [[round(score, 4) for score in layer] for layer in scores.tolist()]
+
+
+@dataclass(frozen=True)
+class SkipTrigram:
+    """`source` anywhere before, `dest` now: `out` comes next."""
+
+    source: str
+    dest: str
+    out: str
+
+
+IDIOMS = tuple(
+    SkipTrigram(*words.split())
+    for words in (
+        "keep in mind",
+        "keep at bay",
+        "take into account",
+        "take for granted",
+        "salt and pepper",
+        "bread and butter",
+        "catch by surprise",
+        "play by ear",
+    )
+)
+WORDS = "the a it them all this that him her us dog cat man boat road tree door song game rain"
+FILLERS = tuple(WORDS.split())
+
+
+@dataclass(frozen=True)
+class PlantedSkipTrigrams:
+    """A Markov chain of words into which skip-trigrams are planted.
+
+    `source_share` of the sequences carry one source word, somewhere among the first `source_by`
+    positions. From then on each of its destinations is followed by its out word with probability
+    `strength`, otherwise by what the chain says. The chain itself puts a destination after any word
+    with probability `dest_share`, and after a destination each out word with probability
+    `out_share`, source or no source: bigrams alone cannot tell "in mind" from "in bay".
+    """
+
+    planted: tuple[SkipTrigram, ...] = IDIOMS
+    fillers: tuple[str, ...] = FILLERS
+    n_ctx: int = 32
+    sharpness: float = 1.0
+    source_share: float = 0.75
+    source_by: int = 12
+    strength: float = 0.9
+    dest_share: float = 0.35
+    out_share: float = 0.04
+    seed: int = 0
+
+    def _words(self, role: str) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(getattr(trigram, role) for trigram in self.planted))
+
+    @cached_property
+    def vocabulary(self) -> tuple[str, ...]:
+        """BOS, sources, destinations, out words, fillers."""
+        named = (word for role in ("source", "dest", "out") for word in self._words(role))
+        return ("BOS", *named, *self.fillers)
+
+    @property
+    def d_vocab(self) -> int:
+        return len(self.vocabulary)
+
+    def ids(self, role: str) -> list[int]:
+        """Tokens of all words of a role: "source", "dest" or "out"."""
+        return [self.vocabulary.index(word) for word in self._words(role)]
+
+    @cached_property
+    def bigrams(self) -> Float[Tensor, "token next"]:
+        """True next-token probabilities where no source word stands before."""
+        generator = torch.Generator().manual_seed(self.seed)
+        logits = self.sharpness * torch.randn(self.d_vocab, self.d_vocab, generator=generator)
+        dest, out = self.ids("dest"), self.ids("out")
+        shares = {tuple(dest): self.dest_share, tuple(out): 0.1}
+        common = self._spread(logits, shares)
+        after_dest = self._spread(
+            logits, {tuple(dest): 0.05, **{(word,): self.out_share for word in out}}
+        )
+        common[dest] = after_dest[dest]
+        return common
+
+    def _spread(
+        self, logits: Float[Tensor, "token next"], shares: dict[tuple[int, ...], float]
+    ) -> Float[Tensor, "token next"]:
+        """Softmax within each named group and within the fillers; groups get fixed shares."""
+        fillers = tuple(range(self.d_vocab - len(self.fillers), self.d_vocab))
+        shares = {**shares, fillers: 1 - sum(shares.values())}
+        rows = torch.zeros_like(logits)
+        for group, share in shares.items():
+            rows[:, list(group)] = share * logits[:, list(group)].softmax(-1)
+        return rows
+
+    @cached_property
+    def next_token(self) -> Float[Tensor, "source token next"]:
+        """True next-token probabilities given the source word that stands before (0 = none)."""
+        table = self.bigrams.repeat(self.d_vocab, 1, 1)
+        for trigram in self.planted:
+            source, dest, out = (
+                self.vocabulary.index(word) for word in (trigram.source, trigram.dest, trigram.out)
+            )
+            table[source, dest] *= 1 - self.strength
+            table[source, dest, out] += self.strength
+        return table
+
+    def batch(self, size: int, generator: torch.Generator) -> Int[Tensor, "batch pos"]:
+        sources = torch.tensor(self.ids("source"))
+        source = sources[torch.randint(len(sources), (size,), generator=generator)]
+        carries = torch.rand(size, generator=generator) < self.source_share
+        place = torch.randint(1, self.source_by, (size,), generator=generator)
+        tokens = [torch.full((size,), BOS)]
+        for position in range(1, self.n_ctx):
+            now: Bool[Tensor, " batch"] = carries & (place == position)
+            before = torch.where(carries & (place < position), source, 0)
+            drawn = sample_rows(self.next_token[before, tokens[-1]], generator)
+            tokens.append(torch.where(now, source, drawn))
+        return torch.stack(tokens, dim=1)
+
+    @torch.no_grad()
+    def measure(self, model: CourseTransformer, seed: int = 1234) -> dict[str, Any]:
+        """Loss in nats, the best loss possible, and each planted skip-trigram's probability."""
+        generator = torch.Generator().manual_seed(seed)
+        tokens = self.batch(256, generator)
+        return {
+            "loss_held_out": round(model(tokens, return_type="loss").item(), 4),
+            "planted_probability": {
+                f"{t.source} {t.dest} {t.out}": round(self.probability(model, t), 4)
+                for t in self.planted
+            },
+        }
+
+    @torch.no_grad()
+    def probability(self, model: CourseTransformer, trigram: SkipTrigram) -> float:
+        """Mean probability of `out` after "source filler dest", over all fillers between."""
+        texts = [f"{trigram.source} {word} {trigram.dest}" for word in self.fillers]
+        return (
+            model(model.to_tokens(texts))[:, -1]
+            .softmax(-1)[:, self.vocabulary.index(trigram.out)]
+            .mean()
+            .item()
+        )

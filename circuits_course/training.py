@@ -1,0 +1,316 @@
+"""Train the course's own models, live or from the command line, from recipes that are plain data.
+
+    for step in training.steps(RECIPES["induction-2l"]):
+        step.number, step.loss, step.model
+
+The models that ship were made by `train`; `verify` trains one again and compares.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from circuits_course.synthetic import (
+    MarkovAndRepeats,
+    PlantedSkipTrigrams,
+)
+from circuits_course.transformer import CourseConfig, CourseTransformer
+
+Data = MarkovAndRepeats | PlantedSkipTrigrams
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything that decides a training run: model, data, optimiser, seed, threads."""
+
+    name: str
+    summary: str
+    config: CourseConfig
+    data: Data
+    steps: int
+    batch: int = 64
+    learning_rate: float = 1e-2
+    betas: tuple[float, float] = (0.9, 0.98)
+    weight_decay: float = 0.01
+    clip: float = 1.0
+    warmup: int = 50
+    decay_share: float = 0.3
+    seed: int = 0
+    threads: int = 2
+    checkpoints: tuple[int, ...] = ()
+
+    def rate(self, step: int) -> float:
+        """Learning rate of an update: linear warm-up, flat, linear decay to zero at the end."""
+        left = (self.steps - step) / (self.steps * self.decay_share)
+        return self.learning_rate * min((step + 1) / self.warmup, 1.0, left)
+
+
+@dataclass(frozen=True)
+class Step:
+    """The model after `number` updates, and its loss (nats) on the batch it sees next."""
+
+    number: int
+    loss: float
+    model: CourseTransformer
+
+
+@contextmanager
+def _threads(count: int) -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def steps(recipe: Recipe) -> Iterator[Step]:
+    """Train, yielding after each update, step 0 (untrained) included; stop whenever you like.
+
+    The same recipe gives the same numbers, bit for bit, on the same machine and torch.
+    """
+    model = CourseTransformer(replace(recipe.config))
+    generator = torch.Generator().manual_seed(recipe.seed)
+    optimizer = torch.optim.AdamW(
+        model.parameters(), betas=recipe.betas, weight_decay=recipe.weight_decay
+    )
+    with _threads(recipe.threads):
+        for number in range(recipe.steps + 1):
+            with torch.enable_grad():  # notebooks like to switch gradients off
+                loss = model(recipe.data.batch(recipe.batch, generator), return_type="loss")
+            yield Step(number, loss.item(), model)
+            if number < recipe.steps:
+                _update(model, optimizer, loss, recipe, number)
+
+
+def _update(
+    model: CourseTransformer,
+    optimizer: torch.optim.Optimizer,
+    loss: Tensor,
+    recipe: Recipe,
+    number: int,
+) -> None:
+    optimizer.zero_grad()
+    loss.backward()
+    torch.nn.utils.clip_grad_norm_(model.parameters(), recipe.clip)
+    for group in optimizer.param_groups:
+        group["lr"] = recipe.rate(number)
+    optimizer.step()
+
+
+# -- keeping a run ---------------------------------------------------------------------------
+
+
+@dataclass
+class Run:
+    """What a finished training run leaves: weights at the checkpoints, and its measured history."""
+
+    recipe: Recipe
+    weights: dict[str, Tensor] = field(default_factory=dict)
+    history: list[dict[str, Any]] = field(default_factory=list)
+
+    def record(self, step: Step) -> None:
+        """Keep the weights, in float16 but for the last step, and measure the weights as kept."""
+        last = step.number == self.recipe.steps
+        kept = {
+            key: weight.detach().clone() if last else weight.detach().half()
+            for key, weight in step.model.named_parameters()
+        }
+        self.weights.update({f"{step.number}/{key}": weight for key, weight in kept.items()})
+        measured = self.recipe.data.measure(model_with(self.recipe.config, kept))
+        self.history.append({"step": step.number, "loss": round(step.loss, 4), **measured})
+
+
+def model_with(config: CourseConfig, weights: dict[str, Tensor]) -> CourseTransformer:
+    """A model of that shape with those weights, as float32."""
+    model = CourseTransformer.blank(replace(config))
+    with torch.no_grad():
+        for key, weight in model.named_parameters():
+            weight.copy_(weights[key])
+    return model
+
+
+def find_recipe(name: str) -> Recipe:
+    """The recipe of that name; UnknownName with the nearest ones if there is none."""
+    if name not in RECIPES:
+        raise UnknownName("training recipe", name, RECIPES)
+    return RECIPES[name]
+
+
+def run(recipe: Recipe, *, until: int | None = None, progress: bool = False) -> Run:
+    """Train, keeping the recipe's checkpoints up to step `until` (default: all)."""
+    wanted = set(recipe.checkpoints) | {recipe.steps}
+    finished, last = Run(recipe), recipe.steps if until is None else until
+    with _progress_bar(recipe.name, last, progress) as advance:
+        for step in steps(recipe):
+            advance(step)
+            if step.number in wanted:
+                finished.record(step)
+            if step.number >= last:
+                break
+    return finished
+
+
+@contextmanager
+def _progress_bar(name: str, total: int, show: bool) -> Iterator[Callable[[Step], None]]:
+    from tqdm.auto import tqdm  # type: ignore[import-untyped]
+
+    with tqdm(total=total, desc=name, unit="step", disable=not show) as bar:
+
+        def advance(step: Step) -> None:
+            bar.set_postfix(loss=f"{step.loss:.3f}", refresh=False)
+            bar.update(step.number - bar.n)
+
+        yield advance
+
+
+def train(name: str, *, out: Path | str | None = None, progress: bool = False) -> Path:
+    """Train a course model from its recipe and write NAME.safetensors and NAME.json into `out`.
+
+    `out` is the current folder unless given. The two files are those that ship, bit for bit, on the
+    machine and torch named in the JSON; elsewhere weights drift apart and scores agree (`verify`).
+    """
+    from safetensors.torch import save
+
+    recipe = find_recipe(name)
+    folder = Path.cwd() if out is None else Path(out)
+    finished = run(recipe, progress=progress)
+    content = save(finished.weights)
+    path = folder / f"{name}.safetensors"
+    write_whole(path, content)
+    facts = {**describe(finished), "sha256": hashlib.sha256(content).hexdigest()}
+    write_whole(folder / f"{name}.json", (json.dumps(facts, indent=1) + "\n").encode())
+    return path
+
+
+def describe(finished: Run) -> dict[str, Any]:
+    """What stands beside the weights: recipe, checkpoints, history, planted truth, machine."""
+    recipe = asdict(finished.recipe)
+    config, data = recipe.pop("config"), recipe.pop("data")
+    for unsaid in ("dtype", "device", *(key for key in config if key.startswith("use_"))):
+        config.pop(unsaid)
+    return {
+        "name": recipe.pop("name"),
+        "summary": recipe.pop("summary"),
+        "checkpoints": [row["step"] for row in finished.history],
+        "final": finished.history[-1],
+        "planted": data.get("planted", []),
+        "config": config,
+        "data": {"kind": type(finished.recipe.data).__name__, **data},
+        "recipe": recipe,
+        "made_with": {
+            "python": platform.python_version(),
+            "torch": torch.__version__,
+            "machine": platform.machine(),
+        },
+        "history": finished.history,
+    }
+
+
+def load_weights(path: Path, facts: dict[str, Any], step: int) -> CourseTransformer:
+    """A course model at one of its checkpoints; `facts` is the JSON beside the weights."""
+    from safetensors import safe_open
+
+    prefix = f"{step}/"
+    with safe_open(path, framework="pt") as file:
+        keys = [key for key in file.keys() if key.startswith(prefix)]  # noqa: SIM118
+        weights = {key.removeprefix(prefix): file.get_tensor(key) for key in keys}
+    config = CourseConfig(**{**facts["config"], "model_name": facts["name"]})
+    model = model_with(config, weights)
+    model.facts = facts
+    return model
+
+
+@dataclass(frozen=True)
+class Verification:
+    """A shipped model trained once more and compared; differences are the largest, absolute."""
+
+    name: str
+    exact: bool
+    weight_difference: float
+    score_difference: float
+
+    @property
+    def reproduced(self) -> bool:
+        """Bit for bit, or every measured loss (nats) and score within 0.1 of what shipped."""
+        return self.exact or self.score_difference < 0.1
+
+
+def verify(name: str, *, until: int | None = None, progress: bool = False) -> Verification:
+    """Train a shipped model again, up to step `until`, and compare checkpoints with the shipped.
+
+    On another machine or torch the weights differ in the last bits first and visibly later; what
+    must then agree are the losses and scores of the final model.
+    """
+    from safetensors.torch import load_file
+
+    from circuits_course.models import WEIGHTS, facts
+
+    shipped = load_file(WEIGHTS / f"{name}.safetensors")
+    again = run(find_recipe(name), until=until, progress=progress)
+    weight_difference = max(
+        (weight.float() - shipped[key].float()).abs().max().item()
+        for key, weight in again.weights.items()
+    )
+    before = {row["step"]: row for row in facts(name)["history"]}[again.history[-1]["step"]]
+    gaps = (
+        (torch.tensor(value) - torch.tensor(before[key])).abs().max().item()
+        for key, value in again.history[-1].items()
+    )
+    return Verification(name, weight_difference == 0, weight_difference, max(gaps))
+
+
+# -- recipes ---------------------------------------------------------------------------------
+
+_MARKOV = MarkovAndRepeats()
+_IDIOMS = PlantedSkipTrigrams()
+_INDUCTION_CHECKPOINTS = (0, 25, 50, 75, 100, *range(120, 500, 10), *range(500, 1501, 100))
+
+RECIPES: dict[str, Recipe] = {
+    recipe.name: recipe
+    for recipe in (
+        Recipe(
+            name="induction-2l",
+            summary="two layers, attention only, on Markov chains and repeated random segments",
+            config=CourseConfig(n_layers=2),
+            data=_MARKOV,
+            steps=1500,
+            checkpoints=_INDUCTION_CHECKPOINTS,
+        ),
+        Recipe(
+            name="plain-1l",
+            summary="one layer on the data of induction-2l: no induction",
+            config=CourseConfig(n_layers=1),
+            data=_MARKOV,
+            steps=600,
+        ),
+        Recipe(
+            name="smeared-1l",
+            summary="one layer with smeared keys on the data of induction-2l: induction again",
+            config=CourseConfig(n_layers=1, smeared_keys=True),
+            data=_MARKOV,
+            steps=600,
+        ),
+        Recipe(
+            name="skip-trigram-1l",
+            summary="one layer, attention only, on words with planted skip-trigrams",
+            config=CourseConfig(
+                n_layers=1,
+                n_heads=2,
+                d_model=48,
+                d_head=8,
+                d_vocab=_IDIOMS.d_vocab,
+                n_ctx=_IDIOMS.n_ctx,
+                vocabulary=_IDIOMS.vocabulary,
+            ),
+            data=_IDIOMS,
+            steps=2000,
+            checkpoints=(0, 100, 200, 500, 1000),
+        ),
+    )
+}
