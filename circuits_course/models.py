@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from circuits_course.downloads import SMOLLM2, index_problem, patience, say, smollm2_folder
 from circuits_course.errors import CourseError, UnknownName
-from circuits_course.keeping import damage, fallback_dir, file_hash
+from circuits_course.keeping import fallback_dir, file_hash, find_kept
 from circuits_course.paths import PACKAGE, cache_dir
 
 if TYPE_CHECKING:
@@ -147,6 +147,7 @@ def gpt2_folder() -> Path:
     from huggingface_hub import snapshot_download
 
     say("Fetching GPT-2 small (548 MB, once).")
+    files = ["*.json", "*.txt", "model.safetensors"]
     try:
         return Path(snapshot_download(GPT2_REPOS[0], allow_patterns=files))
     except Exception as error:
@@ -289,10 +290,7 @@ def _place() -> Finding:
 def _real() -> Finding:
     checks: list[tuple[Callable[[], Any], str]] = [
         (gpt2_on_disk, f"{GPT2} is on this disk"),
-        (
-            lambda: model_path(SMOLLM2).is_dir() and damage(model_path(SMOLLM2)) is None,
-            f"{SMOLLM2} is on this disk",
-        ),
+        (lambda: find_kept(SMOLLM2), f"{SMOLLM2} is on this disk"),
         (lambda: index_problem() is None, f"{SMOLLM2} will be fetched when first used"),
     ]
     for holds, advice in checks:

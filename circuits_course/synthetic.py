@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -106,12 +106,12 @@ class MarkovAndRepeats:
         The copies are uniformly random, so a token may stand twice in one: attention that matches
         one token alone then splits, and even a perfect induction head scores about 0.86.
         """
-        generator = torch.Generator().manual_seed(seed)
+        generator = torch.Generator().manual_seed(1234)
         chain = model(self.chain(64, generator), return_type="loss").item()
         tokens = repeated_random_tokens(64, period, self.d_vocab, generator)
         loss = model(tokens, return_type="loss", loss_per_token=True)
         _, activations = model.run_with_cache(tokens, names_filter=lambda name: "pattern" in name)
-        pattern = torch.stack([activations["pattern", i] for i in range(model.cfg.n_layers)])
+        pattern = cast(Any, activations).stack_activation("pattern")  # [layer, batch, head, q, k]
         previous = pattern.diagonal(-1, -2, -1).mean(dim=(1, 3))  # [layer, head]
         induction = pattern.diagonal(1 - period, -2, -1)[..., 1:].mean(dim=(1, 3))
         return {
@@ -139,10 +139,10 @@ class SkipTrigram:
 IDIOMS = tuple(
     SkipTrigram(*words.split())
     for words in (
-        "keep in mind",
-        "keep at bay",
         "take into account",
         "take for granted",
+        "keep in mind",
+        "keep at bay",
         "salt and pepper",
         "bread and butter",
         "catch by surprise",
@@ -170,7 +170,7 @@ class PlantedSkipTrigrams:
     sharpness: float = 1.0
     source_share: float = 0.75
     source_by: int = 12
-    strength: float = 0.9
+    strength: float = 0.6
     dest_share: float = 0.35
     out_share: float = 0.04
     seed: int = 0
@@ -243,9 +243,9 @@ class PlantedSkipTrigrams:
         return torch.stack(tokens, dim=1)
 
     @torch.no_grad()
-    def measure(self, model: CourseTransformer, seed: int = 1234) -> dict[str, Any]:
+    def measure(self, model: CourseTransformer) -> dict[str, Any]:
         """Loss in nats, the best loss possible, and each planted skip-trigram's probability."""
-        generator = torch.Generator().manual_seed(seed)
+        generator = torch.Generator().manual_seed(1234)
         tokens = self.batch(256, generator)
         return {
             "loss_held_out": round(model(tokens, return_type="loss").item(), 4),

@@ -8,17 +8,21 @@ The models that ship were made by `train`; `verify` trains one again and compare
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import hashlib
+import json
+import platform
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from circuits_course.synthetic import (
-    MarkovAndRepeats,
-    PlantedSkipTrigrams,
-)
+from circuits_course.errors import UnknownName
+from circuits_course.keeping import write_whole
+from circuits_course.synthetic import MarkovAndRepeats, PlantedSkipTrigrams
 from circuits_course.transformer import CourseConfig, CourseTransformer
 
 Data = MarkovAndRepeats | PlantedSkipTrigrams
@@ -309,8 +313,9 @@ RECIPES: dict[str, Recipe] = {
                 vocabulary=_IDIOMS.vocabulary,
             ),
             data=_IDIOMS,
-            steps=2000,
-            checkpoints=(0, 100, 200, 500, 1000),
+            steps=1000,
+            threads=1,
+            checkpoints=(0, 50, 100, 200, 300, 500),
         ),
     )
 }
