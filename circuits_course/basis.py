@@ -1,9 +1,9 @@
 """A small residual stream whose directions have names, for heads written by hand.
 
-RASP (Weiss et al. 2021, "Thinking Like Transformers") thinks of attention as two primitives, select
-and aggregate; Tracr (Lindner et al. 2023) compiles such programs into weights over a residual stream
-whose directions have names. `Basis` is such a stream for the `CourseTransformer`, without the
-compiler: the weights are for the learner to write.
+RASP (Weiss et al. 2021, "Thinking Like Transformers") describes attention by two primitives, select
+and aggregate; Tracr (Lindner et al. 2023) compiles such programs into weights over a residual
+stream whose directions have names. `Basis` is such a stream for the `CourseTransformer`, without
+the compiler: the weights are for the learner to write.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ ROWS_AND_COLUMNS = {
 class HeadWeights(NamedTuple):
     """The four matrices of one attention head.
 
-    Queries and keys may be of another width (d_head) than values: `Basis.model` fills up with zeros.
+    Queries and keys may be of another width (d_head) than values: `Basis.model` pads with zeros.
     """
 
     W_Q: Float[Tensor, "d_model d_head"]
@@ -197,7 +197,7 @@ def checked(basis: Basis, head: Sequence[Tensor]) -> HeadWeights:
     """Four matrices as float32 HeadWeights. Raises CourseError where one has the wrong shape."""
     if not isinstance(head, Sequence) or len(head) != len(ROWS_AND_COLUMNS):
         raise CourseError(
-            f"Expected HeadWeights(W_Q, W_K, W_V, W_O), got {_kind(head)}; one head is four matrices."
+            f"Expected HeadWeights(W_Q, W_K, W_V, W_O), four matrices; got {_kind(head)}."
         )
     if any(weights is None for weights in head):
         raise CourseError("One of the four matrices is None; write all of W_Q, W_K, W_V, W_O.")
@@ -222,7 +222,9 @@ def _check_shape(basis: Basis, name: str, weights: Tensor) -> None:
             f"{name} must be {ROWS_AND_COLUMNS[name]}; yours is {list(weights.shape)}: {advice}."
         )
     if not weights.isfinite().all():
-        raise CourseError(f"{name} has entries that are not finite numbers; look for 0/0 or log(0).")
+        raise CourseError(
+            f"{name} has entries that are not finite numbers; look for 0/0 or log(0)."
+        )
 
 
 def _kind(value: object) -> str:
