@@ -10,6 +10,10 @@ from torch import Tensor
 from circuits_course.transformer import CourseConfig, CourseTransformer
 
 
+# Standard deviations that make attention uneven and every head's output count.
+_SPREAD = {"W_E": 1.0, "W_pos": 1.0, "W_Q": 0.35, "W_K": 0.35, "W_V": 0.3, "W_O": 0.4, "W_U": 0.3}
+
+
 @cache
 def random_model(
     n_layers: int = 3,
@@ -36,9 +40,8 @@ def random_model(
     )
     model = CourseTransformer(cfg)
     with torch.no_grad():
-        for block in model.blocks:
-            block.attn.W_Q.mul_(4.0)
-            block.attn.W_K.mul_(4.0)
+        for name, weight in model.named_parameters():
+            weight.mul_(_SPREAD[name.rsplit(".", 1)[-1]] / weight.std())
     return model.requires_grad_(False)
 
 
@@ -50,3 +53,42 @@ def random_tokens(batch: int, pos: int, d_vocab: int = 30, seed: int = 0) -> Ten
 def normal(*shape: int, seed: int = 0) -> Tensor:
     """Standard normal numbers of the given shape."""
     return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+
+
+@cache
+def matching_model(
+    heads: tuple[tuple[tuple[str, float], ...], ...], *, d_vocab: int = 90, n_ctx: int = 110
+) -> CourseTransformer:
+    """A model made by hand whose heads look for the current token among the earlier ones.
+
+    heads[layer][head] is (kind, strength): "induction" heads look at tokens that stand after an
+    earlier copy (their keys are those of the token before), "duplicate" heads at the copies
+    themselves, each with `strength` as the score of a match against 0 for all else; "even" heads
+    attend evenly. Heads of the last layer write what they attend to, so that strong ones copy.
+    Tokens are one-hot in the residual stream, and positions play no part.
+    """
+    cfg = CourseConfig(
+        n_layers=len(heads),
+        n_heads=len(heads[0]),
+        d_model=d_vocab,
+        d_head=d_vocab,
+        d_vocab=d_vocab,
+        n_ctx=n_ctx,
+        smeared_keys=True,
+    )
+    model = CourseTransformer.blank(cfg)
+    one_hot = torch.eye(d_vocab)
+    with torch.no_grad():
+        model.embed.W_E.copy_(one_hot)
+        model.unembed.W_U.copy_(one_hot)
+        for block, row in zip(model.blocks, heads, strict=True):
+            for head, (kind, strength) in enumerate(row):
+                block.attn.W_Q[head] = 0.0 if kind == "even" else strength * one_hot
+                block.attn.W_K[head] = cfg.attn_scale * one_hot
+                block.attn.alpha[head] = -40.0 if kind == "induction" else 40.0
+        last = model.blocks[-1].attn
+        for head, (kind, _) in enumerate(heads[-1]):
+            if kind == "induction":
+                last.W_V[head] = one_hot
+                last.W_O[head] = 2.0 * one_hot
+    return model.requires_grad_(False)
