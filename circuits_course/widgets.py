@@ -11,7 +11,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
 from importlib.util import find_spec
 from typing import Any
@@ -20,9 +20,11 @@ from uuid import uuid4
 import numpy as np
 
 from circuits_course.errors import CourseError
-from circuits_course.plots.figure import Figure, in_kernel
+from circuits_course.plots.figure import PLOTLY, Figure, in_kernel
 from circuits_course.plots.lines import plot_lines
+from circuits_course.plots.sketch import sketch_lines
 
+SVG = "image/svg+xml"
 WIDGET = "application/vnd.jupyter.widget-view+json"
 MAX_POINTS = 400
 SHORTEST_WAIT = 0.35  # seconds between two pictures: about three a second
@@ -55,6 +57,7 @@ def bundle_with_widget(figure: Figure, widget: Any) -> dict[str, Any]:
             **bundle,
             WIDGET: {"version_major": 2, "version_minor": 0, "model_id": made.model_id},
         }
+    bundle.pop(PLOTLY, None)  # JupyterLab prefers it to text/html
     return {**bundle, "text/html": _slot(figure, made.model_id)}
 
 
@@ -183,15 +186,15 @@ class CheckpointScrubber(Explorer):
 
 
 class LiveTraining:
-    """A progress bar and a figure that grows while a loop trains.
+    """A progress bar and figures that grow while a loop trains.
 
         with LiveTraining("Loss while training", total=2000, y_title="loss (nats)") as live:
             for step in range(2000):
                 live.update(step + 1, loss=loss)
 
-    draw: makes the figure from the history, {"step": [...], name: [...]}, thinned to 400 points;
-    by default every named value becomes a line. Pictures take at most 3 % of the running time.
-    Interrupted or not, what was seen so far stays as a still figure (`.figure`) and as `.history`.
+    panels: {y title: names of the values drawn there}, for values with different units; without
+    it, all values share one panel named `y_title`. Drawing takes at most 3 % of the running time.
+    Interrupted or not, what was seen stays as still figures (`.figures`) and as `.history`.
     Outside of Jupyter, progress is a line of text now and then.
     """
 
@@ -202,13 +205,12 @@ class LiveTraining:
         *,
         y_title: str = "value",
         x_title: str = "training step",
-        draw: Callable[[dict[str, np.ndarray]], Figure] | None = None,
+        panels: Mapping[str, Sequence[str]] | None = None,
     ) -> None:
-        self.title, self.total, self.step = title, total, 0
+        self.title, self.total, self.step, self.x_title = title, total, 0, x_title
         self.history: dict[str, list[float]] = {"step": []}
-        self._titles = {"x_title": x_title, "y_title": y_title}
-        self._draw = draw or self._lines
-        self._wait, self._last = SHORTEST_WAIT, 0.0
+        self._panels = dict(panels or {y_title: ()})
+        self._wait, self._last, self._started = SHORTEST_WAIT, 0.0, 0.0
         self._displays: list[Any] = []
 
     def __enter__(self) -> LiveTraining:
@@ -216,8 +218,10 @@ class LiveTraining:
         if in_kernel():
             from IPython.display import display
 
-            empty = {"text/plain": self._bar()}
-            self._displays = [display(empty, raw=True, display_id=True) for _ in range(2)]
+            empty = {"text/plain": ""}
+            places = range(1 + len(self._panels))
+            self._displays = [display(empty, raw=True, display_id=True) for _ in places]
+            self._displays[0].update({"text/plain": self._bar()}, raw=True)
         return self
 
     def update(self, step: int, **values: Any) -> None:
@@ -230,40 +234,44 @@ class LiveTraining:
         self.history["step"].append(step)
         now = time.perf_counter()
         if now - self._last >= self._wait:
-            self._show()
+            self._show(sketch_lines)
             self._last = time.perf_counter()
-            self._wait = max(SHORTEST_WAIT, (self._last - now) / SHARE_FOR_PICTURES)
+            self._wait = max(self._shortest, (self._last - now) / SHARE_FOR_PICTURES)
 
     def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
-        self._show(final=True)
+        self._show(plot_lines, final=True)
 
     @property
-    def figure(self) -> Figure:
-        """What was seen so far."""
+    def _shortest(self) -> float:
+        return SHORTEST_WAIT if self._displays else 5.0
+
+    @property
+    def figures(self) -> list[Figure]:
+        """What was seen so far, one figure per panel."""
+        return list(self._drawn(plot_lines))
+
+    def _drawn(self, draw: Callable) -> Iterator[Any]:
+        """Each panel as `draw` makes it, from at most 400 points."""
         places = np.arange(len(self.history["step"]))
         if len(places) > MAX_POINTS:
             places = np.unique(np.linspace(0, len(places) - 1, MAX_POINTS).round().astype(int))
-        return self._draw({name: np.array(seen)[places] for name, seen in self.history.items()})
+        seen = {name: np.array(values)[places] for name, values in self.history.items()}
+        steps = seen.pop("step")
+        for y_title, names in self._panels.items():
+            lines = {name: seen[name] for name in names or seen if name in seen}
+            if lines:
+                yield draw(lines, self.title, x=steps, x_title=self.x_title, y_title=y_title)
 
-    def _lines(self, history: dict[str, np.ndarray]) -> Figure:
-        lines = {name: values for name, values in history.items() if name != "step"}
-        return plot_lines(lines, self.title, x=history["step"], **self._titles)
-
-    def _show(self, final: bool = False) -> None:
+    def _show(self, draw: Callable, final: bool = False) -> None:
         line = self._end() if final else self._bar()
         if not self._displays:
             print(line, file=sys.stderr)
-            self._wait = 5.0
             return
-        bar, picture = self._displays
+        bar, *pictures = self._displays
         bar.update({"text/plain": line}, raw=True)
-        if self.history["step"]:
-            picture.update(self._bundle(final), raw=True)
-
-    def _bundle(self, final: bool) -> dict[str, Any]:
-        figure = self.figure
-        plotly_shown = "google.colab" not in sys.modules
-        return figure.static_bundle() if final or not plotly_shown else figure.quick_bundle()
+        for place, drawn in zip(pictures, self._drawn(draw), strict=False):
+            bundle = drawn.static_bundle() if final else {SVG: drawn, "text/plain": line}
+            place.update(bundle, raw=True)
 
     def _bar(self) -> str:
         done = min(self.step / max(self.total, 1), 1.0)

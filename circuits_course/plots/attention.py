@@ -63,7 +63,7 @@ def _live(tokens: list[str], values: np.ndarray, names: list[str]) -> Any:
 
 def _grid(heads: int) -> tuple[int, int]:
     panels = min(heads, MAX_PANELS)
-    columns = panels if panels <= 3 else 4 if panels > 6 or panels == 4 else 3
+    columns = (1, 2, 3, 4, 3, 3, 4, 4, 5, 5, 4, 4)[panels - 1]
     return -(-panels // columns), columns
 
 
@@ -93,7 +93,7 @@ def _paint(canvas: Any, values: np.ndarray, labels: list[str], names: list[str])
         down = places if index % columns == 0 else places[:0]
         axes.set_xticks(across, [labels[i] for i in across], rotation=90, fontsize=small)
         axes.set_yticks(down, [labels[i] for i in down], fontsize=small)
-    canvas.colorbar(image, ax=panels, label="attention probability", pad=0.01, fraction=0.05)
+    canvas.colorbar(image, ax=panels, label="attention probability", pad=0.01, fraction=0.05, aspect=30)
     canvas.supxlabel("key: the token attended to", fontsize=9)
     canvas.supylabel("query: the token that looks", fontsize=9)
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 PLOTLY = "application/vnd.plotly.v1+json"
 INK, GRID = "#222222", "#dddddd"
 DPI = 100
-COLOURS_IN_PNG = 64
+COLOURS_IN_PNG = 256
 
 # Colour-blind safe: Okabe and Ito's set, and ColorBrewer's Blues and RdBu. White is zero in both scales.
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
@@ -65,16 +65,16 @@ class Figure:
     def __repr__(self) -> str:
         return self.text
 
-    def quick_bundle(self) -> dict[str, Any]:
-        """The forms that cost next to nothing to make: for figures that grow many times."""
-        bundle: dict[str, Any] = {"text/plain": self.text}
-        if self.plotly is not None:
-            bundle[PLOTLY] = {**self.plotly, "config": {"displaylogo": False, "responsive": True}}
-        return bundle
-
     def static_bundle(self) -> dict[str, Any]:
-        """Every form that needs no running kernel."""
-        return {**self.quick_bundle(), "image/png": base64.b64encode(self.png).decode()}
+        """Every form that needs no running kernel.
+
+        JupyterLab shows the still picture and makes it interactive when the mouse enters it.
+        """
+        png = base64.b64encode(self.png).decode()
+        bundle: dict[str, Any] = {"text/plain": self.text, "image/png": png}
+        if self.plotly is not None:
+            bundle[PLOTLY] = {**self.plotly, "config": {"displaylogo": False}}
+        return bundle
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
         if self.live is None:
@@ -157,5 +157,5 @@ def _render(figure: Figure) -> bytes:
         agg.draw()
         pixels = Image.fromarray(np.asarray(agg.buffer_rgba())[..., :3].copy())
     out = io.BytesIO()
-    pixels.quantize(COLOURS_IN_PNG).save(out, "png", optimize=True)
+    pixels.quantize(COLOURS_IN_PNG, dither=Image.Dither.NONE).save(out, "png", optimize=True)
     return out.getvalue()

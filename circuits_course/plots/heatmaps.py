@@ -175,7 +175,7 @@ def _paint(canvas: Any, values: np.ndarray, limits: tuple[float, float], divergi
     axes.set_yticks(down, [rows[i] for i in down])
     axes.set_xlabel(x_title)
     axes.set_ylabel(y_title)
-    canvas.colorbar(image, ax=axes, label=unit, pad=0.02)
+    canvas.colorbar(image, ax=axes, label=unit, pad=0.02, aspect=25)
     if values.size <= MAX_WRITTEN:
         _write_numbers(axes, values, limits, diverging)
 

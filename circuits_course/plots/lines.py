@@ -174,8 +174,12 @@ def _paint_lines(canvas: Any, xs: np.ndarray, ys: Mapping[str, np.ndarray], edge
         if name in edges:
             axes.fill_between(xs, *edges[name], color=colour, alpha=0.2, linewidth=0)
     _set_axes(axes, x_title, y_title)
-    axes.set_xscale("log" if log_x else "linear")
-    axes.set_yscale("log" if log_y else "linear")
+    if log_x:
+        axes.set_xscale("log")
+        axes.xaxis.set_major_formatter("{x:g}")
+    if log_y:
+        axes.set_yscale("log")
+        axes.yaxis.set_major_formatter("{x:g}")
     for label, place in marks.items():
         axes.axvline(place, color="#666666", linestyle="--", linewidth=1)
         axes.annotate(label, (place, 1), (3, -3), xycoords=("data", "axes fraction"),

@@ -1,8 +1,17 @@
 // Puts live widgets in the place of still pictures. Each picture's own script registers it under the
 // kernel that made it; this model (one per kernel) picks it up. A saved page has no such model, so
 // there the pictures stay.
+async function onPage(id) {
+  for (let frames = 0; frames < 600; frames++) {
+    const place = document.getElementById(id);
+    if (place) return place;
+    await new Promise(requestAnimationFrame);
+  }
+  return null; // its cell ran again in the meantime
+}
+
 async function mount(manager, { slot, model }) {
-  const place = document.getElementById(slot);
+  const place = await onPage(slot);
   if (!place || place.dataset.live) return;
   place.dataset.live = "yes";
   const picture = place.querySelector("img");
