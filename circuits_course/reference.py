@@ -13,6 +13,7 @@ import sys
 from functools import cache
 from pathlib import Path
 from types import ModuleType
+from typing import cast
 
 from circuits_course.chapters import chapter_name
 from circuits_course.errors import CourseError, UnknownName
@@ -69,7 +70,10 @@ def _marked_source(chapter: str, name: str) -> list[str]:
         raise UnknownName(f"reference answer in {path.name}", name, found)
     node = found[name]
     first = min([node.lineno, *(d.lineno for d in node.decorator_list)])
-    return lines[first - 1 : node.end_lineno]
+    last = cast(int, node.end_lineno)
+    if lines[last : last + 1] and lines[last].strip() == END:  # a comment, so not part of the node
+        last += 1
+    return lines[first - 1 : last]
 
 
 def _definitions(source: str) -> dict[str, ast.FunctionDef | ast.ClassDef]:

@@ -3,7 +3,6 @@
 from typing import Literal
 
 import torch
-from einops import einsum
 from jaxtyping import Float, Int
 from torch import Tensor
 from transformer_lens import FactoredMatrix
@@ -15,10 +14,10 @@ from circuits_course.heads import InductionTrace, bos_token, longest_period
 def repeated_tokens(
     batch: int, period: int, d_vocab: int, bos: int, seed: int
 ) -> Int[Tensor, "batch pos"]:
-    """Sequences [bos, copy, copy]: `period` random tokens, then the same again; pos = 1 + 2 * period.
+    """Sequences [bos, copy, copy]: `period` random tokens, then the same tokens again.
 
-    Tokens are drawn evenly from 0 to d_vocab - 1, with another draw for each sequence. The same
-    seed gives the same tokens, another seed gives others. dtype: int64.
+    pos = 1 + 2 * period; dtype int64. Tokens are drawn evenly from 0 to d_vocab - 1, anew for each
+    sequence. The same seed gives the same tokens, another seed gives others.
     """
     generator = torch.Generator().manual_seed(seed)
     # BEGIN BLANK
@@ -61,8 +60,8 @@ def find_induction_heads(
 ) -> list[tuple[int, int]]:
     """The heads (layer, head) whose induction score is over the threshold, strongest first.
 
-    The score is measured on `batch` repeated random sequences, and averaged over them. The period is
-    shortened where the model's context is too small for it.
+    The score is measured on `batch` repeated random sequences, and averaged over them. The period
+    is shortened where the model's context is too small for it.
     """
     period = longest_period(model, period)
     tokens = repeated_tokens(batch, period, model.cfg.d_vocab, bos_token(model), seed)
@@ -115,8 +114,8 @@ def copying_score(W_full_OV: FactoredMatrix) -> Float[Tensor, ""]:
     """Sum of the eigenvalues over the sum of their absolute values: 1 copies, -1 suppresses.
 
     W_full_OV: what a head writes onto every token's logit when it attends to every token,
-    [d_vocab, d_vocab], kept as the product of A [d_vocab, r] and B [r, d_vocab] and never multiplied
-    out: A B and B A have the same non-zero eigenvalues.
+    [d_vocab, d_vocab], kept as the product of A [d_vocab, r] and B [r, d_vocab] and never
+    multiplied out: A B and B A have the same non-zero eigenvalues.
     """
     # BEGIN BLANK
     eigenvalues = torch.linalg.eigvals(W_full_OV.B @ W_full_OV.A)
@@ -155,8 +154,8 @@ def in_context_learning_score(
     """Loss at token `late` minus loss at token `early`, mean over all sequences, nats.
 
     Negative: the model predicts better with more context. Tokens are counted from the beginning
-    of the sequence, which is token 0, so the loss at token i is entry i - 1. Raises ValueError where the
-    sequences are too short.
+    of the sequence, which is token 0, so the loss at token i is entry i - 1. Raises ValueError
+    where the sequences are too short.
     """
     if loss.shape[-1] < late:
         raise ValueError(f"These sequences end before token {late}: choose a smaller `late`.")
@@ -168,7 +167,7 @@ def in_context_learning_score(
 def smear_keys(
     k: Float[Tensor, "batch pos head d_head"], alpha: Float[Tensor, " head"]
 ) -> Float[Tensor, "batch pos head d_head"]:
-    """Mix each key with the one before it: s k_j + (1 - s) k_{j-1}, with s = sigmoid(alpha) per head.
+    """Mix each key with the one before it: s k_j + (1 - s) k_{j-1}, s = sigmoid(alpha) per head.
 
     The first key has none before it and stays as it is.
     """

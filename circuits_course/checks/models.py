@@ -5,10 +5,9 @@ from __future__ import annotations
 from functools import cache
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from circuits_course.transformer import CourseConfig, CourseTransformer
-
 
 # Standard deviations that make attention uneven and every head's output count.
 _SPREAD = {"W_E": 1.0, "W_pos": 1.0, "W_Q": 0.35, "W_K": 0.35, "W_V": 0.3, "W_O": 0.4, "W_U": 0.3}
@@ -57,38 +56,42 @@ def normal(*shape: int, seed: int = 0) -> Tensor:
 
 @cache
 def matching_model(
-    heads: tuple[tuple[tuple[str, float], ...], ...], *, d_vocab: int = 90, n_ctx: int = 110
+    heads: tuple[tuple[tuple[str, float], ...], ...],
+    *,
+    d_vocab: int = 250,
+    d_model: int = 32,
+    n_ctx: int = 110,
 ) -> CourseTransformer:
     """A model made by hand whose heads look for the current token among the earlier ones.
 
     heads[layer][head] is (kind, strength): "induction" heads look at tokens that stand after an
     earlier copy (their keys are those of the token before), "duplicate" heads at the copies
-    themselves, each with `strength` as the score of a match against 0 for all else; "even" heads
-    attend evenly. Heads of the last layer write what they attend to, so that strong ones copy.
-    Tokens are one-hot in the residual stream, and positions play no part.
+    themselves, each with `strength` as the score of a match against about 0 for all else; "even"
+    heads attend evenly. Induction heads of the last layer write what they attend to, so that strong
+    ones copy. Tokens are random directions of length 1, and positions play no part.
     """
     cfg = CourseConfig(
         n_layers=len(heads),
         n_heads=len(heads[0]),
-        d_model=d_vocab,
-        d_head=d_vocab,
+        d_model=d_model,
+        d_head=d_model,
         d_vocab=d_vocab,
         n_ctx=n_ctx,
         smeared_keys=True,
     )
     model = CourseTransformer.blank(cfg)
-    one_hot = torch.eye(d_vocab)
+    same = torch.eye(d_model)
     with torch.no_grad():
-        model.embed.W_E.copy_(one_hot)
-        model.unembed.W_U.copy_(one_hot)
+        model.embed.W_E.copy_(nn.functional.normalize(normal(d_vocab, d_model), dim=-1))
+        model.unembed.W_U.copy_(model.W_E.T)
         for block, row in zip(model.blocks, heads, strict=True):
             for head, (kind, strength) in enumerate(row):
-                block.attn.W_Q[head] = 0.0 if kind == "even" else strength * one_hot
-                block.attn.W_K[head] = cfg.attn_scale * one_hot
+                block.attn.W_Q[head] = 0.0 if kind == "even" else strength * same
+                block.attn.W_K[head] = cfg.attn_scale * same
                 block.attn.alpha[head] = -40.0 if kind == "induction" else 40.0
         last = model.blocks[-1].attn
         for head, (kind, _) in enumerate(heads[-1]):
             if kind == "induction":
-                last.W_V[head] = one_hot
-                last.W_O[head] = 2.0 * one_hot
+                last.W_V[head] = same
+                last.W_O[head] = 2.0 * same
     return model.requires_grad_(False)
