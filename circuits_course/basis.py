@@ -197,7 +197,7 @@ def checked(basis: Basis, head: Sequence[Tensor]) -> HeadWeights:
     """Four matrices as float32 HeadWeights. Raises CourseError where one has the wrong shape."""
     if not isinstance(head, Sequence) or len(head) != len(ROWS_AND_COLUMNS):
         raise CourseError(
-            f"Expected HeadWeights(W_Q, W_K, W_V, W_O), four matrices; got {_kind(head)}."
+            f"A head is HeadWeights(W_Q, W_K, W_V, W_O), four matrices; got {kind(head)}."
         )
     if any(weights is None for weights in head):
         raise CourseError("One of the four matrices is None; write all of W_Q, W_K, W_V, W_O.")
@@ -222,15 +222,13 @@ def _check_shape(basis: Basis, name: str, weights: Tensor) -> None:
             f"{name} must be {ROWS_AND_COLUMNS[name]}; yours is {list(weights.shape)}: {advice}."
         )
     if not weights.isfinite().all():
-        raise CourseError(
-            f"{name} has entries that are not finite numbers; look for 0/0 or log(0)."
-        )
+        raise CourseError(f"{name} has entries that are NaN or infinite; look for 0/0 or log(0).")
 
 
-def _kind(value: object) -> str:
-    if isinstance(value, Sequence):
-        return f"{len(value)} entries"
-    return type(value).__name__
+def kind(value: object) -> str:
+    """What a value is, for a message: "a Tensor", "a tuple of 3"."""
+    length = f" of {len(value)}" if isinstance(value, Sequence) else ""
+    return f"a {type(value).__name__}{length}"
 
 
 def _widened(head: HeadWeights, d_head: int) -> HeadWeights:

@@ -111,8 +111,8 @@ def misses(
         return None
     habit = _habit(pattern, has_some, mass(pattern, keys) >= ENOUGH)
     return (
-        f"the head attends to {target} on {percent(hits)} of the queries that should "
-        f"(with {on_target.mean():.2f} of their attention on average); {habit}"
+        f"of the queries that should, {percent(hits)} attend to {target} (with "
+        f"{on_target.mean():.2f} of their attention on average); {habit}"
     )
 
 
@@ -126,16 +126,16 @@ def _habit(pattern: Tensor, asked: Tensor, done: Tensor) -> str:
     label, count = Counter(labels).most_common(1)[0]
     share = _percent_of(count / int(asked.sum()))
     if label != "spread":
-        return f"on {share} it looks {label} instead"
+        return f"{share} look {label} instead"
     largest = top[asked & ~done].mean()
-    return f"on {share} it spreads its attention, {largest:.2f} on the strongest key"
+    return f"{share} spread their attention, {largest:.2f} on the strongest key"
 
 
 def _place(query: int, key: int, weight: float) -> str:
     if weight < 0.7:
         return "spread"
     if key == query:
-        return "at its own position"
+        return "at themselves"
     return "at BOS" if key == 0 else f"{query - key} back"
 
 
@@ -203,20 +203,16 @@ def miswrites(
     if good[graded].all():
         return None
     b, q = (graded & ~good).nonzero()[0].tolist()
-    text = _sequence(basis, tokens[b, : q + 1])
+    read = " ".join(basis.vocabulary[token] for token in tokens[b, : q + 1].tolist())
     return (
         f"the head writes the right symbol at {percent(good[graded])} of the positions; after "
-        f"{text} it should write {_mixture(basis, wanted[b, q])} and writes "
+        f"{read} it should write {_mixture(basis, wanted[b, q])} and writes "
         f"{_mixture(basis, written[b, q])}"
     )
 
 
-def _sequence(basis: Basis, tokens: Tensor) -> str:
-    return " ".join(basis.vocabulary[token] for token in tokens.tolist())
-
-
 def _mixture(basis: Basis, weights: Float[Tensor, " d_vocab"]) -> str:
-    """Symbols with their shares, strongest first: "a", "a 0.50, b 0.33", or "nothing"."""
+    """Symbols with their shares, strongest first: "'a'", "0.50 'a', 0.33 'b'", or "nothing"."""
     value, token = weights.topk(min(3, len(weights)))
     kept = [
         (float(v), basis.vocabulary[int(t)])
@@ -224,8 +220,8 @@ def _mixture(basis: Basis, weights: Float[Tensor, " d_vocab"]) -> str:
         if v > 1 - ENOUGH
     ]
     if len(kept) == 1 and kept[0][0] > ENOUGH:
-        return kept[0][1]
-    return ", ".join(f"{symbol} {v:.2f}" for v, symbol in kept) or "nothing much"
+        return repr(kept[0][1])
+    return ", ".join(f"{v:.2f} {symbol!r}" for v, symbol in kept) or "nothing much"
 
 
 # --- what should happen -----------------------------------------------------------------------

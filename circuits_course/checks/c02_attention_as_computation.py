@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from circuits_course.basis import Basis, HeadWeights, small_basis
+from circuits_course.basis import Basis, HeadWeights, kind, small_basis
 from circuits_course.checker import Case
 from circuits_course.checks import ChapterChecks
 from circuits_course.checks.behaviour import (
@@ -172,7 +172,7 @@ def _sharpness_oracle(n_keys: int, share: float) -> float:
         scores = torch.zeros(n_keys, dtype=torch.float64)
         scores[0] = middle
         low, high = (middle, high) if scores.softmax(0)[0] < share else (low, middle)
-    return low
+    return round(low, 9) + 0.0  # + 0.0: not -0.0
 
 
 @sharpness.wrong(
@@ -677,7 +677,7 @@ def _select_fits(head: Any, basis: Basis, feature: str) -> str | None:
 def _select_looks(head: HeadWeights, basis: Basis, feature: str) -> str | None:
     ran = run(basis, head)
     keys = _on_keys(basis, feature, ran.tokens)
-    return misses(ran.patterns[0], keys, f"positions where {feature!r} is on")
+    return misses(ran.patterns[0], keys, f"positions with {feature!r} on")
 
 
 @select.prop
@@ -985,8 +985,8 @@ def _pair(basis: Basis, heads: Any) -> Run:
 @induction_circuit.prop
 def _pair_fits(heads: Any, basis: Basis) -> str | None:
     if not isinstance(heads, list | tuple) or len(heads) != 2 or isinstance(heads, HeadWeights):
-        kind = "one HeadWeights" if isinstance(heads, HeadWeights) else type(heads).__name__
-        return f"expected a pair of HeadWeights, for layers 0 and 1; got {kind}"
+        got = "one HeadWeights" if isinstance(heads, HeadWeights) else kind(heads)
+        return f"expected a pair of HeadWeights, for layers 0 and 1; got {got}"
     first = unusable(basis, heads[0], "first head: ")
     return first or unusable(basis, heads[1], "second head: ")
 
@@ -998,7 +998,7 @@ def _pair_matches(heads: Any, basis: Basis) -> str | None:
     complaint = misses(
         ran.patterns[1], keys, "the position that follows an earlier copy of its symbol"
     )
-    return complaint and f"in layer 1 {complaint}"
+    return complaint and f"in layer 1, {complaint}"
 
 
 @induction_circuit.prop
