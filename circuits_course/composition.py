@@ -14,7 +14,7 @@ from typing import Any, Literal, NamedTuple
 
 import torch
 from einops import einsum
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
 from transformer_lens import FactoredMatrix
 
@@ -112,68 +112,94 @@ def _upper(
 
 # --- keys on data -----------------------------------------------------------------------------
 
+_PARTS = (
+    "resid_pre",
+    "z",
+    "mlp_out",
+    "q",
+    "rot_q",
+    "cos",
+    "sin",
+    "scale",
+    "attn_scores",
+    "pattern",
+)
+
+
+def for_key_parts(name: str) -> bool:
+    """The names_filter of a run whose cache `key_parts` is to read; it keeps the patterns too."""
+    return name.endswith(tuple(f"hook_{part}" for part in _PARTS))
+
 
 @torch.no_grad()
 def key_parts(
-    model: Any, tokens: Int[Tensor, "batch pos"], layer: int, head: int
-) -> tuple[dict[str, Float[Tensor, "batch q k"]], Float[Tensor, "batch q k"]]:
-    """A head's scores split by what wrote the keys, and the model's own scores, for any model.
+    model: Any, cache: Any, layer: int, head: int
+) -> dict[str, Float[Tensor, "batch q k"]]:
+    """A head's attention scores split by what wrote the keys, for any model.
 
-    Parts are named "embed", "0.3" (a head), "mlp 0", "biases"; they sum to the scores wherever the
-    key is not in the query's future. A norm's scale is taken as it was in this run, so that the
-    split stays linear; rotary positions turn each part as they turn the whole key.
+    Parts are named "embed", "0.3" (a head), "mlp 0" and, where there are any, "biases"; they sum to
+    cache["attn_scores", layer][:, head] wherever the key is not in the query's future. A norm's
+    scale is taken as it was in this run, so that the split stays linear; rotary positions turn each
+    part as they turn the whole key.
     """
-    attn, n_heads = model.blocks[layer].attn, model.cfg.n_heads
-    cache = model.run_with_cache(tokens, return_type=None, stop_at_layer=layer + 1)[1]
-    where = f"blocks.{layer}.attn.hook_"
-    query = cache[where + ("rot_q" if where + "rot_q" in cache else "q")][:, :, head]
+    prefix = f"blocks.{layer}.attn.hook_"
+    query = cache[prefix + ("rot_q" if prefix + "rot_q" in cache else "q")][:, :, head]
+    query = query / model.cfg.d_head**0.5
     W_K = head_circuits(model, layer, head).W_K
-    shared = head // (n_heads // attn.W_K.shape[0])
-    scale = cache[f"blocks.{layer}.ln1.hook_scale"] if _has_norm(model) else 1.0
-    scores = cache["attn_scores", layer][:, head]
-    parts = {}
+    parts: dict[str, Tensor] = {}
     for name, write in _writes(model, cache, layer):
-        key = _turned(write / scale @ W_K, cache, layer)
-        parts[name] = query @ key.mT / model.cfg.d_head**0.5
-    b_K = getattr(attn, "b_K", None)
+        key = _read(model, cache, layer, name, write) @ W_K
+        parts[name] = query @ _turned(key, cache, layer).mT
+    b_K = getattr(model.blocks[layer].attn, "b_K", None)
     if b_K is not None:
-        constant = (query @ b_K[shared])[..., None] / model.cfg.d_head**0.5
-        parts["biases"] = parts.get("biases", 0.0) + constant
-    return parts, scores
+        shared = head // (model.cfg.n_heads // len(b_K))
+        parts["biases"] = parts["biases"] + (query @ b_K[shared])[..., None]
+    return parts
 
 
 def _writes(
     model: Any, cache: Any, layer: int
 ) -> Iterator[tuple[str, Float[Tensor, "batch pos d_model"]]]:
-    """Who wrote what into the residual stream below a layer; "embed" takes the positions along."""
+    """Who wrote what into the residual stream below a layer."""
     embed = cache["resid_pre", 0]
-    if model.cfg.positional_embedding_type == "shortformer":
-        embed = embed + model.W_pos[: embed.shape[1]]
     yield "embed", embed
-    biases = []
-    for below in range(layer):
-        attn = model.blocks[below].attn
+    attns = [model.blocks[below].attn for below in range(layer)]
+    for below, attn in enumerate(attns):
         for head in range(model.cfg.n_heads):
             yield head_name((below, head)), cache["z", below][:, :, head] @ attn.W_O[head]
         if f"blocks.{below}.hook_mlp_out" in cache:
             yield f"mlp {below}", cache["mlp_out", below]
-        if getattr(attn, "b_O", None) is not None:
-            biases.append(attn.b_O)
-    if biases:
-        yield "biases", sum(biases).expand_as(embed)
+    if getattr(model.blocks[layer].attn, "b_K", None) is not None:
+        yield "biases", sum((attn.b_O for attn in attns), torch.zeros_like(embed))
 
 
-def _has_norm(model: Any) -> bool:
-    return model.cfg.normalization_type is not None
+def _read(
+    model: Any, cache: Any, layer: int, name: str, write: Float[Tensor, "batch pos d_model"]
+) -> Float[Tensor, "batch pos d_model"]:
+    """A write as the keys of a layer read it: after the norm, the embedding with its position."""
+    norm = model.cfg.normalization_type
+    if norm and norm.startswith("LN"):
+        write = write - write.mean(-1, keepdim=True)
+    if norm:
+        write = write / cache["scale", layer, "ln1"]
+    if name == "embed" and model.cfg.positional_embedding_type == "shortformer":
+        write = write + model.W_pos[: write.shape[1]]
+    return write
 
 
 def _turned(
     key: Float[Tensor, "batch pos d_head"], cache: Any, layer: int
 ) -> Float[Tensor, "batch pos d_head"]:
-    """Rotary positions, where the model has them: pairs (i, i + d_head / 2) turn together."""
+    """Rotary positions, where the model has them."""
     name = f"blocks.{layer}.attn.hook_cos"
-    if name not in cache:
-        return key
-    first, second = key.chunk(2, dim=-1)
-    turned = torch.cat([-second, first], dim=-1)
-    return key * cache[name] + turned * cache[name.replace("cos", "sin")]
+    return turn(key, cache[name], cache[name.replace("cos", "sin")]) if name in cache else key
+
+
+def turn(
+    x: Float[Tensor, "*rows d_head"],
+    cos: Float[Tensor, "*#rows d_head"],
+    sin: Float[Tensor, "*#rows d_head"],
+) -> Float[Tensor, "*rows d_head"]:
+    """Rotary positions (Su et al. 2021): dimensions i and i + d_head / 2 turn as a pair."""
+    first, second = x.chunk(2, dim=-1)
+    return x * cos + torch.cat([-second, first], dim=-1) * sin

@@ -770,7 +770,8 @@ def _expanded(
         for path, value in dict(streams).items():
             for head in range(model.cfg.n_heads):
                 moved = pattern[:, head] @ value @ _ov(model, layer, head)
-                streams[path + ((layer, head),)] = moved
+                longer = (*path, (layer, head))
+                streams[longer] = moved
     return {path: value @ model.W_U for path, value in streams.items()}
 
 
@@ -826,7 +827,8 @@ def not_unembedded(model: Any, tokens: Tensor) -> dict[Path, Tensor]:
         for path, value in dict(streams).items():
             for head in range(model.cfg.n_heads):
                 moved = pattern[:, head] @ value @ _ov(model, layer, head)
-                streams[path + ((layer, head),)] = moved
+                longer = (*path, (layer, head))
+                streams[longer] = moved
     return streams
 
 
@@ -1387,7 +1389,7 @@ checks.quiz(
     "From chapter 04: an induction head at the second `q` of `q x b q` attends to `x`. What must "
     "the key at `x` say?",
     {
-        "that x comes next": "The answer is not in the key. The key has to match the *query*, which "
+        "that x comes next": "The answer is not in the key. The key has to match the query, which "
         "knows that q stands here.",
         "that q stood one before": "The query asks for q, so the key at x has to carry what stood "
         "before x. A head below has to write that first.",
