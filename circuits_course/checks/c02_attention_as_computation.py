@@ -363,6 +363,13 @@ def writes_into_token(basis: Basis, offset: int) -> HeadWeights:
 
 
 @route.wrong(
+    "the sign of W_V or W_O is turned: the head pushes the right symbol down instead of up."
+)
+def pushes_down(basis: Basis, offset: int) -> HeadWeights:
+    return _position_head(basis, offset)._replace(W_O=-basis.out)
+
+
+@route.wrong(
     "the values read positions, and there are none: positions are added to the input of queries "
     "and keys only. W_V has to read `token`."
 )
@@ -555,10 +562,18 @@ def _aggregate_means(head: HeadWeights, basis: Basis, feature: str) -> str | Non
     b, q = divmod(int(error.argmax()), error.shape[1])
     values = _values(basis, feature, sequences(basis))[b, 1 : q + 2].tolist()
     listed = ", ".join(f"{value:g}" for value in values)
+    scale = float((wanted * written).sum() / wanted.square().sum())
+    off_by = (
+        f". It is {scale:.2f} times the mean everywhere" if _scaled(wanted, written, scale) else ""
+    )
     return (
         f"after symbols whose {feature!r} is {listed} the head writes {written[b, q]:.2f} into "
-        f"'result'; expected {wanted[b, q]:.2f}. It is off at {percent(off)} of the positions"
+        f"'result'; expected {wanted[b, q]:.2f}. Off at {percent(off)} of the positions{off_by}"
     )
+
+
+def _scaled(wanted: Tensor, written: Tensor, scale: float) -> bool:
+    return abs(scale) > 0.01 and bool((scale * wanted - written).abs().max() < 0.02)
 
 
 @aggregate.observe
@@ -1012,12 +1027,14 @@ def _pair_rests(heads: Any, basis: Basis) -> str | None:
 def _pair_predicts(heads: Any, basis: Basis) -> str | None:
     ran = _pair(basis, heads)
     right, top = _predictions(basis, ran)
+    likeliest = right == ran.logits.softmax(-1).amax(-1)
     named = right[right.isfinite()]
     if (named < ENOUGH).any():
         return (
             "where the symbol stood once before, the model gives the symbol that followed a "
             f"probability of {named.mean():.2f} on average, {named.min():.2f} at worst; "
-            f"expected at least {ENOUGH}"
+            f"expected at least {ENOUGH}. It is the most likely one at "
+            f"{percent(likeliest[right.isfinite()])} of these places"
         )
     if (top > 0.3).any():
         return (
