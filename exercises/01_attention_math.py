@@ -211,8 +211,10 @@ print("largest difference from the model's pattern:",
 plot_attention(words, pattern[0], "Attention of skip-trigram-1l, by your functions")
 
 # %% [markdown]
-# *What to see:* the last row is the word "in". One head spends nearly all of its attention there
-# on "keep". The other finds nothing that concerns it and rests elsewhere: it cannot look nowhere.
+# *What to see:* the last row is the word "in". Head 0 spends nearly all of its attention there on
+# "keep", and hardly any from "the" or "dog". Head 1 looks at "keep" from all of them. Where
+# nothing draws a head, it rests on `BOS`: it cannot look nowhere. And looking is not yet doing:
+# what a look is worth depends on what is carried home.
 #
 # ## What is carried home
 #
@@ -372,15 +374,14 @@ plot_matrix(
     one_by_one[:, 0].norm(dim=-1),
     "How much each head writes",
     x_labels=words,
-    y_labels=[f"head {head}" for head in range(model.cfg.n_heads)],
     x_title="position",
     y_title="head",
     unit="length of the written vector",
 )
 
 # %% [markdown]
-# *What to see:* the heads write at different places. Nothing in the sum makes them share; whoever
-# has something to say, says it.
+# *What to see:* head 0 hardly writes anything until "in", where it speaks up; head 1 writes a
+# little everywhere. Neither has to ask the other: whoever has something to say adds it.
 #
 # ## Where to look: one matrix
 #
@@ -459,7 +460,7 @@ def named(table: Float[Tensor, "head row column"], rows: list[str], columns: lis
     cut = table[:, [ids[w] for w in rows]][:, :, [ids[w] for w in columns]]
     return plot_matrix(
         rearrange(cut, "head row column -> (head row) column"),
-        y_labels=[f"head {head}: {row}" for head in range(len(table)) for row in rows],
+        y_labels=[f"{head}:{row}" for head in range(len(table)) for row in rows],
         x_labels=columns,
         diverging=True,
         **titles,
@@ -469,21 +470,21 @@ def named(table: Float[Tensor, "head row column"], rows: list[str], columns: lis
 named(
     qk_words / model.cfg.d_head**0.5, dests, sources,
     title="Where to look: scores of dest words with source words",
-    x_title="key (source)", y_title="query (dest)", unit="score",
+    x_title="key (source)", y_title="head:query (dest)", unit="score",
 )  # fmt: skip
 
 # %%
 named(
     ov_words, sources, outs,
     title="What to write: what looking at a source word adds to each logit",
-    x_title="out", y_title="word looked at (source)", unit="logits",
+    x_title="out", y_title="head:word looked at (source)", unit="logits",
 )  # fmt: skip
 
 # %% [markdown]
-# *What to see:* in the first picture, each dest is drawn to the sources that it was planted with.
-# In the second, looking at a source raises its own outs. We have found the rules in the weights,
-# without running the model once. One row of the second picture should give you pause: "keep"
-# raises *two* words in the same head. Remember it.
+# *What to see:* in the first picture, head 0 draws each dest to its own sources; head 1 has much
+# to say about "for" alone. In the second, looking at a source raises its own outs. We have found
+# the rules in the weights, without running the model once. One row of the second picture should
+# give you pause: "keep" raises *two* words in the same head. Remember it.
 
 # %%
 chapter.explain("two_circuits")
@@ -552,7 +553,7 @@ print("agrees with what the model's heads wrote:", agrees)
 paths = head_paths(model, tokens)
 total = paths["direct"] + paths["heads"].sum(0)
 print(f"sum of paths against the model's logits: {(total - logits).abs().max().item():.0e}")
-shares = {"direct path": paths["direct"], **{f"head {h}": p for h, p in enumerate(paths["heads"])}}
+shares = {"direct": paths["direct"], **{f"head{h}": p for h, p in enumerate(paths["heads"])}}
 best = logits[0, -1].topk(4).indices.tolist()
 plot_matrix(
     torch.stack([share[0, -1, best] for share in shares.values()]),
@@ -566,8 +567,9 @@ plot_matrix(
 )
 
 # %% [markdown]
-# *What to see:* the words that the planted rule is about owe their place to one head; the others
-# to the direct path.
+# *What to see:* the direct path knows what follows "in" and has a favourite of its own. Head 0
+# brings in what "keep" has to say: "mind", and, about as strongly, "bay". Only the sum puts
+# "mind" first.
 #
 # What is each path worth over the whole of the data? Take fresh sequences and predict with fewer
 # and fewer paths.
@@ -635,7 +637,9 @@ for (source, dest, out), strength in sorted(found.items(), key=lambda item: -ite
 print(f"\nplanted and found: {len(planted & found.keys())} of {len(planted)}")
 
 # %% [markdown]
-# From the weights alone: all of what we planted. But look at the rows without a mark.
+# From the weights alone: all of what we planted. Now look at the rows without a mark. The weak
+# ones at the end come from a head that raises nearly every word on seeing "take"; adding the same
+# to all logits changes nothing. The strong ones are another matter.
 #
 # ## The bug
 
@@ -696,9 +700,8 @@ for trigram in pairs:
           f"  {'planted' if is_planted else 'crossed'}")  # fmt: skip
 
 # %% [markdown]
-# The bug happens: "keep ... in bay" and "keep ... at mind" come far more often than they should.
-# A model that has seen thousands of sequences says what it never saw, because of the shape of its
-# weights.
+# The bug happens: "keep ... in bay" and "keep ... at mind" come several times as often as they
+# should. The model says what its data hardly ever say, because of the shape of its weights.
 #
 # ### Then why is it not worse?
 #
@@ -720,31 +723,96 @@ contests = [(a.source, a.dest, a.out, b.out) for a in data.planted for b in data
 plot_matrix(
     torch.stack([lead(*contest) for contest in contests]),
     "Who tells the right word from the crossed one?",
-    y_labels=[f"{s} ... {d}: {right} over {crossed}" for s, d, right, crossed in contests],
-    x_labels=["direct path", *(f"head {h}" for h in range(model.cfg.n_heads))],
+    y_labels=[f"{source}…{dest}" for source, dest, _, _ in contests],
+    x_labels=["direct", *(f"head{h}" for h in range(model.cfg.n_heads))],
     x_title="path",
-    y_title="contest",
+    y_title="rule",
     unit="lead, logits",
     diverging=True,
 )
 
 # %% [markdown]
-# *What to see:* for "keep", the head that looks at it gives one out about the same lead after
-# either dest: positive in one row, negative in the other. It cannot tell. The *direct path* can:
-# it knows the dest, and has learned to put "mind" first after "in". For "take", the two heads
-# divide the work. These are two ways out of the bug, and this model has found both.
+# *What to see:* in the rows of "keep", head 0, which looks at it, has nearly no lead to give, and
+# it changes sides from one to the other: it cannot tell. The *direct path* can. It knows the
+# dest, and puts "mind" first after "in" and "bay" after "at". In the rows of "take", the two
+# heads divide the work: together they have rank two.
 #
-# The first way has its price. The direct path does not know whether there was a "keep". Where
-# there was no source at all, does it still prefer "mind" after "in"?
+# ### Who pays?
+#
+# So for "keep" the model has moved the choice into the direct path, which does not know whether
+# there was a "keep" at all. Then without a source, it should wrongly prefer "mind" after "in".
+# That was our expectation when we wrote this chapter. Is it so?
+
+# %%
+chapter.predict(
+    "no_source",
+    choices=[
+        "mind comes too often",
+        "bay comes too often",
+        "both come about as often as they should",
+    ],
+)
 
 # %%
 no_source = model.to_tokens([f"{a} {b} in" for a in data.fillers for b in data.fillers])
-probs = model(no_source)[:, -1].softmax(-1).mean(0)
-for out in ("mind", "bay"):
-    print(f'"in {out}" without a source: model {probs[ids[out]]:.3f}, '
-          f"truth {data.next_token[0, ids['in'], ids[out]]:.3f}")  # fmt: skip
+without_keep, no_source_cache = model.run_with_cache(no_source)
+
+
+def tell(who: str, logits: Float[Tensor, "batch pos d_vocab"]) -> None:
+    """Print the mean probability of mind and bay at the last position."""
+    mind, bay = logits[:, -1].softmax(-1).mean(0)[[ids["mind"], ids["bay"]]].tolist()
+    print(f'{who:24} "in mind" {mind:.3f}   "in bay" {bay:.3f}')
+
+
+tell("the model", without_keep)
+true_mind, true_bay = data.next_token[0, ids["in"], [ids["mind"], ids["bay"]]].tolist()
+print(f'{"the data":24} "in mind" {true_mind:.3f}   "in bay" {true_bay:.3f}')
 
 # %% [markdown]
+# Nobody pays. Something takes the direct path's preference back exactly where it would be wrong.
+# The direct path itself cannot (it sees the same "in"), so it must be a head. Which, and what is
+# it looking at?
+
+# %%
+paths = head_paths(model, no_source)
+each = torch.cat([paths["direct"][None], paths["heads"]])[:, :, -1].mean(1)
+leads = each[:, ids["mind"]] - each[:, ids["bay"]]
+print("lead of mind over bay, without a source:")
+for name, value in zip(["direct path", "head 0", "head 1"], leads.tolist(), strict=True):
+    print(f"  {name:12} {value:5.2f}")
+looks = no_source_cache["pattern", 0][:, 0, -1].mean(0).tolist()
+print('head 0 at "in" looks at:')
+for name, look in zip(["BOS", "first filler", "next filler", "in itself"], looks, strict=True):
+    print(f"  {name:12} {look:5.2f}")
+objection = ov_words[0, ids["in"], ids["mind"]] - ov_words[0, ids["in"], ids["bay"]]
+print(f'lead of mind over bay where head 0 looks at "in": {objection.item():.2f}')
+
+# %% [markdown]
+# There it is. Without a source, head 0 looks from "in" at "in" itself, and there it writes
+# *against* "mind", as much as the direct path speaks for it. With "keep" in the context, the look
+# is drawn away to "keep", and the objection falls silent.
+#
+# The algebra of the bug looked at one source by itself. But attention is shared out: to look at
+# "keep" is to look away from something else, and what is *no longer written* depends on dest as
+# well. That is a third way out, and it was not in our plan. An explanation read off the weights
+# is a hypothesis, so test it: silence head 0 on these prompts.
+
+
+# %%
+def silence_head_0(z, hook):
+    z[:, :, 0] = 0.0
+    return z
+
+
+tell("the model", without_keep)
+tell(
+    "head 0 silenced",
+    model.run_with_hooks(no_source, fwd_hooks=[("blocks.0.attn.hook_z", silence_head_0)]),
+)
+
+# %% [markdown]
+# Without head 0, "mind" is far too frequent after "in": the objection was its doing.
+#
 # ### How it got there
 #
 # The model was kept at several steps of its training.
@@ -795,9 +863,10 @@ chapter.progress()
 # the weights, and next to them rules that nobody planted, which the model follows when it runs.
 #
 # **In the literature.** Nearly all of this chapter is Elhage et al. (2021), "A Mathematical
-# Framework for Transformer Circuits", transformer-circuits.pub/2021/framework. That the direct
-# path can hide a bug, and a second head divide it, is what we found in this small model; it does
-# not show what a large one does.
+# Framework for Transformer Circuits", transformer-circuits.pub/2021/framework. They argue the bug
+# from the algebra of one head. What a trained model does about it is what we found in this small
+# one: a second head, the direct path, and a look drawn away from an objection. It does not show
+# what a large model does.
 #
 # **A limit.** With norm, MLPs or a second layer, what a head reads is no longer a row of $W_E$,
 # and a table in words says less. Chapter 05 takes the paths of two layers apart; until then:

@@ -68,7 +68,7 @@ def unscaled(q: Tensor, k: Tensor) -> Tensor:
 
 
 @attention_scores.wrong(
-    "you divided by d_head. The standard deviation of a dot product grows with the *square root* "
+    "you divided by d_head. The standard deviation of a dot product grows with the square root "
     "of the number of terms, so that is what to divide by."
 )
 def scaled_by_d_head(q: Tensor, k: Tensor) -> Tensor:
@@ -229,7 +229,7 @@ def scaled_too_much(d_head: int, n_samples: int, scaled: bool, seed: int) -> flo
 
 
 @score_variance.wrong(
-    "this is the variance of the single products. A score is the *sum* of d_head of them: sum over "
+    "this is the variance of the single products. A score is the sum of d_head of them: sum over "
     "the last axis first."
 )
 def products_not_summed(d_head: int, n_samples: int, scaled: bool, seed: int) -> float:
@@ -423,7 +423,7 @@ def _masked(scores: Tensor) -> Tensor:
 
 
 @attention_pattern.wrong(
-    "the softmax runs over the queries. Each *query* shares out one unit, so rows sum to 1: the "
+    "the softmax runs over the queries. Each query shares out one unit, so rows sum to 1: the "
     "softmax runs over the last axis, the keys."
 )
 def softmax_over_queries(scores: Tensor) -> Tensor:
@@ -756,7 +756,7 @@ def output_matrices_mixed(x: Tensor, W_Q: Tensor, W_K: Tensor, W_V: Tensor, W_O:
 
 
 @multi_head_attention.wrong(
-    "x itself has been added. This function gives what the layer *adds*; the residual stream "
+    "x itself has been added. This function gives what the layer adds; the residual stream "
     "carries x on by itself."
 )
 def residual_added(x: Tensor, W_Q: Tensor, W_K: Tensor, W_V: Tensor, W_O: Tensor) -> Tensor:
@@ -1303,7 +1303,7 @@ def softmax_over_dests(model: Any, head: int, source: str, k: int) -> Trigrams:
 
 
 @top_skip_trigrams.wrong(
-    "what the head writes is read from dest. A head reads its values where it *looks*, so the OV "
+    "what the head writes is read from dest. A head reads its values where it looks, so the OV "
     "circuit is applied to source: strength[dest, out] = attention[dest, source] * ov[source, out]."
 )
 def written_from_dest(model: Any, head: int, source: str, k: int) -> Trigrams:
@@ -1351,7 +1351,7 @@ def always_head_zero(model: Any, head: int, source: str, k: int) -> Trigrams:
 
 
 @top_skip_trigrams.wrong(
-    "you ranked by size regardless of sign. A strong negative number means the head *lowers* that "
+    "you ranked by size regardless of sign. A strong negative number means the head lowers that "
     "token's logit."
 )
 def ranked_by_size(model: Any, head: int, source: str, k: int) -> Trigrams:
@@ -1375,15 +1375,15 @@ checks.quiz(
 
 checks.quiz(
     "pattern_row",
-    "From chapter 00: pattern[2, 5] of one head and one sequence is 0.9. Who looks at whom?",
+    "From chapter 00: pattern[5, 2] of one head and one sequence is 0.9. Who looks at whom?",
     {
-        "position 2 looks at position 5": "Rows are queries, so it is 2 that looks. But 5 comes "
-        "later, so in a causal model this number could not occur: a trick question, half right.",
-        "position 5 looks at position 2": "That would be pattern[5, 2]: rows are queries.",
-        "this cannot occur in a causal model": "Row 2, column 5 would be position 2 looking at "
-        "position 5, which has not been read yet. This chapter shows how that is prevented.",
+        "position 5 looks at position 2": "Rows are queries, the ones who look; columns are keys.",
+        "position 2 looks at position 5": "That would be pattern[2, 5]: rows are queries, the ones "
+        "who look. And position 2 comes earlier, so it could not.",
+        "both look at each other": "Attention has a direction. pattern[5, 2] says nothing about "
+        "pattern[2, 5].",
     },
-    answer="this cannot occur in a causal model",
+    answer="position 5 looks at position 2",
 )
 
 checks.quiz(
@@ -1416,7 +1416,7 @@ checks.prediction(
 
 checks.prediction(
     "zero_or_infinity",
-    "To hide a future key, somebody sets its *score* to 0 before the softmax. How much attention "
+    "To hide a future key, somebody sets its score to 0 before the softmax. How much attention "
     "does it get?",
     {
         "none": "The softmax takes exp(score), and exp(0) is 1: not nothing.",
@@ -1442,7 +1442,7 @@ checks.prediction(
 
 checks.prediction(
     "rotation",
-    "In a model with rotary positions, you put the q and k from *before* the rotation into your "
+    "In a model with rotary positions, you put the q and k from before the rotation into your "
     "attention_scores. Where do the scores still agree with the model's?",
     {
         "nowhere": "One place is left: where query and key have been turned by the same angle.",
@@ -1491,6 +1491,20 @@ checks.prediction(
         "to write.",
     },
     answer="it raises it",
+)
+
+checks.prediction(
+    "no_source",
+    'The direct path puts "mind" ahead of "bay" after "in", whether or not there was a "keep". '
+    'What does the model say after "in" where no source stood before?',
+    {
+        "mind comes too often": "That is what the direct path alone would do. The next cell "
+        "measures the whole model.",
+        "bay comes too often": 'Something would have to object to "mind" more strongly than the '
+        "direct path speaks for it. The next cell measures.",
+        "both come about as often as they should": "Then something must take the direct path's "
+        'preference back where there is no "keep". The next cells look for it.',
+    },
 )
 
 checks.explanation(
