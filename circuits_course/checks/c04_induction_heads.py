@@ -1474,7 +1474,7 @@ checks.prediction(
     "BOS q x b q x b. If one head alone knew what comes after the second q, which earlier position "
     "would it attend to from there?",
     {
-        "BOS": "BOS knows nothing about this sequence. Heads rest there when nothing is to be done.",
+        "BOS": "BOS knows nothing about this sequence. Heads rest there when they are idle.",
         "the first q": "A head that looks there has found the match but not the answer: a "
         "duplicate-token head, which you will meet in chapter 06.",
         "the first x": "The token after the earlier q. What it says can be copied as it is.",
