@@ -167,6 +167,14 @@ class Lab:
         editor = self.page.locator(".jp-InputArea-editor", has_text=text)
         return self.page.locator(".jp-CodeCell", has=editor)
 
+    def picture(self, cell: playwright.Locator) -> None:
+        """The README's picture, where CIRCUITS_COURSE_PICTURE says which file to write."""
+        if path := os.environ.get("CIRCUITS_COURSE_PICTURE"):
+            self.page.keyboard.press("ControlOrMeta+b")  # hides the file browser
+            cell.evaluate("node => node.scrollIntoView({block: 'start'})")
+            self.page.wait_for_timeout(1000)
+            self.page.screenshot(path=path)
+
     def answer(self, cell: playwright.Locator, source: str, says: str) -> str:
         """Replaces a cell's source, runs it with Shift+Enter and waits for the message."""
         cell.locator(".cm-content").click()
@@ -199,6 +207,7 @@ def test_wrong_and_right_answer_and_pictures_in_a_browser(page: Lab) -> None:
     assert "Not attempted yet" in cell.locator(".jp-OutputArea-output").first.inner_text()
     said = page.answer(cell, WRONG, says="✘ Wrong")
     assert "duplicate-token" in said
+    page.picture(cell)
     page.answer(cell, RIGHT, says="✔ Passed")
 
     assert_plot_is_drawn(page.page.locator(".js-plotly-plot svg.main-svg").first)
