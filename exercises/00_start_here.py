@@ -24,11 +24,13 @@ from transformer_lens import utilities as utils
 
 from circuits_course import Chapter, load_model
 from circuits_course.models import doctor
-from circuits_course.plots import plot_attention, plot_bars, plot_heads
+from circuits_course.plots import plot_attention, plot_heads
 
 chapter = Chapter("00_start_here")
-for finding in doctor():
-    print("✔" if finding.ok else "✘", finding.name)
+findings = doctor()
+for finding in findings:
+    print(f"✔ {finding.name}" if finding.ok else f"✘ {finding.name}: {finding.advice}")
+print("You are ready." if all(finding.ok for finding in findings) else "Mend the lines with ✘.")
 
 # %% [markdown]
 # ## Tensors with named axes
@@ -127,9 +129,9 @@ patterns = torch.stack([read_pattern(model, tokens, 1, head)[0] for head in rang
 plot_attention(labels, patterns, "Attention of layer 1 on a repeated sequence")
 
 # %% [markdown]
-# *What to see:* in the second half, some heads look back at one place in the first half, one step
-# further to the right with each query. Which place that is, and why there, is the subject of
-# chapter 04.
+# *What to see:* in the first half, most heads rest on the first position. In the second half, one
+# head wakes up: it looks back at one place in the first half, a step further to the right with each
+# query. Which place that is, and why there, is the subject of chapter 04.
 
 # %% [markdown]
 # ## Change it: a hook
