@@ -15,7 +15,7 @@ from transformer_lens import FactoredMatrix
 from circuits_course.checker import Case
 from circuits_course.checks import ChapterChecks
 from circuits_course.checks.models import normal, random_model, random_tokens
-from circuits_course.compare import Tolerance, same
+from circuits_course.compare import Tolerance, same, shape_text
 from circuits_course.transformer import CourseConfig, CourseTransformer
 
 checks = ChapterChecks("01_attention_math")
@@ -113,6 +113,11 @@ def summed_over_positions(q: Tensor, k: Tensor) -> Tensor:
     return q.mT @ k / q.shape[-1] ** 0.5
 
 
+@attention_scores.wrong("only q is used: the scores compare queries with keys, not with queries.")
+def keys_left_out(q: Tensor, k: Tensor) -> Tensor:
+    return _scores_oracle(q, q)
+
+
 @attention_scores.wrong(
     "these rows sum to 1, so a softmax has been taken already. Scores come before it."
 )
@@ -169,24 +174,30 @@ def _law(output: Any, d_head: int, n_samples: int, scaled: bool, seed: int) -> A
     return near[0] if near else value
 
 
+def _draws(attempt: Any, d_head: int, scaled: bool, *seeds: int) -> list[float]:
+    """Few samples each, so that two seeds differ; nothing where the output is no number."""
+    drawn = [attempt(d_head, 50, scaled, seed) for seed in seeds]
+    return [] if any(isinstance(d, Tensor) and d.ndim for d in drawn) else list(map(float, drawn))
+
+
 @score_variance.trial
 def _same_seed_same_number(
     attempt: Any, d_head: int, n_samples: int, scaled: bool, seed: int
 ) -> str | None:
-    first, again = (attempt(d_head, 50, scaled, seed) for _ in range(2))
-    if same(first, again):
+    drawn = _draws(attempt, d_head, scaled, seed, seed)
+    if not drawn or same(drawn[0], drawn[1]):
         return None
-    return f"the same seed gave {float(first):.3f} and, called again, {float(again):.3f}"
+    return "the same seed gave {:.3f} and, called again, {:.3f}".format(*drawn)
 
 
 @score_variance.trial
 def _other_seed_other_number(
     attempt: Any, d_head: int, n_samples: int, scaled: bool, seed: int
 ) -> str | None:
-    one, other = attempt(d_head, 50, scaled, seed), attempt(d_head, 50, scaled, seed + 1)
-    if not same(one, other, Tolerance(0.0, 0.0)):
+    drawn = _draws(attempt, d_head, scaled, seed, seed + 1)
+    if len(set(drawn)) != 1:
         return None
-    return f"seeds {seed} and {seed + 1} gave exactly the same number, {float(one):.3f}"
+    return f"seeds {seed} and {seed + 1} gave exactly the same number, {drawn[0]:.3f}"
 
 
 def _samples(d_head: int, n_samples: int, seed: int) -> tuple[Tensor, Tensor]:
@@ -748,6 +759,15 @@ def queries_and_keys_exchanged(
 
 
 @multi_head_attention.wrong(
+    "keys and values are exchanged: W_K makes what is compared, W_V what is carried home."
+)
+def keys_and_values_exchanged(
+    x: Tensor, W_Q: Tensor, W_K: Tensor, W_V: Tensor, W_O: Tensor
+) -> Tensor:
+    return _heads(x, W_Q, W_V, W_K, W_O).sum(0)
+
+
+@multi_head_attention.wrong(
     "every head was written out through the sum of all W_O (an einsum that sums over `head` in "
     "both before they meet). Head h's z goes through W_O[h]: name the head axis in both."
 )
@@ -776,24 +796,32 @@ def output_matrix_left_out(x: Tensor, W_Q: Tensor, W_K: Tensor, W_V: Tensor, W_O
 
 
 def _product_view(output: Any, left: Tensor, right: Tensor) -> Any:
-    """How the product is kept, the size of the axis between its factors, and the product itself.
+    """The product and the size of the axis between its factors.
 
     Other factors of the same product are as good, if they are as thin.
     """
-    if isinstance(output, Tensor):
-        return {"kept as": f"one whole tensor of shape {list(output.shape)}"}
     if not isinstance(output, FactoredMatrix):
         return output
     rank = min(left.shape[-2:])
-    return {
-        "kept as": "a FactoredMatrix",
-        "axis between the factors": max(int(output.mdim), rank),
-        "product": output.AB,
-    }
+    return {"axis between the factors": max(int(output.mdim), rank), "product": output.AB}
 
 
 def _product_oracle(product: Tensor, rank: int) -> dict[str, Any]:
-    return {"kept as": "a FactoredMatrix", "axis between the factors": rank, "product": product}
+    return {"axis between the factors": rank, "product": product}
+
+
+def _d_model_squared(output: Any, left: Tensor, right: Tensor) -> str | None:
+    d_model = max(left.shape[-2:])
+    if isinstance(output, Tensor) and output.shape[-2:] == (d_model, d_model):
+        return f"expected a FactoredMatrix, got the whole product, {shape_text(output)}"
+    return None
+
+
+def _factored(output: Any, left: Tensor, right: Tensor) -> str | None:
+    if isinstance(output, FactoredMatrix):
+        return None
+    got = f"tensor of shape {shape_text(output)}" if isinstance(output, Tensor) else type(output)
+    return f"expected a FactoredMatrix, got a {getattr(got, '__name__', got)}"
 
 
 qk_circuit = checks.exercise(
@@ -822,6 +850,8 @@ def _qk_cases() -> Iterator[Case]:
 
 
 qk_circuit.observe(_product_view)
+qk_circuit.prop(_d_model_squared)
+qk_circuit.prop(_factored)
 
 
 @qk_circuit.oracle
@@ -837,9 +867,9 @@ def key_side_in_rows(W_Q: Tensor, W_K: Tensor) -> FactoredMatrix:
 
 
 @qk_circuit.wrong(
-    "the product is right but multiplied out: d_model x d_model numbers where the two factors have "
-    "2 x d_model x d_head, and the low rank, which is the point, no longer shows. Hand the two "
-    "factors to FactoredMatrix."
+    "the product is multiplied out: d_model x d_model numbers where the two factors have 2 x d_model "
+    "x d_head, and the low rank, which is the point, no longer shows. Hand the factors to "
+    "FactoredMatrix."
 )
 def query_key_multiplied_out(W_Q: Tensor, W_K: Tensor) -> Tensor:
     return W_Q @ W_K.mT
@@ -908,6 +938,8 @@ def _ov_cases() -> Iterator[Case]:
 
 
 ov_circuit.observe(_product_view)
+ov_circuit.prop(_d_model_squared)
+ov_circuit.prop(_factored)
 
 
 @ov_circuit.oracle
@@ -932,7 +964,7 @@ def written_in_rows(W_V: Tensor, W_O: Tensor) -> FactoredMatrix:
 
 
 @ov_circuit.wrong(
-    "the product is right but multiplied out, so the low rank no longer shows. Hand W_V and W_O to "
+    "the product is multiplied out, so the low rank no longer shows. Hand W_V and W_O to "
     "FactoredMatrix."
 )
 def value_output_multiplied_out(W_V: Tensor, W_O: Tensor) -> Tensor:
