@@ -516,8 +516,9 @@ plot_heads(scores["trained", "induction"], "Trained: induction score")
 
 # %% [markdown]
 # *What to see:* compare the rows. In both models the previous token is layer 0's business and
-# induction layer 1's; how many heads of the trained model share a job, the pictures say. Let the
-# scores choose the pair to compare:
+# induction layer 1's; how many heads of the trained model share a job, the pictures say. Your
+# induction head stays below 1 because random symbols repeat by chance, and it shares its attention
+# between all earlier copies. Let the scores choose the pair to compare:
 
 # %% tags=["nbval-check-output"]
 source = strongest_heads(scores["trained", "previous_token"], 1)[0]
@@ -651,7 +652,8 @@ for name, model in {"by hand": by_hand, "trained": trained}.items():
 
 # %% [markdown]
 # Most of what either loses, it loses there, and by right: nothing in the sequence tells which
-# continuation is meant.
+# continuation is meant. The two numbers also pull against each other: a circuit that bets higher
+# loses less where there is one continuation and more where there are two.
 #
 # ### Where they part
 #
@@ -694,9 +696,9 @@ for name, model in {"by hand": by_hand, "trained": trained}.items():
     print(f"{name}: {model(chain, return_type='loss').item():.2f} nats on the Markov chain")
 
 # %% [markdown]
-# Your circuit knows nothing of the chain, and worse: it takes each chance repetition for an
-# induction, and loses more than by guessing. The trained model knows bigrams too, and weighs one
-# against the other.
+# Your circuit knows no bigrams. All it can do is bet that what followed a symbol before will follow
+# it again; the cell tells what that bet is worth on this chain. The trained model has learned the
+# bigrams as well, and its loss lies next to the best possible.
 #
 # Last, the causal test. Silence each head in turn, and measure second copies again.
 
@@ -722,12 +724,11 @@ for name, model in {"By hand": by_hand, "Trained": trained}.items():
 
 # %% [markdown]
 # *What to see:* of your two heads, both are needed. In the trained model, compare the heads that
-# cost most with those that the detectors found above. Where several heads do the same job, is each
-# of them dispensable?
+# cost most with the two that the detectors chose. The others were free to help.
 #
-# The cells above are the summary: the same two steps, the same diagonal in the weights. What
-# training adds: symbols packed more tightly than at right angles, several heads on one job where
-# the pictures show them, and knowledge beside the circuit.
+# The cells above are the summary: the same two steps, the same place to rest, the same diagonal in
+# the weights. What training adds are symbols packed more tightly than at right angles, and
+# knowledge beside the circuit.
 
 # %%
 chapter.explain("what_differs")
