@@ -37,7 +37,9 @@ class AttentionView(anywidget.AnyWidget):
     """circuitsvis' head selector on one prompt; pattern: nested lists [head][q][k]."""
 
     _esm = (STATIC / "attention.js").read_text(encoding="utf-8")
+    _css = (STATIC / "attention.css").read_text(encoding="utf-8")
     library = traitlets.Unicode().tag(sync=True)
+    title = traitlets.Unicode().tag(sync=True)
     tokens = traitlets.List().tag(sync=True)
     pattern = traitlets.List().tag(sync=True)
     head_names = traitlets.List().tag(sync=True)

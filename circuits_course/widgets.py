@@ -24,7 +24,6 @@ from circuits_course.plots.figure import PLOTLY, Figure, in_kernel
 from circuits_course.plots.lines import plot_lines
 from circuits_course.plots.sketch import sketch_lines
 
-SVG = "image/svg+xml"
 WIDGET = "application/vnd.jupyter.widget-view+json"
 MAX_POINTS = 400
 SHORTEST_WAIT = 0.35  # seconds between two pictures: about three a second
@@ -74,13 +73,6 @@ def _slot(figure: Figure, model_id: str) -> str:
     item = json.dumps({"slot": slot, "model": model_id})
     script = f'((window.circuitsCourse ??= {{}})["{KEY}"] ??= []).push({item});'
     return f'<div id="{slot}">{figure.image_tag()}</div><script>{script}</script>'
-
-
-def AttentionView(**traits: Any) -> Any:  # noqa: N802
-    """The live view of `plot_attention`; see `circuits_course.live`."""
-    from circuits_course.live import AttentionView as View
-
-    return View(**traits)
 
 
 class Explorer:
@@ -259,8 +251,9 @@ class LiveTraining:
         steps = seen.pop("step")
         for y_title, names in self._panels.items():
             lines = {name: seen[name] for name in names or seen if name in seen}
+            title = self.title if len(self._panels) == 1 else f"{self.title}: {y_title}"
             if lines:
-                yield draw(lines, self.title, x=steps, x_title=self.x_title, y_title=y_title)
+                yield draw(lines, title, x=steps, x_title=self.x_title, y_title=y_title)
 
     def _show(self, draw: Callable, final: bool = False) -> None:
         line = self._end() if final else self._bar()
@@ -270,7 +263,7 @@ class LiveTraining:
         bar, *pictures = self._displays
         bar.update({"text/plain": line}, raw=True)
         for place, drawn in zip(pictures, self._drawn(draw), strict=False):
-            bundle = drawn.static_bundle() if final else {SVG: drawn, "text/plain": line}
+            bundle = drawn.static_bundle() if final else {"text/html": drawn, "text/plain": line}
             place.update(bundle, raw=True)
 
     def _bar(self) -> str:

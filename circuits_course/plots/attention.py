@@ -49,16 +49,20 @@ def plot_attention(
         numbers={"attention": values},
         paint=lambda canvas: _paint(canvas, values, labels, names),
         size=_size(heads, labels),
-        live=lambda: _live(words, values, names),
+        live=lambda: _live(title, words, values, names),
     )
 
 
-def _live(tokens: list[str], values: np.ndarray, names: list[str]) -> Any:
-    from circuits_course.widgets import AttentionView
+def _live(title: str, words: list[str], values: np.ndarray, names: list[str]) -> Any:
+    from circuits_course.live import AttentionView
 
-    heads = [name if "head" in name.lower() else f"Head {name}" for name in names]
-    return AttentionView(tokens=tokens, pattern=rounded(values.round(3)), head_names=heads,
-                         causal=bool(np.allclose(np.triu(values, 1), 0)))  # fmt: skip
+    return AttentionView(
+        title=title,
+        tokens=[visible(word, 20) for word in words],  # circuitsvis would drop spaces and breaks
+        pattern=rounded(values.round(3)),
+        head_names=names,
+        causal=bool(np.allclose(np.triu(values, 1), 0)),
+    )
 
 
 def _grid(heads: int) -> tuple[int, int]:

@@ -119,11 +119,16 @@ def colour_scale(diverging: bool) -> tuple[str, ...]:
     return DIVERGING if diverging else SEQUENTIAL
 
 
+def plotly_text(text: str) -> str:
+    """Text for plotly, which reads a few HTML tags but not every entity."""
+    return html.escape(text, quote=False)
+
+
 def layout(title: str, x: Mapping, y: Mapping, size: tuple[float, float], **more: Any) -> dict:
     """A plotly layout that needs no template (those cost 7 kB in every saved figure)."""
     axis = {"ticks": "outside", "gridcolor": GRID, "zerolinecolor": GRID, "automargin": True}
     return {
-        "title": {"text": html.escape(title), "x": 0.02, "font": {"size": 15}},
+        "title": {"text": plotly_text(title), "x": 0.02, "font": {"size": 15}},
         "xaxis": {**axis, **x},
         "yaxis": {**axis, **y},
         "width": int(size[0] * DPI),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,7 +9,7 @@ import numpy as np
 
 from circuits_course.errors import CourseError
 from circuits_course.plots.arrays import as_array, number, rounded, table, visible
-from circuits_course.plots.figure import GRID, INK, Figure, colour_scale, layout
+from circuits_course.plots.figure import GRID, INK, Figure, colour_scale, layout, plotly_text
 
 MAX_WRITTEN = 64  # up to this many cells, each has its number written in it
 MAX_LISTED = 12
@@ -34,7 +33,7 @@ def plot_heads(
         y_title="layer",
         unit=unit,
         diverging=diverging,
-        hover=f"head %{{y}}.%{{x}}<br>{html.escape(unit)} %{{z}}<extra></extra>",
+        hover=f"head %{{y}}.%{{x}}<br>{plotly_text(unit)} %{{z}}<extra></extra>",
         cell_name="head {row}.{column}",
     )
 
@@ -84,8 +83,8 @@ def _heat_map(values: np.ndarray, title: str, *, rows: list[str], columns: list[
     names = {"rows": rows, "columns": columns}
     titles = {"x_title": x_title, "y_title": y_title, "unit": unit}
     hover = hover or (
-        f"{html.escape(y_title)} %{{y}}<br>{html.escape(x_title)} %{{x}}<br>"
-        f"{html.escape(unit)} %{{z}}<extra></extra>"
+        f"{plotly_text(y_title)} %{{y}}<br>{plotly_text(x_title)} %{{x}}<br>"
+        f"{plotly_text(unit)} %{{z}}<extra></extra>"
     )
     return Figure(
         title=title,
@@ -135,29 +134,33 @@ def _interactive(values: np.ndarray, title: str, limits: tuple[float, float], di
         "zmin": limits[0],
         "zmax": limits[1],
         "colorscale": [[round(float(s), 3), c] for s, c in zip(steps, colours, strict=True)],
-        "colorbar": {"title": {"text": html.escape(unit), "side": "right"}, "thickness": 14},
+        "colorbar": {
+            "title": {"text": plotly_text(unit), "side": "right"},
+            "thickness": 14,
+            "ticksuffix": "  ",  # keeps the title off the numbers
+        },
         "xgap": 1,
         "ygap": 1,
         "hovertemplate": hover,
     }
     if values.size <= MAX_WRITTEN:
         trace["texttemplate"] = "%{z:.2g}"
-    across = {"title": {"text": html.escape(x_title)}, **_ticks(columns, 30), "showgrid": False}
-    down = {"title": {"text": html.escape(y_title)}, **_ticks(rows, 40), "showgrid": False}
+    across = {"title": {"text": plotly_text(x_title)}, **_ticks(columns, 30), "showgrid": False}
+    down = {"title": {"text": plotly_text(y_title)}, **_ticks(rows, 40), "showgrid": False}
     figure = layout(title, across, {**down, "autorange": "reversed"}, size, plot_bgcolor=GRID)
     return {"data": [trace], "layout": figure}
 
 
 def _ticks(labels: list[str], most: int) -> dict[str, Any]:
     shown = _shown(len(labels), most)
-    text = [html.escape(labels[i]) for i in shown]
+    text = [plotly_text(labels[i]) for i in shown]
     return {"type": "category", "tickvals": shown, "ticktext": text}
 
 
 def _unlike(labels: list[str]) -> list[str]:
     """Plotly merges rows of one name: a label that repeats gets its position."""
     plain = len(set(labels)) == len(labels)
-    return [html.escape(t if plain else f"{t} ({i})") for i, t in enumerate(labels)]
+    return [plotly_text(t if plain else f"{t} ({i})") for i, t in enumerate(labels)]
 
 
 def _shown(length: int, most: int) -> list[int]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -10,7 +9,7 @@ import numpy as np
 
 from circuits_course.errors import CourseError
 from circuits_course.plots.arrays import as_array, number, rounded, table
-from circuits_course.plots.figure import PALETTE, Figure, layout
+from circuits_course.plots.figure import PALETTE, Figure, layout, plotly_text
 
 SIZE = (7.0, 4.0)
 MAX_ROWS = 12
@@ -114,7 +113,7 @@ def _interactive_lines(title: str, xs: np.ndarray, ys: Mapping[str, np.ndarray],
         trace = {
             "type": "scatter",
             "mode": "lines+markers" if len(xs) <= 40 else "lines",
-            "name": html.escape(name),
+            "name": plotly_text(name),
             "x": across,
             "y": rounded(y),
             "line": {"color": colour, "dash": dash, "width": 2},
@@ -149,7 +148,7 @@ def _band(xs: np.ndarray, edges: tuple[np.ndarray, np.ndarray], colour: str) -> 
 
 
 def _axis(title: str, log: bool) -> dict[str, Any]:
-    return {"title": {"text": html.escape(title)}, **({"type": "log"} if log else {})}
+    return {"title": {"text": plotly_text(title)}, **({"type": "log"} if log else {})}
 
 
 def _mark(place: float, log: bool) -> dict[str, Any]:
@@ -160,7 +159,7 @@ def _mark(place: float, log: bool) -> dict[str, Any]:
 def _mark_name(label: str, place: float, log: bool) -> dict[str, Any]:
     # plotly wants the exponent for annotations on a logarithmic axis, but not for shapes
     return {"x": float(np.log10(place)) if log else place, "y": 1, "yref": "paper", "yanchor": "top",
-            "xanchor": "left", "text": html.escape(label), "showarrow": False}  # fmt: skip
+            "xanchor": "left", "text": plotly_text(label), "showarrow": False}  # fmt: skip
 
 
 def _paint_lines(canvas: Any, xs: np.ndarray, ys: Mapping[str, np.ndarray], edges: Mapping,
@@ -237,16 +236,16 @@ def _interactive_bars(names: list[str], values: np.ndarray, spread: np.ndarray |
         "type": "bar",
         "x": list(range(len(names))),
         "y": rounded(values),
-        "customdata": [html.escape(name) for name in names],
+        "customdata": [plotly_text(name) for name in names],
         "hovertemplate": "%{customdata}<br>%{y}<extra></extra>",
         "marker": {"color": PALETTE[0]},
     }
     if spread is not None:
         trace["error_y"] = {"type": "data", "array": rounded(spread)}
     across = {
-        "title": {"text": html.escape(x_title)},
+        "title": {"text": plotly_text(x_title)},
         "tickvals": list(range(len(names))),
-        "ticktext": [html.escape(name) for name in names],
+        "ticktext": [plotly_text(name) for name in names],
     }
     return {"data": [trace], "layout": layout(title, across, _axis(y_title, False), SIZE)}
 
@@ -319,10 +318,10 @@ def _interactive_scatter(xs: np.ndarray, ys: np.ndarray, names: list[str], kinds
         trace = {
             "type": "scatter",
             "mode": "markers",
-            "name": html.escape(kind),
+            "name": plotly_text(kind),
             "x": rounded(xs[members]),
             "y": rounded(ys[members]),
-            "text": [html.escape(names[i]) for i in members],
+            "text": [plotly_text(names[i]) for i in members],
             "hovertemplate": "%{text}<br>(%{x}, %{y})<extra></extra>",
             "marker": {"color": PALETTE[index % len(PALETTE)], "size": 8,
                        "symbol": SIGNS[index % len(SIGNS)][0]},

@@ -1,7 +1,7 @@
 """A line chart as SVG in a millisecond: what a figure shows while it is still growing.
 
 matplotlib needs 0.15 s for one picture, and plotly's JupyterLab renderer draws a figure once and
-ignores what comes after. The finished figure comes from `plot_lines`, in the same colours.
+ignores what comes after. As inline SVG in HTML it replaces itself without flicker. The finished figure comes from `plot_lines`, in the same colours.
 """
 
 from __future__ import annotations

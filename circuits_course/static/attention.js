@@ -20,17 +20,20 @@ let count = 0;
 
 async function render({ model, el }) {
   const loading = (globalThis.circuitsCourseVis ??= load(model.widget_manager, model.get("library")));
+  const title = document.createElement("p");
+  title.textContent = model.get("title");
   const place = document.createElement("div");
   place.id = `attention-${Date.now()}-${count++}`;
-  place.style.background = "white"; // circuitsvis draws for a light page
-  place.style.color = "black";
-  el.append(place);
+  el.classList.add("circuits-attention");
+  el.append(title, place);
   const [vis] = await Promise.all([loading, onPage(el)]);
   vis.render(place.id, vis.AttentionHeads, {
     tokens: model.get("tokens"),
     attention: model.get("pattern"),
     attentionHeadNames: model.get("head_names"),
     maskUpperTri: model.get("causal"),
+    positiveColor: "#08306b", // as in the still picture
+    maxValue: 1,
   });
 }
 
