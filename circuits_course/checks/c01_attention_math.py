@@ -867,7 +867,7 @@ def key_side_in_rows(W_Q: Tensor, W_K: Tensor) -> FactoredMatrix:
 
 
 @qk_circuit.wrong(
-    "the product is multiplied out: d_model x d_model numbers where the two factors have 2 x d_model "
+    "the product is multiplied out: d_model x d_model numbers where the factors have 2 x d_model "
     "x d_head, and the low rank, which is the point, no longer shows. Hand the factors to "
     "FactoredMatrix."
 )
