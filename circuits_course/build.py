@@ -11,8 +11,6 @@ import ast
 import builtins
 import hashlib
 import json
-import os
-import tempfile
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -21,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from circuits_course.chapters import CHAPTERS, chapter_name
 from circuits_course.errors import CourseError, UnknownName
+from circuits_course.keeping import write_whole
 from circuits_course.paths import source_dir
 from circuits_course.reference import load_reference, reference_source, stub_source
 
@@ -60,7 +59,7 @@ def build(chapters: Iterable[str | int] | None = None, execute: bool = True) -> 
         if execute:
             texts[notebook_path(chapter, "solutions")] = _solved_text(chapter, solved)
         for path, text in texts.items():
-            _write_whole(path, text)
+            write_whole(path, text.encode())
             written.append(path)
     return written
 
@@ -281,20 +280,6 @@ def _text(notebook: NotebookNode) -> str:
     import nbformat
 
     return nbformat.writes(notebook, version=4) + "\n"
-
-
-def _write_whole(path: Path, text: str) -> None:
-    """Into a neighbour first: a killed build leaves the old notebook or the new one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, scratch = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
-            file.write(text)
-        os.chmod(scratch, 0o644)
-        os.replace(scratch, path)
-    except BaseException:
-        Path(scratch).unlink(missing_ok=True)
-        raise
 
 
 # --- drift -----------------------------------------------------------------------------------

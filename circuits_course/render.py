@@ -14,7 +14,7 @@ COLOURS = {"good": "#2da44e", "bad": "#cf5b4b", "open": "#8c8c8c", "note": "#4b8
 def in_notebook() -> bool:
     """Whether rich output can be shown: an IPython kernel is running."""
     shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
-    return shell is not None and hasattr(shell, "kernel")
+    return getattr(shell, "kernel", None) is not None
 
 
 def show(text: str, *, tone: str = "note", body: str | None = None, widget: Any = None) -> None:

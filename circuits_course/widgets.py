@@ -20,9 +20,10 @@ from uuid import uuid4
 import numpy as np
 
 from circuits_course.errors import CourseError
-from circuits_course.plots.figure import PLOTLY, Figure, in_kernel
+from circuits_course.plots.figure import PLOTLY, Figure
 from circuits_course.plots.lines import plot_lines
 from circuits_course.plots.sketch import sketch_lines
+from circuits_course.render import in_notebook
 
 WIDGET = "application/vnd.jupyter.widget-view+json"
 MAX_POINTS = 400
@@ -45,10 +46,10 @@ def bundle_with_widget(figure: Figure, widget: Any) -> dict[str, Any]:
     with them, `text/html` holds the picture and the name of the widget, not the widget.
     """
     bundle = figure.static_bundle()
-    if not (in_kernel() and widgets_installed()):
+    if not (in_notebook() and widgets_installed()):
         return bundle
     try:
-        made = widget() if callable(widget) else widget
+        made: Any = widget() if callable(widget) else widget
     except ModuleNotFoundError:  # circuitsvis
         return bundle
     if _shows_widgets_by_view_only():
@@ -207,7 +208,7 @@ class LiveTraining:
 
     def __enter__(self) -> LiveTraining:
         self._started = self._last = time.perf_counter()
-        if in_kernel():
+        if in_notebook():
             from IPython.display import display
 
             empty = {"text/plain": ""}

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import html
 import io
-import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from circuits_course.errors import CourseError
+from circuits_course.render import in_notebook
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Canvas
@@ -23,7 +23,7 @@ INK, GRID = "#222222", "#dddddd"
 DPI = 100
 COLOURS_IN_PNG = 256
 
-# Colour-blind safe: Okabe and Ito's set, and ColorBrewer's Blues and RdBu. White is zero in both scales.
+# Colour-blind safe: Okabe and Ito's set, and ColorBrewer's Blues and RdBu. White is zero in both.
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 SEQUENTIAL = ("#ffffff", "#deebf7", "#9ecae1", "#4292c6", "#08519c", "#08306b")
 DIVERGING = ("#053061", "#2166ac", "#92c5de", "#ffffff", "#f4a582", "#b2182b", "#67001f")
@@ -99,19 +99,12 @@ class Figure:
 
     def show(self) -> None:
         """Display the figure in a notebook, or print its numbers outside of one."""
-        if in_kernel():
+        if in_notebook():
             from IPython.display import display
 
             display(self)
         else:
             print(self.text)
-
-
-def in_kernel() -> bool:
-    """Whether a notebook kernel runs this code (and not a script, a test or a terminal)."""
-    ipython = sys.modules.get("IPython")
-    shell = ipython.get_ipython() if ipython else None
-    return getattr(shell, "kernel", None) is not None
 
 
 def colour_scale(diverging: bool) -> tuple[str, ...]:
