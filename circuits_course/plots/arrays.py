@@ -43,7 +43,7 @@ def rounded(array: np.ndarray) -> list:
     return int(short) if short.is_integer() else short  # type: ignore[return-value]
 
 
-def number(value: float) -> str:
+def number(value: Any) -> str:
     """A number as text: three digits behind the point where that says enough."""
     if not np.isfinite(value):
         return str(value)

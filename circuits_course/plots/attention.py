@@ -97,7 +97,9 @@ def _paint(canvas: Any, values: np.ndarray, labels: list[str], names: list[str])
         down = places if index % columns == 0 else places[:0]
         axes.set_xticks(across, [labels[i] for i in across], rotation=90, fontsize=small)
         axes.set_yticks(down, [labels[i] for i in down], fontsize=small)
-    canvas.colorbar(image, ax=panels, label="attention probability", pad=0.01, fraction=0.05, aspect=30)
+    canvas.colorbar(
+        image, ax=panels, label="attention probability", pad=0.01, fraction=0.05, aspect=30
+    )
     canvas.supxlabel("key: the token attended to", fontsize=9)
     canvas.supylabel("query: the token that looks", fontsize=9)
 
@@ -112,8 +114,9 @@ def _strongest_links(values: np.ndarray, labels: list[str], names: list[str]) ->
     for head, name in enumerate(names[:MAX_PANELS]):
         order = np.argsort(-inner[head].ravel(), kind="stable")[:LISTED_PER_HEAD]
         for q, k in zip(*np.unravel_index(order, inner[head].shape), strict=True):
-            rows.append([name, f"{labels[q]} ({q})", f"{labels[k]} ({k})",
-                         number(values[head, q, k])])  # fmt: skip
+            rows.append(
+                [name, f"{labels[q]} ({q})", f"{labels[k]} ({k})", number(values[head, q, k])]
+            )
     return table(["head", "query (position)", "key (position)", "attention probability"], rows)
 
 

@@ -144,8 +144,8 @@ def _render(figure: Figure) -> bytes:
     from PIL import Image
 
     # parse_math off: a token may be a dollar sign.
-    plain = {"text.parse_math": False, "axes.spines.top": False, "axes.spines.right": False}
-    ours = {key: value for key, value in rcParamsDefault.items() if key != "backend"}
+    plain: Any = {"text.parse_math": False, "axes.spines.top": False, "axes.spines.right": False}
+    ours: Any = {key: value for key, value in rcParamsDefault.items() if key != "backend"}
     with rc_context({**ours, **plain, "font.size": 9.0}), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph .* missing from")
         canvas = Canvas(figsize=figure.size, dpi=DPI, layout="constrained")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,27 +16,39 @@ MAX_WRITTEN = 64  # up to this many cells, each has its number written in it
 MAX_LISTED = 12
 
 
-def plot_heads(
-    scores: Any, title: str, *, unit: str = "score", diverging: bool = False
-) -> Figure:
+@dataclass(frozen=True)
+class Grid:
+    """A matrix [row, column] with the words that belong to it; `cell` and `hover` name a cell."""
+
+    values: np.ndarray
+    rows: list[str]
+    columns: list[str]
+    x_title: str
+    y_title: str
+    unit: str
+    diverging: bool
+    cell: str = "{row}, {column}"
+    hover: str = "{y_title} %{{y}}<br>{x_title} %{{x}}"
+
+    @property
+    def limits(self) -> tuple[float, float]:
+        """The values at both ends of the colour scale."""
+        return colour_limits(self.values, self.diverging)
+
+    def name(self, index: tuple[int, ...]) -> str:
+        """What a cell is called in words."""
+        return self.cell.format(row=self.rows[index[0]], column=self.columns[index[1]])
+
+
+def plot_heads(scores: Any, title: str, *, unit: str = "score", diverging: bool = False) -> Figure:
     """One score per head: layers down, heads across.
 
     scores: [layer, head]; unit names the colour scale; diverging for scores with a sign.
     """
     values = as_array(scores, "scores", ndim=2)
-    layers, heads = values.shape
-    return _heat_map(
-        values,
-        title,
-        rows=[str(layer) for layer in range(layers)],
-        columns=[str(head) for head in range(heads)],
-        x_title="head",
-        y_title="layer",
-        unit=unit,
-        diverging=diverging,
-        hover=f"head %{{y}}.%{{x}}<br>{plotly_text(unit)} %{{z}}<extra></extra>",
-        cell_name="head {row}.{column}",
-    )
+    rows, columns = ([str(i) for i in range(length)] for length in values.shape)
+    words = {"cell": "head {row}.{column}", "hover": "head %{{y}}.%{{x}}"}
+    return _heat_map(Grid(values, rows, columns, "head", "layer", unit, diverging, **words), title)
 
 
 def plot_matrix(
@@ -53,18 +66,7 @@ def plot_matrix(
     values = as_array(matrix, "matrix", ndim=2)
     rows = _labels(y_labels, values.shape[0], "y_labels")
     columns = _labels(x_labels, values.shape[1], "x_labels")
-    return _heat_map(
-        values,
-        title,
-        rows=rows,
-        columns=columns,
-        x_title=x_title,
-        y_title=y_title,
-        unit=unit,
-        diverging=diverging,
-        hover=None,
-        cell_name="{row}, {column}",
-    )
+    return _heat_map(Grid(values, rows, columns, x_title, y_title, unit, diverging), title)
 
 
 def _labels(given: Sequence[str] | None, length: int, what: str) -> list[str]:
@@ -75,25 +77,16 @@ def _labels(given: Sequence[str] | None, length: int, what: str) -> list[str]:
     return [visible(str(label)) for label in given]
 
 
-def _heat_map(values: np.ndarray, title: str, *, rows: list[str], columns: list[str], x_title: str,
-              y_title: str, unit: str, diverging: bool, hover: str | None,
-              cell_name: str) -> Figure:  # fmt: skip
-    size = _size(values.shape, rows, columns)
-    limits = colour_limits(values, diverging)
-    names = {"rows": rows, "columns": columns}
-    titles = {"x_title": x_title, "y_title": y_title, "unit": unit}
-    hover = hover or (
-        f"{plotly_text(y_title)} %{{y}}<br>{plotly_text(x_title)} %{{x}}<br>"
-        f"{plotly_text(unit)} %{{z}}<extra></extra>"
-    )
+def _heat_map(grid: Grid, title: str) -> Figure:
+    size = _size(grid)
     return Figure(
         title=title,
-        alt=_describe(values, x_title, y_title, unit, cell_name, **names),
-        table=_as_text(values, unit, cell_name, x_title, y_title, **names),
-        numbers={unit: values},
-        paint=lambda canvas: _paint(canvas, values, limits, diverging, **names, **titles),
+        alt=_describe(grid),
+        table=_as_text(grid),
+        numbers={grid.unit: grid.values},
+        paint=lambda canvas: _paint(canvas, grid),
         size=size,
-        plotly=_interactive(values, title, limits, diverging, hover, size, **names, **titles),
+        plotly=_interactive(grid, title, size),
     )
 
 
@@ -112,41 +105,44 @@ def colour_limits(values: np.ndarray, diverging: bool) -> tuple[float, float]:
     return min(low, 0.0), high if high > min(low, 0.0) else 1.0
 
 
-def _size(shape: tuple[int, ...], rows: list[str], columns: list[str]) -> tuple[float, float]:
+def _size(grid: Grid) -> tuple[float, float]:
     """Inches: cells stay near square and readable between 2 x 4 and 30 x 30."""
-    letters_down, letters_across = max(map(len, rows)), max(map(len, columns))
+    rows, columns = grid.values.shape
+    letters_down, letters_across = (max(map(len, names)) for names in (grid.rows, grid.columns))
     upright = 0.08 * letters_across if letters_across > 3 else 0.0
-    cell = min(0.7, max(0.21, 4.2 / max(shape)))
-    width = 2.2 + 0.08 * letters_down + shape[1] * max(cell, 0.3 if shape[1] < 20 else cell)
-    return min(max(width, 4.6), 10.0), min(max(1.35 + upright + shape[0] * cell, 2.3), 8.0)
+    cell = min(0.7, max(0.21, 4.2 / max(rows, columns)))
+    width = 2.2 + 0.08 * letters_down + columns * max(cell, 0.3 if columns < 20 else cell)
+    height = 1.35 + upright + rows * cell
+    return min(max(width, 4.6), 10.0), min(max(height, 2.3), 8.0)
 
 
-def _interactive(values: np.ndarray, title: str, limits: tuple[float, float], diverging: bool,
-                 hover: str, size: tuple[float, float], *, rows: list[str], columns: list[str],
-                 x_title: str, y_title: str, unit: str) -> dict[str, Any]:  # fmt: skip
-    colours = colour_scale(diverging)
+def _interactive(grid: Grid, title: str, size: tuple[float, float]) -> dict[str, Any]:
+    colours = colour_scale(grid.diverging)
     steps = np.linspace(0, 1, len(colours))
+    words = {"x_title": plotly_text(grid.x_title), "y_title": plotly_text(grid.y_title)}
+    unit = plotly_text(grid.unit)
+    low, high = grid.limits
     trace: dict[str, Any] = {
         "type": "heatmap",
-        "x": _unlike(columns),
-        "y": _unlike(rows),
-        "z": rounded(values),
-        "zmin": limits[0],
-        "zmax": limits[1],
+        "x": _unlike(grid.columns),
+        "y": _unlike(grid.rows),
+        "z": rounded(grid.values),
+        "zmin": low,
+        "zmax": high,
         "colorscale": [[round(float(s), 3), c] for s, c in zip(steps, colours, strict=True)],
         "colorbar": {
-            "title": {"text": plotly_text(unit), "side": "right"},
+            "title": {"text": unit, "side": "right"},
             "thickness": 14,
             "ticksuffix": "  ",  # keeps the title off the numbers
         },
         "xgap": 1,
         "ygap": 1,
-        "hovertemplate": hover,
+        "hovertemplate": f"{grid.hover.format(**words)}<br>{unit} %{{z}}<extra></extra>",
     }
-    if values.size <= MAX_WRITTEN:
+    if grid.values.size <= MAX_WRITTEN:
         trace["texttemplate"] = "%{z:.2g}"
-    across = {"title": {"text": plotly_text(x_title)}, **_ticks(columns, 30), "showgrid": False}
-    down = {"title": {"text": plotly_text(y_title)}, **_ticks(rows, 40), "showgrid": False}
+    across = {"title": {"text": words["x_title"]}, **_ticks(grid.columns, 30), "showgrid": False}
+    down = {"title": {"text": words["y_title"]}, **_ticks(grid.rows, 40), "showgrid": False}
     figure = layout(title, across, {**down, "autorange": "reversed"}, size, plot_bgcolor=GRID)
     return {"data": [trace], "layout": figure}
 
@@ -154,33 +150,33 @@ def _interactive(values: np.ndarray, title: str, limits: tuple[float, float], di
 def _ticks(labels: list[str], most: int) -> dict[str, Any]:
     shown = _shown(len(labels), most)
     text = [plotly_text(labels[i]) for i in shown]
-    return {"type": "category", "tickvals": shown, "ticktext": text}
+    # By name, not by index: plotly takes index 1 for the category "1" where there is one.
+    places = _unlike(labels)
+    return {"type": "category", "tickvals": [places[i] for i in shown], "ticktext": text}
 
 
 def _unlike(labels: list[str]) -> list[str]:
     """Plotly merges rows of one name: a label that repeats gets its position."""
     plain = len(set(labels)) == len(labels)
-    return [plotly_text(t if plain else f"{t} ({i})") for i, t in enumerate(labels)]
+    return [plotly_text(text if plain else f"{text} ({i})") for i, text in enumerate(labels)]
 
 
 def _shown(length: int, most: int) -> list[int]:
     return list(range(0, length, -(-length // most)))
 
 
-def _paint(canvas: Any, values: np.ndarray, limits: tuple[float, float], diverging: bool, *,
-           rows: list[str], columns: list[str], x_title: str, y_title: str,
-           unit: str) -> None:  # fmt: skip
+def _paint(canvas: Any, grid: Grid) -> None:
     axes = canvas.add_subplot()
-    image = paint_cells(axes, values, limits, diverging)
-    across, down = _shown(len(columns), 30), _shown(len(rows), 40)
-    slanted = max(map(len, columns)) > 3
-    axes.set_xticks(across, [columns[i] for i in across], rotation=90 if slanted else 0)
-    axes.set_yticks(down, [rows[i] for i in down])
-    axes.set_xlabel(x_title)
-    axes.set_ylabel(y_title)
-    canvas.colorbar(image, ax=axes, label=unit, pad=0.02, aspect=25)
-    if values.size <= MAX_WRITTEN:
-        _write_numbers(axes, values, limits, diverging)
+    image = paint_cells(axes, grid.values, grid.limits, grid.diverging)
+    across, down = _shown(len(grid.columns), 30), _shown(len(grid.rows), 40)
+    slanted = max(map(len, grid.columns)) > 3
+    axes.set_xticks(across, [grid.columns[i] for i in across], rotation=90 if slanted else 0)
+    axes.set_yticks(down, [grid.rows[i] for i in down])
+    axes.set_xlabel(grid.x_title)
+    axes.set_ylabel(grid.y_title)
+    canvas.colorbar(image, ax=axes, label=grid.unit, pad=0.02, aspect=25)
+    if grid.values.size <= MAX_WRITTEN:
+        _write_numbers(axes, grid)
 
 
 def paint_cells(axes: Any, values: np.ndarray, limits: tuple[float, float], diverging: bool) -> Any:
@@ -189,8 +185,9 @@ def paint_cells(axes: Any, values: np.ndarray, limits: tuple[float, float], dive
 
     scale = LinearSegmentedColormap.from_list("course", colour_scale(diverging))
     axes.set_facecolor(GRID)
+    low, high = limits
     image = axes.imshow(
-        values, cmap=scale, vmin=limits[0], vmax=limits[1], aspect="auto", interpolation="nearest"
+        values, cmap=scale, vmin=low, vmax=high, aspect="auto", interpolation="nearest"
     )
     rows, columns = values.shape
     axes.hlines(np.arange(rows + 1) - 0.5, -0.5, columns - 0.5, color=GRID, linewidth=0.5)
@@ -199,14 +196,13 @@ def paint_cells(axes: Any, values: np.ndarray, limits: tuple[float, float], dive
     return image
 
 
-def _write_numbers(axes: Any, values: np.ndarray, limits: tuple[float, float],
-                   diverging: bool) -> None:  # fmt: skip
-    low, high = limits
-    for (row, column), value in np.ndenumerate(values):
+def _write_numbers(axes: Any, grid: Grid) -> None:
+    low, high = grid.limits
+    for (row, column), value in np.ndenumerate(grid.values):
         share = (value - low) / (high - low)
-        dark = abs(share - 0.5) > 0.3 if diverging else share > 0.55
-        axes.text(column, row, f"{value:.2g}", ha="center", va="center", fontsize=8,
-                  color="white" if dark else INK)  # fmt: skip
+        dark = abs(share - 0.5) > 0.3 if grid.diverging else share > 0.55
+        style = {"ha": "center", "va": "center", "fontsize": 8, "color": "white" if dark else INK}
+        axes.text(column, row, f"{value:.2g}", **style)
 
 
 def strongest(values: np.ndarray, most: int = MAX_LISTED) -> list[tuple[int, ...]]:
@@ -216,22 +212,22 @@ def strongest(values: np.ndarray, most: int = MAX_LISTED) -> list[tuple[int, ...
     return [tuple(int(i) for i in np.unravel_index(index, values.shape)) for index in order]
 
 
-def _as_text(values: np.ndarray, unit: str, cell_name: str, x_title: str, y_title: str, *,
-             rows: list[str], columns: list[str]) -> str:  # fmt: skip
-    if values.size <= MAX_WRITTEN:
-        lines = ([r, *map(number, row)] for r, row in zip(rows, values, strict=True))
-        return table([f"{y_title} \\ {x_title}", *columns], lines)
-    listed = strongest(values)
-    lines = [[cell_name.format(row=rows[i], column=columns[j]), number(values[i, j])]
-             for i, j in listed]  # fmt: skip
-    return table([f"strongest {len(listed)} of {values.size}", unit], lines)
+def _as_text(grid: Grid) -> str:
+    if grid.values.size <= MAX_WRITTEN:
+        pairs = zip(grid.rows, grid.values, strict=True)
+        lines = ([name, *map(number, row)] for name, row in pairs)
+        return table([f"{grid.y_title} \\ {grid.x_title}", *grid.columns], lines)
+    listed = strongest(grid.values)
+    lines = ([grid.name(index), number(grid.values[index])] for index in listed)
+    return table([f"strongest {len(listed)} of {grid.values.size}", grid.unit], lines)
 
 
-def _describe(values: np.ndarray, x_title: str, y_title: str, unit: str, cell_name: str, *,
-              rows: list[str], columns: list[str]) -> str:  # fmt: skip
-    i, j = strongest(values, 1)[0]
+def _describe(grid: Grid) -> str:
+    rows, columns = grid.values.shape
+    shape = f"{rows} rows ({grid.y_title}) by {columns} columns ({grid.x_title})"
+    if not np.isfinite(grid.values).any():
+        return f"Heat map of {grid.unit}: {shape}; every value is missing."
     return (
-        f"Heat map of {unit}: {len(rows)} rows ({y_title}) by {len(columns)} columns ({x_title}); "
-        f"values from {number(np.nanmin(values))} to {number(np.nanmax(values))}, "
-        f"strongest at {cell_name.format(row=rows[i], column=columns[j])}."
+        f"Heat map of {grid.unit}: {shape}; values from {number(np.nanmin(grid.values))} to "
+        f"{number(np.nanmax(grid.values))}, strongest at {grid.name(strongest(grid.values, 1)[0])}."
     )

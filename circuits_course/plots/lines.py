@@ -73,8 +73,13 @@ def _edges(bands: Mapping[str, tuple[Any, Any]], ys: Mapping[str, np.ndarray]) -
     return edges
 
 
-def _describe_lines(xs: np.ndarray, ys: Mapping[str, np.ndarray], marks: Mapping[str, float],
-                    x_title: str, y_title: str) -> str:  # fmt: skip
+def _describe_lines(
+    xs: np.ndarray,
+    ys: Mapping[str, np.ndarray],
+    marks: Mapping[str, float],
+    x_title: str,
+    y_title: str,
+) -> str:
     parts = [
         f"{name} goes from {number(y[0])} to {number(y[-1])} "
         f"(lowest {number(np.nanmin(y))}, highest {number(np.nanmax(y))})"
@@ -101,9 +106,18 @@ def _style(index: int) -> tuple[str, tuple[str, str]]:
     return PALETTE[index % len(PALETTE)], DASHES[(index // 2) % len(DASHES)]
 
 
-def _interactive_lines(title: str, xs: np.ndarray, ys: Mapping[str, np.ndarray], edges: Mapping,
-                       marks: Mapping[str, float], *, x_title: str, y_title: str, log_x: bool,
-                       log_y: bool) -> dict[str, Any]:  # fmt: skip
+def _interactive_lines(
+    title: str,
+    xs: np.ndarray,
+    ys: Mapping[str, np.ndarray],
+    edges: Mapping,
+    marks: Mapping[str, float],
+    *,
+    x_title: str,
+    y_title: str,
+    log_x: bool,
+    log_y: bool,
+) -> dict[str, Any]:
     across = rounded_x(xs)
     data: list[dict[str, Any]] = []
     for index, (name, y) in enumerate(ys.items()):
@@ -119,10 +133,16 @@ def _interactive_lines(title: str, xs: np.ndarray, ys: Mapping[str, np.ndarray],
             "line": {"color": colour, "dash": dash, "width": 2},
         }
         data.append(trace)
-    figure = layout(title, _axis(x_title, log_x), _axis(y_title, log_y), SIZE,
-                    shapes=[_mark(place, log_x) for place in marks.values()],
-                    annotations=[_mark_name(*mark, log_x) for mark in marks.items()],
-                    showlegend=len(ys) > 1, hovermode="x unified")  # fmt: skip
+    figure = layout(
+        title,
+        _axis(x_title, log_x),
+        _axis(y_title, log_y),
+        SIZE,
+        shapes=[_mark(place, log_x) for place in marks.values()],
+        annotations=[_mark_name(*mark, log_x) for mark in marks.items()],
+        showlegend=len(ys) > 1,
+        hovermode="x unified",
+    )
     return {"data": data, "layout": figure}
 
 
@@ -152,19 +172,42 @@ def _axis(title: str, log: bool) -> dict[str, Any]:
 
 
 def _mark(place: float, log: bool) -> dict[str, Any]:
-    return {"type": "line", "x0": place, "x1": place, "y0": 0, "y1": 1, "yref": "paper",
-            "line": {"color": "#666666", "width": 1, "dash": "dash"}}  # fmt: skip
+    return {
+        "type": "line",
+        "x0": place,
+        "x1": place,
+        "y0": 0,
+        "y1": 1,
+        "yref": "paper",
+        "line": {"color": "#666666", "width": 1, "dash": "dash"},
+    }
 
 
 def _mark_name(label: str, place: float, log: bool) -> dict[str, Any]:
     # plotly wants the exponent for annotations on a logarithmic axis, but not for shapes
-    return {"x": float(np.log10(place)) if log else place, "y": 1, "yref": "paper", "yanchor": "top",
-            "xanchor": "left", "text": plotly_text(label), "showarrow": False}  # fmt: skip
+    return {
+        "x": float(np.log10(place)) if log else place,
+        "y": 1,
+        "yref": "paper",
+        "yanchor": "top",
+        "xanchor": "left",
+        "text": plotly_text(label),
+        "showarrow": False,
+    }
 
 
-def _paint_lines(canvas: Any, xs: np.ndarray, ys: Mapping[str, np.ndarray], edges: Mapping,
-                 marks: Mapping[str, float], *, x_title: str, y_title: str, log_x: bool,
-                 log_y: bool) -> None:  # fmt: skip
+def _paint_lines(
+    canvas: Any,
+    xs: np.ndarray,
+    ys: Mapping[str, np.ndarray],
+    edges: Mapping,
+    marks: Mapping[str, float],
+    *,
+    x_title: str,
+    y_title: str,
+    log_x: bool,
+    log_y: bool,
+) -> None:
     axes = canvas.add_subplot()
     for index, (name, y) in enumerate(ys.items()):
         colour, (_, dash) = _style(index)
@@ -181,8 +224,15 @@ def _paint_lines(canvas: Any, xs: np.ndarray, ys: Mapping[str, np.ndarray], edge
         axes.yaxis.set_major_formatter("{x:g}")
     for label, place in marks.items():
         axes.axvline(place, color="#666666", linestyle="--", linewidth=1)
-        axes.annotate(label, (place, 1), (3, -3), xycoords=("data", "axes fraction"),
-                      textcoords="offset points", va="top", fontsize=8)  # fmt: skip
+        axes.annotate(
+            label,
+            (place, 1),
+            (3, -3),
+            xycoords=("data", "axes fraction"),
+            textcoords="offset points",
+            va="top",
+            fontsize=8,
+        )
     if len(ys) > 1:
         axes.legend(frameon=False, fontsize=8)
 
@@ -217,12 +267,15 @@ def plot_bars(
         numbers={y_title: values, **({"errors": spread} if errors else {})},
         paint=lambda canvas: _paint_bars(canvas, names, values, spread, x_title, y_title),
         size=SIZE,
-        plotly=_interactive_bars(names, values, spread if errors else None, title, x_title, y_title),
+        plotly=_interactive_bars(
+            names, values, spread if errors else None, title, x_title, y_title
+        ),
     )
 
 
-def _bars_table(names: list[str], values: np.ndarray, spread: np.ndarray | None, x_title: str,
-                y_title: str) -> str:  # fmt: skip
+def _bars_table(
+    names: list[str], values: np.ndarray, spread: np.ndarray | None, x_title: str, y_title: str
+) -> str:
     head = [x_title or "name", y_title, *(["±"] if spread is not None else [])]
     rows = [[name, number(value)] for name, value in zip(names, values, strict=True)]
     if spread is not None:
@@ -230,8 +283,14 @@ def _bars_table(names: list[str], values: np.ndarray, spread: np.ndarray | None,
     return table(head, rows)
 
 
-def _interactive_bars(names: list[str], values: np.ndarray, spread: np.ndarray | None, title: str,
-                      x_title: str, y_title: str) -> dict[str, Any]:  # fmt: skip
+def _interactive_bars(
+    names: list[str],
+    values: np.ndarray,
+    spread: np.ndarray | None,
+    title: str,
+    x_title: str,
+    y_title: str,
+) -> dict[str, Any]:
     trace: dict[str, Any] = {
         "type": "bar",
         "x": list(range(len(names))),
@@ -250,16 +309,31 @@ def _interactive_bars(names: list[str], values: np.ndarray, spread: np.ndarray |
     return {"data": [trace], "layout": layout(title, across, _axis(y_title, False), SIZE)}
 
 
-def _paint_bars(canvas: Any, names: list[str], values: np.ndarray, spread: np.ndarray,
-                x_title: str, y_title: str) -> None:  # fmt: skip
+def _paint_bars(
+    canvas: Any,
+    names: list[str],
+    values: np.ndarray,
+    spread: np.ndarray,
+    x_title: str,
+    y_title: str,
+) -> None:
     axes = canvas.add_subplot()
     places = np.arange(len(names))
     axes.bar(places, values, color=PALETTE[0])
     known = np.isfinite(spread)
-    axes.errorbar(places[known], values[known], spread[known], fmt="none", ecolor="#222222",
-                  capsize=3, linewidth=1)  # fmt: skip
+    axes.errorbar(
+        places[known],
+        values[known],
+        spread[known],
+        fmt="none",
+        ecolor="#222222",
+        capsize=3,
+        linewidth=1,
+    )
     crowded = sum(map(len, names)) > 70
-    axes.set_xticks(places, names, rotation=30 if crowded else 0, ha="right" if crowded else "center")
+    axes.set_xticks(
+        places, names, rotation=30 if crowded else 0, ha="right" if crowded else "center"
+    )
     _set_axes(axes, x_title, y_title)
     axes.grid(visible=False, axis="x")
     axes.axhline(0, color="#222222", linewidth=0.8)
@@ -303,15 +377,31 @@ def _farthest(xs: np.ndarray, ys: np.ndarray) -> list[int]:
     return [int(i) for i in np.argsort(-np.nan_to_num(far), kind="stable")[:MAX_NAMED_POINTS]]
 
 
-def _scatter_table(xs: np.ndarray, ys: np.ndarray, names: list[str], kinds: list[str],
-                   shown: list[int], x_title: str, y_title: str) -> str:  # fmt: skip
+def _scatter_table(
+    xs: np.ndarray,
+    ys: np.ndarray,
+    names: list[str],
+    kinds: list[str],
+    shown: list[int],
+    x_title: str,
+    y_title: str,
+) -> str:
     rows = ([names[i], kinds[i], number(xs[i]), number(ys[i])] for i in shown)
     note = f"\n({len(shown)} of {len(xs)} points, those farthest out)"
-    return table(["point", "group", x_title, y_title], rows) + (note if len(shown) < len(xs) else "")
+    return table(["point", "group", x_title, y_title], rows) + (
+        note if len(shown) < len(xs) else ""
+    )
 
 
-def _interactive_scatter(xs: np.ndarray, ys: np.ndarray, names: list[str], kinds: list[str],
-                         title: str, x_title: str, y_title: str) -> dict[str, Any]:  # fmt: skip
+def _interactive_scatter(
+    xs: np.ndarray,
+    ys: np.ndarray,
+    names: list[str],
+    kinds: list[str],
+    title: str,
+    x_title: str,
+    y_title: str,
+) -> dict[str, Any]:
     data = []
     for index, kind in enumerate(dict.fromkeys(kinds)):
         members = [i for i, other in enumerate(kinds) if other == kind]
@@ -323,22 +413,41 @@ def _interactive_scatter(xs: np.ndarray, ys: np.ndarray, names: list[str], kinds
             "y": rounded(ys[members]),
             "text": [plotly_text(names[i]) for i in members],
             "hovertemplate": "%{text}<br>(%{x}, %{y})<extra></extra>",
-            "marker": {"color": PALETTE[index % len(PALETTE)], "size": 8,
-                       "symbol": SIGNS[index % len(SIGNS)][0]},
-        }  # fmt: skip
+            "marker": {
+                "color": PALETTE[index % len(PALETTE)],
+                "size": 8,
+                "symbol": SIGNS[index % len(SIGNS)][0],
+            },
+        }
         data.append(trace)
-    figure = layout(title, _axis(x_title, False), _axis(y_title, False), SIZE,
-                    showlegend=len(data) > 1)  # fmt: skip
+    figure = layout(
+        title, _axis(x_title, False), _axis(y_title, False), SIZE, showlegend=len(data) > 1
+    )
     return {"data": data, "layout": figure}
 
 
-def _paint_scatter(canvas: Any, xs: np.ndarray, ys: np.ndarray, names: list[str],
-                   kinds: list[str], shown: list[int], x_title: str, y_title: str) -> None:  # fmt: skip
+def _paint_scatter(
+    canvas: Any,
+    xs: np.ndarray,
+    ys: np.ndarray,
+    names: list[str],
+    kinds: list[str],
+    shown: list[int],
+    x_title: str,
+    y_title: str,
+) -> None:
     axes = canvas.add_subplot()
     for index, kind in enumerate(dict.fromkeys(kinds)):
         members = [i for i, other in enumerate(kinds) if other == kind]
-        axes.scatter(xs[members], ys[members], s=26, color=PALETTE[index % len(PALETTE)],
-                     marker=SIGNS[index % len(SIGNS)][1], label=kind, linewidths=0)  # fmt: skip
+        axes.scatter(
+            xs[members],
+            ys[members],
+            s=26,
+            color=PALETTE[index % len(PALETTE)],
+            marker=SIGNS[index % len(SIGNS)][1],
+            label=kind,
+            linewidths=0,
+        )
     for i in shown:
         axes.annotate(names[i], (xs[i], ys[i]), (4, 3), textcoords="offset points", fontsize=7)
     _set_axes(axes, x_title, y_title)

@@ -1,7 +1,8 @@
 """A line chart as SVG in a millisecond: what a figure shows while it is still growing.
 
 matplotlib needs 0.15 s for one picture, and plotly's JupyterLab renderer draws a figure once and
-ignores what comes after. As inline SVG in HTML it replaces itself without flicker. The finished figure comes from `plot_lines`, in the same colours.
+ignores what comes after. Inline SVG replaces itself without flicker. The finished figure comes
+from `plot_lines`, in the same colours.
 """
 
 from __future__ import annotations
@@ -56,7 +57,7 @@ def _ticks(low: float, high: float) -> np.ndarray:
     return np.arange(np.floor(low / step), np.ceil(high / step) + 1) * step
 
 
-def _scale(ticks: np.ndarray, start: float, end: float):  # noqa: ANN202
+def _scale(ticks: np.ndarray, start: float, end: float):
     low, high = ticks[0], ticks[-1]
     return lambda value: start + (value - low) / ((high - low) or 1.0) * (end - start)
 
@@ -66,9 +67,8 @@ def _rule(x1: float, y1: float, x2: float, y2: float) -> str:
 
 
 def _label(x: float, y: float, text: str, anchor: str, colour: str = INK) -> str:
-    return (
-        f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" fill="{colour}">{escape(text)}</text>'
-    )
+    style = f'text-anchor="{anchor}" fill="{colour}"'
+    return f'<text x="{x:.1f}" y="{y:.1f}" {style}>{escape(text)}</text>'
 
 
 def _line(xs: np.ndarray, ys: np.ndarray, colour: str) -> str:
