@@ -10,8 +10,9 @@
 # **Models** `induction-2l`, a model written by hand, and at the end a real one.
 
 # %%
-import torch
 from typing import Literal
+
+import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 from transformer_lens import FactoredMatrix
@@ -30,8 +31,13 @@ from circuits_course.composition import (
 )
 from circuits_course.heads import bos_token, head_name, head_scores, strongest_heads
 from circuits_course.models import checkpoints
-from circuits_course.plots import plot_attention, plot_bars, plot_heads, plot_lines
-from circuits_course.plots import plot_matrix, plot_scatter
+from circuits_course.plots import (
+    plot_attention,
+    plot_bars,
+    plot_lines,
+    plot_matrix,
+    plot_scatter,
+)
 from circuits_course.synthetic import repeated_random_tokens
 
 torch.set_grad_enabled(False)
@@ -85,8 +91,8 @@ looks_for_match = head_scores(
 plot_matrix(
     torch.cat([looks_back, looks_for_match], dim=1),
     "What the heads of induction-2l look at",
-    x_labels=[f"{role}, head {h}" for role in ("one back", "after match") for h in range(n_heads)],
-    x_title="what is measured, head",
+    x_labels=[f"{role} {h}" for role in ("one back", "match") for h in range(n_heads)],
+    x_title="what is measured, and head",
     y_title="layer",
     unit="mean attention",
 )
@@ -165,11 +171,17 @@ for kind, table in tables.items():
     row = table[previous[1]]
     best = max(induction, key=lambda head: row[head[1]])
     print(f"{kind}: previous-token head to {head_name(best)}: {row[best[1]]:.2f}")
+brightest = max(
+    ((kind, a, b) for kind in "QKV" for a in range(n_heads) for b in range(n_heads)),
+    key=lambda place: tables[place[0]][place[1], place[2]],
+)
+kind, a, b = brightest
+print(f"highest of all: {kind}, 0.{a} to 1.{b}: {tables[kind][a, b]:.2f}")
 
 # %% [markdown]
-# *What to see:* the row of the previous-token head. Its scores with the keys of the induction heads
-# stand out; with their queries and values they are the lowest of the row. But also look at the cells
-# that are as bright and do not belong to any story we know. We come back to one of them.
+# *What to see:* the row of the previous-token head has one bright cell, the keys of the induction
+# head. It hardly fits that head's queries or values. But the brightest cells of the picture are
+# elsewhere, and belong to no story we know. We come back to them.
 #
 # TransformerLens computes the same numbers: `utils.composition_scores` takes two FactoredMatrix
 # objects, the source on the left. (Its models have `all_composition_scores(kind)`, for all pairs at
@@ -185,7 +197,9 @@ theirs = {
 for kind in "QKV":
     ours = all_composition_scores(model, kind)[0, :, 1]
     agree = torch.allclose(tables[kind], theirs[kind], atol=1e-5)
-    print(kind, "as TransformerLens:", agree, "| as the package:", torch.allclose(ours, tables[kind]))
+    print(
+        kind, "as TransformerLens:", agree, "| as the package:", torch.allclose(ours, tables[kind])
+    )
 
 # %% [markdown]
 # ## What would chance give?
@@ -250,6 +264,10 @@ for h, count in enumerate(used.flatten().tolist()):
     print(f"head 0.{h}: OV uses about {count:.1f} of its {model.cfg.d_head} dimensions")
 
 # %% [markdown]
+# *What to see:* some heads of this model write along hardly more than one direction. Their scores are
+# cosines between two arrows, as in the lowest line of the picture above, and these are the heads
+# that the brightest cells belong to.
+#
 # ### Does the score grow when the skill is learned?
 #
 # The weights of this model were kept at several steps of its training. We follow three numbers: the
@@ -286,10 +304,17 @@ halfway = {
     if name != "all other pairs"
 }
 print("At chance level:", f"{baseline:.3f}")
-print("First and last:", {name: (round(ys[0], 3), round(ys[-1], 3)) for name, ys in history.items()})
+print(
+    "First and last:", {name: (round(ys[0], 3), round(ys[-1], 3)) for name, ys in history.items()}
+)
 print("Half of the rise is reached at step:", halfway)
 
 # %% [markdown]
+# *What to see:* the score leaves the level of chance, and all other pairs stay near it. It does not
+# rise *with* the skill: it rises first. When the head begins to look at the right token, the weights
+# between the two heads have long been in place; later the score even falls a little. This is one
+# training run of one small model, so take it as a question to ask of others.
+#
 # ## Composition through values: virtual heads
 #
 # When one head moves what another head has moved, the two act like a third head that is nowhere in
@@ -346,8 +371,12 @@ print("chance       ", f"{basis.d_model**-0.5:.2f}")
 # the two real ones. And the score tells how they work together: through values, not at all through
 # queries or keys.
 #
-# A score of 1 would mean that everything the source writes is as large after the target's reading as
-# it can be. What does the virtual OV do here? It takes `token` to `out`:
+# Why is the score not 1, when everything that is written is read? Because it is 1 only for heads that
+# use a single direction. A head that uses $r$ directions evenly scores $1/\sqrt{r}$ at best: here
+# there are nine, one for each symbol, and the score is at this ceiling. A score of a trained head
+# is to be read between the floor $1/\sqrt{d_{model}}$ and a ceiling of this kind.
+#
+# What does the virtual OV do here? It takes `token` to `out`:
 
 # %%
 virtual = virtual_ov(one, two)
@@ -378,7 +407,8 @@ print(len(paths), "paths; they sum to the logits:",
       torch.allclose(sum(paths.values()), logits, atol=1e-3))  # fmt: skip
 
 # %% [markdown]
-# Which of them matter? One answer: leave a path out and see how much the loss rises.
+# Which of them matter? One answer: leave a path out and see how much the loss rises. Before you do,
+# think of the five costliest paths.
 
 # %%
 chapter.predict(
@@ -407,13 +437,12 @@ plot_bars(
 # %%
 through_previous = {path: rise for path, rise in importance.items() if previous in path}
 print(f"paths through {head_name(previous)}: {len(through_previous)} of {len(paths)}")
-print(f"the largest of them costs {max(through_previous.values()):.3f} nats; "
-      f"the largest of all {importance[ranked[0]]:.3f}")  # fmt: skip
+print(f"the largest of them costs {max(through_previous.values()):.4f} nats; "
+      f"the largest of all {importance[ranked[0]]:.4f}")  # fmt: skip
 
 # %% [markdown]
-# *What to see:* the large ones are single heads of layer 1, the induction heads. They copy the token
-# they look at, straight from its embedding. No path through the previous-token head is anywhere near
-# them.
+# *What to see:* one bar, and it is the induction head. It copies the token it looks at, straight from
+# its embedding. No path through the previous-token head is anywhere near.
 #
 # The same by order, on the second copy: how good is the model that has only the direct path, that and
 # the single heads, or everything?
@@ -432,9 +461,9 @@ plot_bars(order_losses, "Paths up to a length, patterns frozen", y_title="second
 # *What to see:* the direct path alone is no better than guessing here, for the tokens are random.
 # Single heads bring nearly all of it. Virtual heads add next to nothing.
 #
-# Elhage et al. ("Attention-Only Transformers, term importance analysis") report the same order for a
-# two-layer model on real text: the direct path and the single heads account for nearly all, virtual
-# heads for little. Their advice, to look at the single heads first, holds here.
+# Elhage et al. 2021 (section "Term Importance Analysis") reported the same order for a two-layer model
+# of English: the direct path and single heads account for most of it, virtual heads for little. So
+# one may look at single heads first.
 #
 # And yet we know from chapter 04 that without the previous-token head induction is dead.
 
@@ -470,7 +499,10 @@ prompt = model.to_tokens("qxbmztqxbmzt")
 symbols = model.to_str_tokens(prompt[0])
 parts = decompose_keys(model, prompt, *strongest)
 whole = model.run_with_cache(prompt)[1]["attn_scores", 1][:, strongest[1]]
-print("sums to the scores:", torch.allclose(parts.sum(0).tril(), whole.nan_to_num(neginf=0.0), atol=1e-3))
+print(
+    "sums to the scores:",
+    torch.allclose(parts.sum(0).tril(), whole.nan_to_num(neginf=0.0), atol=1e-3),
+)
 
 # %%
 writers = ["embed + pos", *(f"0.{h}" for h in range(n_heads))]
@@ -487,8 +519,9 @@ plot_matrix(
 )
 
 # %% [markdown]
-# *What to see:* the bright cell. It lies in the row of one writer, at the `x` after the first `q`. The
-# other rows may be far from zero, but what do they *prefer*?
+# *What to see:* two strong cells. One is BOS, in the row of the embedding: a place to rest when nothing
+# matches. The other is the `x` after the first `q`, and it lies in the row of one head. The remaining
+# rows are nearly even; some are far from zero, but they prefer no key.
 #
 # ### What the softmax cannot see
 #
@@ -513,6 +546,9 @@ plot_matrix(
     y_title="",
     unit="root mean square",
 )
+
+# %% [markdown]
+# *What to see:* a term that is nearly the same at every key shrinks. The previous-token head's does not.
 
 # %%
 to_match = diagonal_mean(visible_scores(parts), PERIOD - 1, PERIOD + 1).mean(-1)
@@ -591,18 +627,49 @@ print(f"its score is {weight_score[idle] / baseline:.1f} times what chance gives
 # whether it writes *different* things at different keys, (3) whether the target's attention matters
 # to anybody. Each can be measured.
 
+
 # %%
-source, target = idle
-idle_parts = decompose_keys(model, tokens, *target)[1 + source[1]]
-rms = (idle_parts * past)[:, second_copy].pow(2).mean().sqrt()
-seen = visible_scores(idle_parts)[:, second_copy].pow(2).mean().sqrt()
-silenced = model.run_with_hooks(
-    tokens,
-    fwd_hooks=[(f"blocks.1.attn.hook_z", lambda z, hook: z.index_fill(2, torch.tensor([target[1]]), 0.0))],
-)
-print(f"1. the term {head_name(source)} adds to the scores of {head_name(target)}: {rms:.2f} (root mean square)")
-print(f"2. what the softmax sees of it: {seen:.2f}; attention moved when it is cut: {moved[idle]:.2f}")
-print(f"3. loss added when all of {head_name(target)} is silenced: {second_copy_loss(silenced) - whole_loss:.3f} nats")
+def strength(source: tuple[int, int], target: tuple[int, int]) -> tuple[float, float]:
+    """Root mean square of a source's term in the target's scores: whole, and what is seen of it."""
+    part = decompose_keys(model, tokens, *target)[1 + source[1]]
+    both = (part * past, visible_scores(part))
+    whole, seen = (x[:, second_copy].pow(2).mean().sqrt().item() for x in both)
+    return whole, seen
+
+
+def silence(z: Float[Tensor, "batch pos head d_head"], hook) -> Tensor:
+    """The target writes nothing at all."""
+    z[:, :, idle[1][1]] = 0.0
+    return z
+
+
+silenced = model.run_with_hooks(tokens, fwd_hooks=[("blocks.1.attn.hook_z", silence)])
+for pair in (idle, (previous, strongest)):
+    whole, seen = strength(*pair)
+    print(f"{head_name(pair[0])} > {head_name(pair[1])}: its term in the scores has size {whole:.2f}; "
+          f"the softmax sees {seen:.2f} of it")  # fmt: skip
+print(f"Loss added when {head_name(idle[1])} is silenced altogether: "
+      f"{second_copy_loss(silenced) - whole_loss:.3f} nats")  # fmt: skip
+
+# %% [markdown]
+# And the brightest cell of the first picture? The same cut, in the queries if it is a Q, in the keys
+# if it is a K, in the values if it is a V.
+
+# %%
+kind, a, b = brightest
+written = cache["z", 0][:, :, a] @ model.W_O[0, a]
+
+
+def cut_brightest(x: Float[Tensor, "batch pos head d_head"], hook) -> Tensor:
+    """Takes the source's share out of the target's queries, keys or values."""
+    x[:, :, b] -= written @ getattr(model, f"W_{kind}")[1, b]
+    return x
+
+
+name = f"blocks.1.attn.hook_{kind.lower()}"
+cut_logits = model.run_with_hooks(tokens, fwd_hooks=[(name, cut_brightest)])
+print(f"{kind}, 0.{a} > 1.{b}: score {tables[kind][a, b]:.2f}, "
+      f"added loss {second_copy_loss(cut_logits) - whole_loss:.3f} nats")  # fmt: skip
 
 # %%
 chapter.explain("weights_or_cause")
@@ -643,12 +710,10 @@ chapter.predict(
 )
 
 # %%
-real_scores = {kind: all_composition_scores(real, kind) for kind in "QKV"}
-real_baseline = cfg.d_model**-0.5
-for kind, scores in real_scores.items():
-    values = scores[scores > 0]
-    print(f"{kind}: mean of {len(values)} pairs {values.mean():.3f} (chance {real_baseline:.3f}), "
-          f"largest {values.max():.3f}")  # fmt: skip
+real_scores = all_composition_scores(real, "K")
+values = real_scores[real_scores > 0]
+print(f"{len(values)} pairs of heads: mean {values.mean():.3f}, largest {values.max():.3f}; "
+      f"chance {cfg.d_model**-0.5:.3f}")  # fmt: skip
 
 # %% [markdown]
 # The strongest induction head of this model, and all heads below it: weights against cause. Cause is
@@ -657,6 +722,16 @@ for kind, scores in real_scores.items():
 
 
 # %%
+splits: dict[tuple[int, int], dict[str, Tensor]] = {}
+
+
+def split_scores(head: tuple[int, int]) -> dict[str, Float[Tensor, "batch q k"]]:
+    """A head's scores by writer, computed once."""
+    if head not in splits:
+        splits[head] = key_parts(real, real_cache, *head)
+    return splits[head]
+
+
 def cut_effects(layer: int, head: int) -> dict[str, float]:
     """For every writer: induction attention that the head loses without its part of the keys."""
     scores = real_cache["attn_scores", layer][:, head]
@@ -666,14 +741,14 @@ def cut_effects(layer: int, head: int) -> dict[str, float]:
         return diagonal_mean(pattern, REAL_PERIOD - 1, REAL_PERIOD + 1).mean().item()
 
     whole = matched(scores)
-    parts = key_parts(real, real_cache, layer, head)
+    parts = split_scores((layer, head))
     return {name: whole - matched(scores - part) for name, part in parts.items()}
 
 
 real_target = strongest_heads(real_match, 1)[0]
 effects = cut_effects(*real_target)
 below = [(layer, h) for layer in range(real_target[0]) for h in range(cfg.n_heads)]
-feeds = real_scores["K"][:, :, real_target[0], real_target[1]]
+feeds = real_scores[:, :, real_target[0], real_target[1]]
 plot_scatter(
     [feeds[h].item() for h in below],
     [effects[head_name(h)] for h in below],
@@ -684,20 +759,33 @@ plot_scatter(
 )
 
 # %%
-total = sum(key_parts(real, real_cache, *real_target).values())
+total = sum(split_scores(real_target).values())
 scores = real_cache["attn_scores", real_target[0]][:, real_target[1]]
 error = (total - scores).tril().nan_to_num(0.0, neginf=0.0).abs().max()
 print(f"The parts sum to the scores: largest error {error:.1e}")
-print(f"{head_name(real_target)} attends {real_match[real_target]:.2f} to the right token. Lost when cut:")
+print(f"{head_name(real_target)} attends {real_match[real_target]:.2f} to the right token.")
+
+# %% [markdown]
+# The same with MLPs, and with one number more: what each writer *adds* to the score of the right key,
+# above its mean over the query's other keys.
+
+# %%
+lift = {
+    name: diagonal_mean(visible_scores(part), REAL_PERIOD - 1, REAL_PERIOD + 1).mean().item()
+    for name, part in split_scores(real_target).items()
+}
+print("writer    lost when cut   added to the right key   composition score")
 for name in sorted(effects, key=effects.get, reverse=True)[:6]:
     layer, _, index = name.partition(".")
-    known = f"score {feeds[int(layer), int(index)]:.3f}" if index else "not a head"
-    print(f"  {name:8} {effects[name]:.2f}   {known}")
+    known = f"{feeds[int(layer), int(index)]:.3f}" if index else "(not a head)"
+    print(f"{name:8} {effects[name]:14.2f} {lift[name]:24.2f}   {known:>17}")
 
 # %% [markdown]
 # *What to see:* in the picture, whether the points far to the right are also the points far up. In the
-# table, whether everything that matters is a head at all: an MLP has no composition score, and it may
-# well have written part of the key.
+# table, whether everything that costs attention when cut is a head (an MLP has no composition score),
+# and whether it *adds* anything to the right key. A writer that costs much and adds nothing does
+# not say where to look. It may cancel what someone else wrote at a wrong key, and taking it out to
+# zero is a brutal cut: chapter 07 compares it with gentler ones.
 #
 # ### One source for many
 #
@@ -709,7 +797,7 @@ agree = 0
 for head in strongest_heads(real_match, 6):
     head_effects = {n: e for n, e in cut_effects(*head).items() if "." in n}
     by_cause = max(head_effects, key=head_effects.get)
-    by_weight = head_name(strongest_heads(real_scores["K"][:, :, head[0], head[1]], 1)[0])
+    by_weight = head_name(strongest_heads(real_scores[:, :, head[0], head[1]], 1)[0])
     agree += by_cause == by_weight
     print(f"{head_name(head):6} attention {real_match[head]:.2f}   "
           f"by cause {by_cause:6} (loses {head_effects[by_cause]:.2f})   by weight {by_weight}")  # fmt: skip
@@ -723,16 +811,16 @@ print(f"weights and cause name the same head for {agree} of 6")
 # that rests there on this text has nothing to lose.
 
 # %%
-order = real_scores["K"].flatten().argsort(descending=True)[:10].tolist()
+order = real_scores.flatten().argsort(descending=True)[:10].tolist()
 print("pair             score   attention moved   target rests on the first token")
 for index in order:
     a, b = (divmod(i, cfg.n_heads) for i in divmod(index, cfg.n_layers * cfg.n_heads))
     scores = real_cache["attn_scores", b[0]][:, b[1]]
-    part = key_parts(real, real_cache, *b)[head_name(a)]
+    part = split_scores(b)[head_name(a)]
     pattern = scores.softmax(-1)
     shift = (pattern - (scores - part).softmax(-1)).abs().sum(-1)[:, 1:].mean() / 2
     name = f"{head_name(a)} > {head_name(b)}"
-    print(f"{name:14} {real_scores['K'][(*a, *b)]:7.3f} {shift:17.2f} {pattern[:, 1:, 0].mean():20.2f}")
+    print(f"{name:14} {real_scores[(*a, *b)]:7.3f} {shift:17.2f} {pattern[:, 1:, 0].mean():20.2f}")
 
 # %% [markdown]
 # *What to see:* pairs with nearly the same score, some of which move half of the attention and some of
@@ -741,11 +829,11 @@ for index in order:
 #
 # ### And rotary positions?
 #
-# The score was computed as if query and key stood at the same place. At another distance the QK matrix
-# is another one. Does the score notice?
+# The score was computed as if query and key stood at the same place. At another distance the queries
+# are turned against the keys, so the QK matrix is another one. Does the score notice?
 
 # %%
-source = strongest_heads(real_scores["K"][:, :, real_target[0], real_target[1]], 1)[0]
+source = strongest_heads(real_scores[:, :, real_target[0], real_target[1]], 1)[0]
 sender, receiver = head_circuits(real, *source), head_circuits(real, *real_target)
 turns = f"blocks.{real_target[0]}.attn.hook_"
 if turns + "cos" in real_cache:
@@ -756,22 +844,28 @@ if turns + "cos" in real_cache:
 else:
     print("This model has no rotary positions: its QK matrix is the same at every distance.")
 
+# %% [markdown]
+# Where the numbers hardly differ, this is why: a turn mixes dimensions *inside* the head. Which
+# directions of the residual stream the keys read is up to $W_K$, and that stays. Where the head looks
+# depends on the distance; whom it can hear, much less.
+
 # %%
 chapter.progress()
 
 # %% [markdown]
 # ## What was measured, and what the literature says
 #
-# - Composition scores find the pair that matters in `induction-2l` (previous-token head to the keys of
-#   the induction heads), and they rise with the skill. They also point at pairs that do nothing.
+# - In `induction-2l` the composition score singles out the keys of the induction head for the
+#   previous-token head. It was there before the skill. But the highest scores of the model belong to
+#   pairs that do nothing.
 # - Random heads score $1/\sqrt{d_{model}}$, whatever their width; narrow ones scatter widely. Elhage et
 #   al. 2021 subtract this baseline and find, in a two-layer model, essentially K-composition with a
-#   previous-token-like head. (An erratum to that figure says that a bug had hidden a second source:
+#   previous-token-like head. (Their erratum says that a bug had hidden a second source in that figure:
 #   a head that attends to the last several tokens.)
-# - The path expansion is exact and blind to composition through patterns, since it freezes them.
+# - The path expansion is exact, and blind to composition through patterns, since it freezes them.
 # - Splitting the keys shows who put the match there, and cutting the path proves it.
-# - On the real model the cells above say how far this carries: compare the two columns of "by cause"
-#   and "by weight", and mind the writers that are no heads.
+# - On the real model the cells above say how far this carries: whether weights and cause name the
+#   same head, which pairs fit and do nothing, and which writers are no heads.
 #
 # **How to use it.** Weights are cheap: all pairs of a model in seconds. Use them to choose what to cut.
 # Never report a score alone.

@@ -1431,8 +1431,8 @@ checks.prediction(
 
 checks.prediction(
     "importance_of_previous",
-    "The induction heads die without the previous-token head. How many of all the paths with a "
-    "large share of the loss pass through that head?",
+    "The induction heads die without the previous-token head. How many of the five costliest "
+    "paths pass through that head?",
     {
         "most of them": "",
         "about half": "",
