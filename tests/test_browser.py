@@ -29,7 +29,7 @@ CHAPTER = "04_induction_heads"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
 CHROMIUM = next(filter(None, map(shutil.which, BROWSERS)), None)
 TOKEN = "a-token-for-this-test"
-RUN_MS = 300_000
+RUN_MS = 600_000
 ANSWER_MS = 60_000
 
 SETTINGS = {
