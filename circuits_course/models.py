@@ -76,9 +76,7 @@ def _choose() -> str:
     if problem is None:
         say(f"Model: {GPT2} (the Hugging Face hub answers).")
         return GPT2
-    say(
-        f"Model: {SMOLLM2} ({GPT2} is not on this disk and the Hugging Face hub is not: {problem})."
-    )
+    say(f"Model: {SMOLLM2} ({GPT2} is not on this disk; Hugging Face hub: {problem}).")
     return SMOLLM2
 
 

@@ -235,10 +235,11 @@ class Attention(nn.Module):
         """Scaled dot products; -inf where the key lies in the future of the query."""
         if self.alpha is not None:
             k = smear(k, self.alpha)
+        q = q / self.cfg.attn_scale  # the same as scaling the scores, on a smaller tensor
         scores = einsum(q, k, "batch q head d_head, batch k head d_head -> batch head q k")
         n_pos = scores.shape[-1]
         future = self.causal_mask[:n_pos, :n_pos]  # [q, k], broadcast over batch and head
-        return (scores / self.cfg.attn_scale).masked_fill(future, -torch.inf)
+        return scores.masked_fill_(future, -torch.inf)
 
     def write(
         self, z: Float[Tensor, "batch pos head d_head"]

