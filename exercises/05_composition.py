@@ -100,7 +100,7 @@ plot_matrix(
 # %% tags=["nbval-check-output"]
 previous = strongest_heads(looks_back[:1], 1)[0]
 induction = [(1, h) for h in range(n_heads) if looks_for_match[1, h] > 0.2]
-others = [(1, h) for h in range(n_heads) if (1, h) not in induction]
+
 print("previous-token head:", head_name(previous))
 print("induction heads:    ", ", ".join(map(head_name, induction)))
 
@@ -236,7 +236,6 @@ plot_lines(
         name: ([s.quantile(0.1) for s in rows], [s.quantile(0.9) for s in rows])
         for name, rows in drawn.items()
     },
-    log_x=True,
 )
 
 # %% tags=["nbval-check-output"]
@@ -293,7 +292,6 @@ plot_lines(
     x=checkpoints("induction-2l"),
     x_title="training step",
     y_title="composition score, or mean attention",
-    markers={},
 )
 
 # %%
@@ -520,7 +518,7 @@ plot_matrix(
 
 # %% [markdown]
 # *What to see:* two strong cells. One is BOS, in the row of the embedding: a place to rest when nothing
-# matches. The other is the `x` after the first `q`, and it lies in the row of one head. The remaining
+# matches. The other is the `x` after the first `q`, in the row of one head. The remaining
 # rows are nearly even; some are far from zero, but they prefer no key.
 #
 # ### What the softmax cannot see
