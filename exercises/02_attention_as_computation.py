@@ -51,8 +51,9 @@ chapter.quiz("qk_and_ov")
 
 # %% tags=["nbval-check-output"]
 basis = small_basis()
-print("symbols:  ", " ".join(basis.vocabulary))
-print("features: ", {name: dict(values) for name, values in basis.features.items()})
+print("symbols:", " ".join(basis.vocabulary))
+for name, values in basis.features.items():
+    print(f"feature {name}:", ", ".join(f"{symbol} = {x:g}" for symbol, x in values.items()))
 for group, names in basis.groups.items():
     print(f"{group:10}{len(names):3}  {names[0]}" + (f" ... {names[-1]}" if names[1:] else ""))
 print("d_model =", basis.d_model)
@@ -95,8 +96,9 @@ rotated = small_basis(seed=0)
 for name, stream in {"along the coordinates": basis, "rotated": rotated}.items():
     resid = stream.W_E[torch.tensor([[0, 1, 8]])]
     amounts = read_feature(resid, stream.direction("value"))[0]
-    print(f"{name:22} last coordinates of the 3:", [f"{x:.2f}" for x in resid[0, 2, -4:].tolist()],
-          "  value:", [f"{abs(x):.1f}" for x in amounts.tolist()])  # fmt: skip
+    some = " ".join(f"{x:5.2f}" for x in resid[0, 2, -4:].tolist())
+    value = " ".join(f"{abs(x):.1f}" for x in amounts.tolist())
+    print(f"{name:22} last coordinates at the 3: {some}   value: {value}")
 
 # %% [markdown]
 # *What to see:* in the rotated basis the coordinates show nothing, and the dot product still reads
@@ -646,8 +648,8 @@ for name, model in {"by hand": by_hand, "trained": trained}.items():
     loss = model(tokens, return_type="loss", loss_per_token=True)[:, -period + 1 :]
     share = (~once).float().mean()
     print(
-        f"{name}: {loss[once].mean():.3f} nats where the symbol stood there once, "
-        f"{loss[~once].mean():.2f} where it stood several times ({share:.0%} of the places)"
+        f"{name}: {loss[once].mean():.3f} nats where it stood there once, "
+        f"{loss[~once].mean():.2f} where several times ({share:.0%} of the places)"
     )
 
 # %% [markdown]

@@ -1310,8 +1310,8 @@ checks.prediction(
 
 checks.prediction(
     "dot_product_reads",
-    "The stream at the symbol 3 is `token 3` + `one` + 1 `digit` + 3 `value`. What is its dot "
-    "product with `value`?",
+    "The stream at the symbol 3 is 1 token 3 + 1 one + 1 digit + 3 value. What is its dot product "
+    "with the direction value?",
     {
         "3": "The other directions are at right angles to `value` and add nothing, and `value` "
         "with itself gives 1.",
@@ -1348,7 +1348,7 @@ checks.prediction(
 
 checks.prediction(
     "mean_with_bos",
-    "After `BOS a b`, with even attention, what does the head read as the mean of `vowel`?",
+    "After BOS a b, with even attention, what does the head read as the mean of vowel?",
     {
         "1": "Only a has the feature; b and BOS count as 0.",
         "1/2": "That is the mean you want, over a and b. Even attention reaches BOS as well.",
@@ -1359,7 +1359,7 @@ checks.prediction(
 
 checks.prediction(
     "feature_nowhere",
-    "The key reads the feature and nothing else. After `BOS b c 1`, no vowel so far, where does "
+    "The key reads the feature and nothing else. After BOS b c 1, no vowel so far, where does "
     "the head attend?",
     {
         "to nothing": "A softmax always shares out a whole unit of attention.",
