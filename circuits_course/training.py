@@ -84,12 +84,13 @@ def steps(recipe: Recipe, *, threads: int | None = None) -> Iterator[Step]:
 
     On one thread the same recipe gives the same numbers, bit for bit, on the same kind of processor
     and torch. Several threads are quicker where cores are free, and do not repeat their last bits,
-    from which the weights drift apart within some hundred steps; the scores agree (`verify`).
+    from which the weights drift apart within some hundred steps; the scores agree (`verify`). No more
+    threads are used than torch was given.
     """
     model = CourseTransformer(replace(recipe.config))
     generator = torch.Generator().manual_seed(recipe.seed)
     optimizer = _optimizer(model, recipe)
-    with _threads(threads or recipe.threads):
+    with _threads(min(threads or recipe.threads, torch.get_num_threads())):
         for number in range(recipe.steps + 1):
             with torch.enable_grad():  # notebooks like to switch gradients off
                 loss = model(recipe.data.batch(recipe.batch, generator), return_type="loss")
