@@ -290,7 +290,8 @@ def test_tensors_are_taken_as_they_are():
 def test_numbers_are_rounded_to_four_digits():
     assert rounded(np.array([1 / 3, 123456.0, np.inf, 2.0])) == [0.3333, 123500, None, 2]
     assert [number(x) for x in (0.5, 0.0001234, 100.0, 0.0)] == ["0.5", "0.0001234", "100", "0"]
-    assert visible(" a\n\tvery long token") == "·a↵⇥very·long…"
+    assert visible(" a\n\tvery long token") == "·a↵⇥very long…"
+    assert visible("  ") == "··"
 
 
 def test_sketch_is_wellformed_and_ends_at_the_last_point():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -68,7 +69,8 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def visible(token: str, width: int = 14) -> str:
-    """A token as it can be read on an axis: leading space, line break and tab made visible."""
-    for sign, shown in ((" ", "·"), ("\n", "↵"), ("\r", "␍"), ("\t", "⇥")):
+    """A token as it can be read on an axis: outer spaces, line breaks and tabs made visible."""
+    token = re.sub("^ +| +$", lambda spaces: "·" * len(spaces[0]), token)
+    for sign, shown in (("\n", "↵"), ("\r", "␍"), ("\t", "⇥")):
         token = token.replace(sign, shown)
     return token if len(token) <= width else token[: width - 1] + "…"

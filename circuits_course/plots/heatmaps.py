@@ -74,7 +74,7 @@ def _labels(given: Sequence[str] | None, length: int, what: str) -> list[str]:
         return [str(i) for i in range(length)]
     if len(given) != length:
         raise CourseError(f"{what} has {len(given)} names for {length} lines of the matrix.")
-    return [visible(str(label)) for label in given]
+    return [visible(str(label), 24) for label in given]
 
 
 def _heat_map(grid: Grid, title: str) -> Figure:
