@@ -1506,12 +1506,16 @@ checks.prediction(
 
 checks.prediction(
     "who_carries",
-    "Which single head's absence hurts the second copy most?",
+    "Now one head at a time. Whose absence alone will ruin the second copy?",
     {
-        "the strongest induction head": "",
-        "the previous-token head of layer 0": "",
-        "all heads about equally": "",
+        "the induction head": "It finds and copies, but only where the head below it has left word.",
+        "the previous-token head below it": "Without it the induction head has nothing to find. But "
+        "without the induction head nobody reads what it wrote.",
+        "each of those two": "The circuit is a chain: either link breaks it.",
+        "every head, a little": "You have seen that removing others of the layer costs next to "
+        "nothing.",
     },
+    answer="each of those two",
 )
 
 checks.prediction(
