@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import CodeType, TracebackType
-from typing import Any
+from typing import Any, TypeGuard
 
 import torch
 from torch import nn
@@ -102,7 +102,7 @@ def leaves_stub_line(attempt: Callable[..., Any]) -> str | None:
     )
 
 
-def _is_blank(node: ast.AST) -> bool:
+def _is_blank(node: ast.AST) -> TypeGuard[ast.stmt]:
     if isinstance(node, ast.Expr | ast.Assign | ast.AnnAssign | ast.Return):
         return node.value is not None and _is_ellipsis(node.value)
     return False

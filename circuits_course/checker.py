@@ -266,8 +266,8 @@ class Exercise:
             text = f"your result could not be used: {seen.text}"
             return Finding(case, output, difference=Difference("type", text))
         seen = output if self._observe is None else seen
-        difference = find_difference(expected, seen, self.tolerance)
-        return Finding(case, output, seen, difference)
+        found = find_difference(expected, seen, self.tolerance)
+        return Finding(case, output, seen, found)
 
     # --- saying --------------------------------------------------------------------------
 
@@ -379,7 +379,7 @@ def _alike(mine: Finding, theirs: Finding, tolerance: Tolerance) -> int:
     if "type" in kinds:
         return 2 * (type(mine.output) is type(theirs.output))
     seen = [f.output if f.seen is None else f.seen for f in (mine, theirs)]
-    if same(*seen, tolerance):
+    if same(seen[0], seen[1], tolerance):
         return 2
     return int(mine.broken is not None and mine.seen is None)
 

@@ -9,6 +9,7 @@ import gzip
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import anywidget
@@ -38,11 +39,11 @@ class AttentionView(anywidget.AnyWidget):
 
     _esm = (STATIC / "attention.js").read_text(encoding="utf-8")
     _css = (STATIC / "attention.css").read_text(encoding="utf-8")
-    library = traitlets.Unicode().tag(sync=True)
+    library: Any = traitlets.Unicode().tag(sync=True)
     title = traitlets.Unicode().tag(sync=True)
-    tokens = traitlets.List().tag(sync=True)
-    pattern = traitlets.List().tag(sync=True)
-    head_names = traitlets.List().tag(sync=True)
+    tokens: Any = traitlets.List().tag(sync=True)
+    pattern: Any = traitlets.List().tag(sync=True)
+    head_names: Any = traitlets.List().tag(sync=True)
     causal = traitlets.Bool(True).tag(sync=True)
 
     def __init__(self, **traits: object) -> None:

@@ -75,7 +75,7 @@ class Progress:
         except sqlite3.Error as error:
             self._connection = self._recover(error)
             rows = []
-        return [Event(*row[:4], json.loads(row[4])) for row in rows]
+        return [Event(*row[:4], detail=json.loads(row[4])) for row in rows]
 
     def close(self) -> None:
         """Closes the file."""

@@ -84,8 +84,8 @@ def steps(recipe: Recipe, *, threads: int | None = None) -> Iterator[Step]:
 
     On one thread the same recipe gives the same numbers, bit for bit, on the same kind of processor
     and torch. Several threads are quicker where cores are free, and do not repeat their last bits,
-    from which the weights drift apart within some hundred steps; the scores agree (`verify`). No more
-    threads are used than torch was given.
+    from which the weights drift apart within some hundred steps; the scores agree (`verify`). It
+    never takes more threads than torch was given.
     """
     model = CourseTransformer(replace(recipe.config))
     generator = torch.Generator().manual_seed(recipe.seed)
@@ -100,7 +100,8 @@ def steps(recipe: Recipe, *, threads: int | None = None) -> Iterator[Step]:
 
 
 def _optimizer(model: CourseTransformer, recipe: Recipe) -> torch.optim.Optimizer:
-    writes, others = [], []
+    writes: list[Tensor] = []
+    others: list[Tensor] = []
     for key, weight in model.named_parameters():
         (writes if key.endswith(("W_V", "W_O", "W_U")) else others).append(weight)
     groups = [

@@ -680,7 +680,9 @@ for prob, token in zip(*cat_probs.topk(3), strict=True):
 # Now a text in which English has no opinion:
 
 # %%
-print(trace_induction(real, "Zorbel Quandry met Flim Tarnok. Later that day Zorbel Quandry and Flim"))
+print(
+    trace_induction(real, "Zorbel Quandry met Flim Tarnok. Later that day Zorbel Quandry and Flim")
+)
 
 # %% [markdown]
 # ### "Induction heads are in layers 3 and 4", "4.3 is one, and 0.5 feeds it"

@@ -55,8 +55,8 @@ def find_previous_token_heads(
     """The heads (layer, head) whose previous-token score is over the threshold, strongest first."""
     scores = previous_token_scores(model, tokens)
     # BEGIN BLANK
-    found = {(layer, head): scores[layer, head].item() for layer, head in
-             (scores > threshold).nonzero().tolist()}  # fmt: skip
+    over = (scores > threshold).nonzero().tolist()
+    found = {(layer, head): scores[layer, head].item() for layer, head in over}
     # END BLANK
     return sorted(found, key=found.get, reverse=True)
 

@@ -1,4 +1,4 @@
-"""What a notebook talks to: checks, hints, solutions, questions, progress; in and out of Jupyter."""
+"""What a notebook talks to: checks, hints, questions, progress; in and out of Jupyter."""
 
 from __future__ import annotations
 

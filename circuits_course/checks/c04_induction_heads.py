@@ -1508,8 +1508,8 @@ checks.prediction(
     "who_carries",
     "Now one head at a time. Whose absence alone will ruin the second copy?",
     {
-        "the induction head": "It finds and copies, but only where the head below it has left word.",
-        "the previous-token head below it": "Without it the induction head has nothing to find. But "
+        "the induction head": "It finds and copies, but only where the head below left word.",
+        "the previous-token head below it": "Without it the induction head finds nothing. But "
         "without the induction head nobody reads what it wrote.",
         "each of those two": "The circuit is a chain: either link breaks it.",
         "every head, a little": "You have seen that removing others of the layer costs next to "

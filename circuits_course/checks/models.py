@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -80,16 +81,16 @@ def matching_model(
         smeared_keys=True,
     )
     model = CourseTransformer.blank(cfg)
-    same = torch.eye(d_model)
+    same, blocks = torch.eye(d_model), cast(Any, model.blocks)
     with torch.no_grad():
         model.embed.W_E.copy_(nn.functional.normalize(normal(d_vocab, d_model), dim=-1))
         model.unembed.W_U.copy_(model.W_E.T)
-        for block, row in zip(model.blocks, heads, strict=True):
+        for block, row in zip(blocks, heads, strict=True):
             for head, (kind, strength) in enumerate(row):
                 block.attn.W_Q[head] = 0.0 if kind == "even" else strength * same
                 block.attn.W_K[head] = cfg.attn_scale * same
                 block.attn.alpha[head] = -40.0 if kind == "induction" else 40.0
-        last = model.blocks[-1].attn
+        last = blocks[-1].attn
         for head, (kind, _) in enumerate(heads[-1]):
             if kind == "induction":
                 last.W_V[head] = same

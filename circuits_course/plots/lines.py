@@ -44,7 +44,7 @@ def plot_lines(
     _same_length({"x": xs, **ys})
     edges = _edges(bands or {}, ys)
     marks = {label: float(place) for label, place in (markers or {}).items()}
-    axes = {"x_title": x_title, "y_title": y_title, "log_x": log_x, "log_y": log_y}
+    axes: dict[str, Any] = {"x_title": x_title, "y_title": y_title, "log_x": log_x, "log_y": log_y}
     return Figure(
         title=title,
         alt=_describe_lines(xs, ys, marks, x_title, y_title),

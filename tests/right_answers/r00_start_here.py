@@ -33,7 +33,7 @@ def project_by_letters(x, W):
 
 
 def pattern_by_full_name(model, tokens, layer, head):
-    logits, cache = model.run_with_cache(tokens, names_filter=f"blocks.{layer}.attn.hook_pattern")
+    _, cache = model.run_with_cache(tokens, names_filter=f"blocks.{layer}.attn.hook_pattern")
     return cache[f"blocks.{layer}.attn.hook_pattern"][:, head, :, :]
 
 
