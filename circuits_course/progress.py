@@ -75,7 +75,9 @@ class Progress:
         except sqlite3.Error as error:
             self._connection = self._recover(error)
             rows = []
-        return [Event(*row[:4], detail=json.loads(row[4])) for row in rows]
+        return [
+            Event(at, name, item, what, json.loads(detail)) for at, name, item, what, detail in rows
+        ]
 
     def close(self) -> None:
         """Closes the file."""
