@@ -63,7 +63,7 @@ types: $(VENV)/.test
 
 # Fetched and converted once, before several workers ask for it.
 model: $(VENV)/.test
-	$(TEST_ENV) $(PY) -c 'from circuits_course import load_model; load_model("auto")'
+	$(TEST_ENV) CIRCUITS_COURSE_TIMEOUT=60 $(PY) -c 'from circuits_course import load_model; load_model("auto")'
 
 unit: $(VENV)/.test
 	$(TEST_ENV) $(PYTEST) tests
