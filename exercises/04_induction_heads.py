@@ -477,7 +477,7 @@ CheckpointScrubber(frames, show_frame)
 # ### Live
 #
 # You need not take the checkpoints' word for it. The next cell trains the same model from scratch, until its
-# second-copy loss has fallen to half of what it was, and a little further. On two cores this takes well under half a minute.
+# second-copy loss has fallen to half of what it was, and a little further. The line below the bar counts the seconds.
 
 
 # %%
