@@ -218,7 +218,8 @@ def test_wrong_and_right_answer_and_pictures_in_a_browser(page: Lab) -> None:
     assert_plot_is_drawn(page.page.locator(".js-plotly-plot svg.main-svg").first)
     heads = page.page.locator("[id^=attention-]").first
     heads.scroll_into_view_if_needed()
-    playwright.expect(heads).to_contain_text(re.compile("head", re.IGNORECASE))
+    title = re.compile("head", re.IGNORECASE)
+    playwright.expect(heads).to_contain_text(title, timeout=ANSWER_MS)
     assert page.strangers == []
 
 
