@@ -16,3 +16,5 @@ def pytest_configure(config: pytest.Config) -> None:
     os.environ["CIRCUITS_COURSE_HOME"] = home
     os.environ["CIRCUITS_COURSE_MODEL"] = "smollm2-135m"
     os.environ.pop("CIRCUITS_COURSE_STRICT", None)
+    # Threads that wait for each other's cores spin; on a busy machine that takes minutes.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
