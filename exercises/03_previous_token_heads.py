@@ -279,7 +279,7 @@ chapter.predict(
 # %%
 real = load_model("auto")
 n_layers, n_heads = real.cfg.n_layers, real.cfg.n_heads
-real_period, rows = 24, 4
+real_period, rows = 20, 3
 length = 2 * real_period
 body = real.to_tokens(passage("alice"), prepend_bos=False)[0][: rows * length].view(rows, length)
 english = torch.cat([torch.full((rows, 1), bos_token(real)), body], dim=1)
@@ -321,11 +321,8 @@ print(f"heads over 0.5 on random tokens: {clear.sum().item()}; their mean score 
 # To be on the safe side, we go on with the heads that pass on both.
 
 # %%
-real_previous = [
-    head
-    for head in find_previous_token_heads(real, english, threshold=0.5)
-    if head in find_previous_token_heads(real, random_text, threshold=0.5)
-]
+on_both = [find_previous_token_heads(real, text, 0.5) for text in (english, random_text)]
+real_previous = [head for head in on_both[0] if head in on_both[1]]
 print("over 0.5 on random tokens and on English:", [head_name(head) for head in real_previous])
 real_sinks = head_scores(real, english, sink_share)
 print(f"heads with more than half of their attention on BOS, on English: "
