@@ -324,7 +324,7 @@ def _two_numbers(want: Any, have: Any) -> tuple[str, str]:
 
 
 def _as_number(value: Any) -> float | None:
-    if isinstance(value, Tensor) and value.numel() == 1 and value.ndim == 0:
+    if isinstance(value, Tensor) and value.ndim == 0 and not value.is_complex():
         return float(value)
     if isinstance(value, str | bytes | Sequence | Mapping | Tensor):
         return None

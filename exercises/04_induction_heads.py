@@ -153,7 +153,7 @@ plot_heads(scores, "induction-2l: who looks at the token after the earlier copy?
            unit="induction score")  # fmt: skip
 
 # %% [markdown]
-# *What to see:* layer 0, the upper row, is pale: none of its heads does it. The bright cells are in layer 1.
+# *What to see:* layer 0, the upper row, is pale: none of its heads does it. The bright cell is in layer 1.
 #
 # ### Look at the patterns themselves
 
@@ -171,7 +171,7 @@ plot_attention(
 
 # %% [markdown]
 # *What to see:* two diagonals. The head of layer 0 looks one token back, everywhere. The head of layer 1 rests
-# on early positions through the first copy; in the second its bright cells run along a diagonal that begins at
+# on BOS through the first copy; in the second its bright cells run along a diagonal that begins at
 # the first `x`, one to the right of the matching `q`.
 
 # %%
@@ -608,7 +608,10 @@ real_logits, real_cache = real.run_with_cache(
 )
 real_loss = loss_per_token(real_logits, real_tokens)
 plot_lines(
-    {"loss": real_loss.mean(0)},
+    {
+        "loss": real_loss.mean(0),
+        "even guessing": torch.full((2 * REAL_PERIOD,), float(real.cfg.d_vocab)).log(),
+    },
     "The language model on random tokens shown twice",
     x=torch.arange(1, 2 * REAL_PERIOD + 1),
     x_title="position of the token",
@@ -617,7 +620,7 @@ plot_lines(
 )
 
 # %% [markdown]
-# *What to see:* the cliff again, less sharp than in the small model. Random tokens cost this model far more than even guessing would,
+# *What to see:* the cliff again, less sharp than in the small model. Random tokens cost this model more than even guessing would,
 # because it expects language.
 
 # %%

@@ -51,6 +51,13 @@ def _repeated_cases() -> Iterator[Case]:
 
 
 @repeated_tokens.prop
+def is_a_tensor(output: Any, batch: int, period: int, d_vocab: int, bos: int, seed: int):
+    if not isinstance(output, Tensor):
+        return f"expected a torch tensor, got a {type(output).__name__}: wrap it in torch.tensor"
+    return None
+
+
+@repeated_tokens.prop
 def has_a_batch_axis(output: Tensor, batch: int, period: int, d_vocab: int, bos: int, seed: int):
     if list(output.shape) == [1 + 2 * period]:
         return f"expected {batch} sequences, [{batch}, {1 + 2 * period}], got one"
@@ -87,8 +94,15 @@ def has_the_right_shape(output: Tensor, batch: int, period: int, d_vocab: int, b
 
 @repeated_tokens.prop
 def is_made_of_integers(output: Tensor, batch: int, period: int, d_vocab: int, bos: int, seed: int):
-    if output.dtype != torch.int64:
+    if output.is_floating_point():
         return f"tokens are int64 numbers, got {str(output.dtype).removeprefix('torch.')}"
+    return None
+
+
+@repeated_tokens.prop
+def is_int64(output: Tensor, batch: int, period: int, d_vocab: int, bos: int, seed: int):
+    if output.dtype != torch.int64:
+        return f"expected int64, got {str(output.dtype).removeprefix('torch.')}: use .long()"
     return None
 
 
@@ -964,6 +978,23 @@ def as_if_symmetric(W_full_OV: FactoredMatrix) -> Tensor:
 def divided_by_itself(W_full_OV: FactoredMatrix) -> Tensor:
     eigenvalues = _eigenvalues(W_full_OV)
     return (eigenvalues.sum() / eigenvalues.sum()).real
+
+
+@copying_score.wrong(
+    "these are the entries on the diagonal of B A. They have the same sum as the eigenvalues, but "
+    "not the same absolute values."
+)
+def diagonal_entries(W_full_OV: FactoredMatrix) -> Tensor:
+    diagonal = (W_full_OV.B @ W_full_OV.A).diagonal()
+    return diagonal.sum() / diagonal.abs().sum()
+
+
+@copying_score.wrong(
+    "this is still a complex number, though its imaginary part is next to nothing: take `.real`."
+)
+def still_complex(W_full_OV: FactoredMatrix) -> Tensor:
+    eigenvalues = _eigenvalues(W_full_OV)
+    return eigenvalues.sum() / eigenvalues.abs().sum()
 
 
 # --- ablate_heads -----------------------------------------------------------------------------
