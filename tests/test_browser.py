@@ -210,12 +210,10 @@ def test_wrong_and_right_answer_and_pictures_in_a_browser(page: Lab) -> None:
     page.picture(cell)
     page.answer(cell, RIGHT, says="✔ Passed")
 
-    still = page.page.locator("img.plot-img, .js-plotly-plot").first  # plotly wakes under the mouse
-    still.scroll_into_view_if_needed()
-    box = still.bounding_box()
-    assert box is not None
-    page.page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
-    assert_plot_is_drawn(page.page.locator(".js-plotly-plot svg.main-svg").first)
+    plotly = page.page.locator("img.plot-img, .js-plotly-plot")
+    plots = page.page.locator(".jp-OutputArea-output").filter(has=plotly)
+    plots.first.hover()  # plotly wakes under the mouse
+    assert_plot_is_drawn(plots.first.locator("svg.main-svg").first)
     heads = page.page.locator("[id^=attention-]").first
     heads.scroll_into_view_if_needed()
     title = re.compile("head", re.IGNORECASE)
@@ -224,7 +222,7 @@ def test_wrong_and_right_answer_and_pictures_in_a_browser(page: Lab) -> None:
 
 
 def assert_plot_is_drawn(plot: playwright.Locator) -> None:
-    plot.scroll_into_view_if_needed()
+    plot.wait_for(timeout=ANSWER_MS)
     box = plot.bounding_box()
     assert box is not None
     assert min(box["width"], box["height"]) > 100
