@@ -23,7 +23,7 @@ from torch import Tensor
 from transformer_lens import utilities as utils
 
 from circuits_course import Chapter, load_model
-from circuits_course.heads import bos_token, head_name, head_scores, strongest_heads
+from circuits_course.heads import bos_token, head_name, head_scores
 from circuits_course.plots import (
     plot_attention,
     plot_bars,
@@ -365,8 +365,8 @@ chapter.predict(
 # repetition begins there, so it counts as neither.
 
 # %% exercise="token_kinds"
-# Make `target`, the position of the token that each entry is about, and `repeats`, which says of
-# each row whether it repeats, as a mask of the same shape as a loss (or one that broadcasts to it).
+# Make `target`, the position of the token that each entry is about, and `repeats`, a mask
+# `[batch, pos - 1]` that is True in every place of a row that repeats.
 
 # %% tags=["nbval-check-output"]
 print({kind: mask.sum().item() for kind, mask in token_kinds(tokens).items()})

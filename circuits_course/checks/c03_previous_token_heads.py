@@ -461,9 +461,8 @@ token_kinds = checks.exercise(
         "2 n. Its first token, n + 1, is left out. A row repeats if both halves are equal in every "
         "place, and the row has exactly 1 + 2 n tokens.",
         "target = torch.arange(1, pos). repeats has one truth value a row: "
-        "(tokens[:, 1:1 + n] == tokens[:, pos - n:]).all(1). Give it a second axis, repeats[:, "
-        "None], "
-        "so that it meets `target` as [batch, 1] meets [pos - 1].",
+        "(tokens[:, 1:1 + n] == tokens[:, pos - n:]).all(1). Give it an axis for the positions: "
+        "repeats[:, None].expand(batch, pos - 1). With an even number of tokens no row repeats.",
     ],
 )
 
@@ -586,6 +585,17 @@ def any_match_will_do(tokens: Tensor) -> dict[str, Tensor]:
     n, target = (pos - 1) // 2, torch.arange(1, pos)
     repeats = (tokens[:, 1 : 1 + n] == tokens[:, pos - n :]).any(1)
     return _kinds(repeats, target <= n, target > n + 1)
+
+
+@token_kinds.wrong(
+    "`repeats` has one truth value a row and no axis for the positions. Give it one, "
+    "repeats[:, None].expand(batch, pos - 1), so that rows meet rows."
+)
+def no_axis_for_positions(tokens: Tensor) -> dict[str, Tensor]:
+    n, target = (tokens.shape[1] - 1) // 2, torch.arange(1, tokens.shape[1])
+    repeats = _doubled(tokens)
+    first, second = repeats & (target <= n), repeats & (target > n + 1)
+    return {"first copy": first, "second copy": second, "ordinary text": ~repeats}
 
 
 @token_kinds.wrong(
@@ -1011,15 +1021,24 @@ def _drawn(attempt: Any, heads: list[Head], n_heads: int, seeds: Any) -> list[li
     return [_pairs(output) for output in drawn if not isinstance(output, Raised)]
 
 
-@control_heads.trial
-def never_break_the_rules(attempt: Any, heads: list[Head], n_heads: int, seed: int) -> str | None:
-    """With other seeds as well: one draw may keep the rules by luck."""
-    for output in _drawn(attempt, heads, n_heads, range(seed, seed + 20)):
-        for rule in (keeps_the_layers, exist, are_others, come_once):
-            complaint = rule(output, heads, n_heads, seed)
-            if complaint:
-                return f"with another seed, {complaint}"
-    return None
+Rule = Callable[[Any, list[Head], int, int], "str | None"]
+
+
+def _holds_for_every_seed(rule: Rule) -> None:
+    """Tries a rule with other seeds as well: one draw may keep it by luck."""
+
+    def trial(attempt: Any, heads: list[Head], n_heads: int, seed: int) -> str | None:
+        drawn = _drawn(attempt, heads, n_heads, range(seed, seed + 20))
+        complaints = (rule(output, heads, n_heads, seed) for output in drawn)
+        broken = next(filter(None, complaints), None)
+        return f"with another seed, {broken}" if broken else None
+
+    trial.__name__ = f"{rule.__name__}_for_every_seed"
+    control_heads.trial(trial)
+
+
+for rule in (keeps_the_layers, exist, are_others, come_once):
+    _holds_for_every_seed(rule)
 
 
 @control_heads.trial
@@ -1073,6 +1092,14 @@ def own_head_excluded_only(heads: list[Head], n_heads: int, seed: int) -> list[H
         return [(layer, head), *controls]
 
     return _picks(heads, n_heads, seed, banned)
+
+
+@control_heads.wrong(
+    "any head of the layer can be drawn, the one you compare with too. Draw from the heads of the "
+    "layer that are neither given nor drawn before."
+)
+def nothing_excluded(heads: list[Head], n_heads: int, seed: int) -> list[Head]:
+    return _picks(heads, n_heads, seed, lambda given, controls, layer, head: [])
 
 
 @control_heads.wrong(
