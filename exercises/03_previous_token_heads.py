@@ -281,7 +281,8 @@ real = load_model("auto")
 n_layers, n_heads = real.cfg.n_layers, real.cfg.n_heads
 real_period, rows = 20, 3
 length = 2 * real_period
-body = real.to_tokens(passage("alice"), prepend_bos=False)[0][: rows * length].view(rows, length)
+novel = real.to_tokens(passage("alice"), prepend_bos=False)[0]
+body = novel[: rows * length].view(rows, length)
 english = torch.cat([torch.full((rows, 1), bos_token(real)), body], dim=1)
 random_text = repeated(real, rows, real_period, seed=1)
 print(f"{n_layers} layers, {n_heads} heads each; English rows begin like this:")
@@ -740,13 +741,13 @@ for word in words:
     print(f"{word!r:10} ->", real.to_str_tokens(raised, prepend_bos=False))
 
 # %% [markdown]
-# Now count. We take a hundred different tokens of the English text, give the model BOS and one token, and
+# Now count. We take the first hundred different tokens of the novel, give the model BOS and one token, and
 # note the next token that it finds most likely: its own bigram, with nothing else to go by. How often is
 # that among the ten tokens that the direct path raises most? And how often does the direct path
 # raise the token *itself* most?
 
 # %%
-hundred = list(dict.fromkeys(english[:, 1:].flatten().tolist()))[:100]
+hundred = list(dict.fromkeys(novel.tolist()))[:100]
 pairs = torch.tensor([[bos_token(real), token] for token in hundred])
 favourite = real(pairs)[:, -1].argmax(-1)
 tops = [direct_path_bigrams(real, token, 10) for token in hundred]
