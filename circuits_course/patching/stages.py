@@ -7,7 +7,7 @@ a layer and a position is then taken from a run that has it, and not computed ag
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 from weakref import WeakSet
@@ -20,6 +20,10 @@ from torch import Tensor
 from circuits_course.errors import CourseError
 from circuits_course.transformer import CourseTransformer, smear
 
+Edit = Callable[[str, int, Tensor], Tensor]
+"""(name, layer, value) -> value."""
+
+KEPT = ("resid_pre", "q", "k", "v", "pattern", "z", "attn_out", "mlp_out")
 AGREEMENT = 1e-3  # largest difference of log-probabilities to the model's own forward
 _agreed: WeakSet[Any] = WeakSet()
 
@@ -50,6 +54,11 @@ class Run:
     z: list[Tensor]
     pattern: list[Tensor]
     resid_final: Tensor
+
+
+def unedited(name: str, layer: int, value: Tensor) -> Tensor:
+    """The edit that changes nothing."""
+    return value
 
 
 class Stages:
@@ -109,30 +118,37 @@ class Stages:
             + b_U[tokens]
         )
 
-    @torch.no_grad()
-    def run(self, tokens: Int[Tensor, "batch pos"]) -> Run:
-        """A run over whole sequences that keeps everything patching may need."""
+    def run(
+        self,
+        tokens: Int[Tensor, "batch pos"],
+        edit: Edit | None = None,
+        keep: Collection[str] = KEPT,
+    ) -> Run:
+        """A run over whole sequences that keeps what `keep` names.
+
+        edit: called with every name of `KEPT` and layer in turn; what it returns takes the place
+        of the value.
+        """
+        edit = edit or unedited
         resid = self.embed(tokens)
-        kept: dict[str, list[Tensor]] = {
-            name: [] for name in ("resid_pre", "attn_out", "mlp_out", "q", "k", "v", "z", "pattern")
-        }
+        kept: dict[str, list[Tensor]] = {name: [] for name in KEPT}
         for layer in range(self.n_layers):
-            states = self._layer(layer, resid)
-            for name, value in states.items():
-                kept[name].append(value)
-            resid = resid + states["attn_out"] + states["mlp_out"]
+            states = self._layer(layer, edit("resid_pre", layer, resid), edit)
+            for name in keep:
+                kept[name].append(states[name])
+            resid = states["resid_pre"] + states["attn_out"] + states["mlp_out"]
         return Run(**kept, resid_final=resid)
 
-    def _layer(self, layer: int, resid: Tensor) -> dict[str, Tensor]:
-        q, k, v = self.qkv(layer, resid, 0)
-        pattern = self.pattern(layer, q, k)
-        z = mix(pattern, v)
-        attn_out = self.write(layer, z)
+    def _layer(self, layer: int, resid: Tensor, edit: Edit) -> dict[str, Tensor]:
+        qkv = self.qkv(layer, resid, 0)
+        q, k, v = (edit(name, layer, x) for name, x in zip("qkv", qkv, strict=True))
+        pattern = edit("pattern", layer, self.pattern(layer, q, k))
+        z = edit("z", layer, mix(pattern, v))
+        attn_out = edit("attn_out", layer, self.write(layer, z))
         mlp_out = self.mlp(layer, resid + attn_out)
-        if mlp_out is None:
-            mlp_out = torch.zeros_like(resid)
+        mlp_out = torch.zeros_like(resid) if mlp_out is None else mlp_out
         return {
-            "resid_pre": resid, "attn_out": attn_out, "mlp_out": mlp_out,
+            "resid_pre": resid, "attn_out": attn_out, "mlp_out": edit("mlp_out", layer, mlp_out),
             "q": q, "k": k, "v": v, "z": z, "pattern": pattern,
         }  # fmt: skip
 

@@ -1,0 +1,175 @@
+"""Ablation: taking a head's output away, by zeros, by its mean, or by another prompt's.
+
+Zero is arbitrary, the mean keeps what a head says on every prompt, resampling brings in what it says
+on another one. The three can disagree; chapter 07 shows it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Literal
+
+import torch
+from einops import reduce
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from circuits_course.errors import CourseError, UnknownName
+from circuits_course.heads import Head
+from circuits_course.patching.metrics import LogitDifference, Metric, Tokens
+from circuits_course.patching.stages import Edit, Run, Stages, stages_of, unedited
+from circuits_course.patching.tail import Tail
+
+Mode = Literal["zero", "mean", "resample"]
+MODES = ("zero", "mean", "resample")
+Heads = Iterable[Head] | Mapping[Head, Bool[Tensor, "batch pos"]]
+
+
+class Ablation:
+    """What takes the place of every head's output, computed once and used for many sets of heads.
+
+    model: a CourseTransformer or a bridge. tokens: the prompts to run. mode: "zero"; "mean", over
+    `reference` at each position; "resample", from a row of `reference`. reference: prompts that
+    correspond to `tokens` position by position (default: `tokens`). groups: a number per prompt;
+    means and samples are taken among the reference prompts with the same number, as Wang et al.
+    2022 (arXiv 2211.00593, section 2) do with templates. seed: of the resampling, which pairs no
+    prompt with its own row.
+
+    Raises UnknownName or CourseError for modes and shapes that do not fit.
+    """
+
+    @torch.no_grad()
+    def __init__(
+        self,
+        model: Any,
+        tokens: Tokens,
+        mode: Mode = "mean",
+        *,
+        reference: Tokens | None = None,
+        groups: Int[Tensor, " batch"] | None = None,
+        seed: int = 0,
+    ) -> None:
+        if mode not in MODES:
+            raise UnknownName("way to ablate", mode, MODES)
+        reference = tokens if reference is None else reference
+        groups = torch.zeros(len(tokens), dtype=torch.long) if groups is None else groups
+        _require_fitting(tokens, reference, groups)
+        self.tokens, self.stages = tokens, stages_of(model, tokens)
+        self.base: Run = self.stages.run(tokens, keep=("resid_pre", "k", "v"))
+        self.instead = _replacements(self.stages, reference, mode, groups, seed)
+
+    @torch.no_grad()
+    def score(self, heads: Heads, metric: Metric | LogitDifference) -> float:
+        """The metric with these heads ablated, in its own units."""
+        tail = Tail(self.stages, self.base, metric)
+        return tail.scores(self._resid(heads, tail)).item()
+
+    @torch.no_grad()
+    def logits(self, heads: Heads) -> Float[Tensor, "batch pos d_vocab"]:
+        """Logits with these heads ablated: everywhere, or where a mask says so.
+
+        heads: (layer, head) pairs, or a mapping from them to masks [batch, pos].
+        """
+        return self.stages.logits(self._resid(heads, Tail(self.stages, self.base, _no_metric))[0])
+
+    def _resid(self, heads: Heads, tail: Tail) -> Float[Tensor, "1 batch end d_model"]:
+        masks = self._masks(heads)
+        if not masks:
+            return self.base.resid_final[None]
+        first = min(layer for layer, _ in masks)
+        resid = self.base.resid_pre[first][None]
+        for layer in range(first, self.stages.n_layers):
+            resid = tail.through(layer, resid, self._edit(layer, masks))
+        return resid
+
+    def _masks(self, heads: Heads) -> dict[Head, Bool[Tensor, "batch pos"]]:
+        everywhere = torch.ones_like(self.tokens, dtype=torch.bool)
+        masks = dict(heads) if isinstance(heads, Mapping) else dict.fromkeys(heads, everywhere)
+        for layer, head in masks:
+            if not (0 <= layer < self.stages.n_layers and 0 <= head < self.stages.n_heads):
+                raise CourseError(
+                    f"There is no head {layer}.{head}: the model has {self.stages.n_layers} layers "
+                    f"of {self.stages.n_heads} heads, counted from 0."
+                )
+        return masks
+
+    def _edit(self, layer: int, masks: dict[Head, Tensor]) -> Edit:
+        here = {head: mask for (where, head), mask in masks.items() if where == layer}
+        if not here:
+            return unedited
+
+        def edit(name: str, layer: int, value: Tensor) -> Tensor:
+            if name != "z":
+                return value
+            value, n_queries = value.clone(), value.shape[2]
+            for head, mask in here.items():
+                mask = mask[:, -n_queries:, None]
+                instead = self.instead[layer][:, -n_queries:, head]
+                value[:, :, :, head] = torch.where(mask, instead, value[:, :, :, head])
+            return value
+
+        return edit
+
+
+def ablate(
+    model: Any,
+    tokens: Tokens,
+    heads: Heads,
+    *,
+    mode: Mode = "mean",
+    reference: Tokens | None = None,
+    groups: Int[Tensor, " batch"] | None = None,
+    seed: int = 0,
+) -> Float[Tensor, "batch pos d_vocab"]:
+    """Logits with the outputs z of some heads replaced; the arguments are those of `Ablation`.
+
+    For many sets of heads on the same prompts make one `Ablation` and ask it for each.
+    """
+    ablation = Ablation(model, tokens, mode, reference=reference, groups=groups, seed=seed)
+    return ablation.logits(heads)
+
+
+def _no_metric(logits: Tensor) -> Tensor:
+    raise AssertionError("Logits were asked for, not a metric.")
+
+
+def _require_fitting(tokens: Tokens, reference: Tokens, groups: Tensor) -> None:
+    if reference.shape != tokens.shape:
+        raise CourseError(
+            "The reference needs a prompt for each of the tokens, of the same length; got "
+            f"{list(reference.shape)} and {list(tokens.shape)}."
+        )
+    if groups.shape != tokens.shape[:1]:
+        raise CourseError(f"groups needs one number per prompt, got shape {list(groups.shape)}.")
+
+
+def _replacements(
+    stages: Stages, reference: Tokens, mode: Mode, groups: Tensor, seed: int
+) -> list[Float[Tensor, "batch pos head d_head"]]:
+    """For every layer, what takes the place of z."""
+    z = stages.run(reference, keep=("z",)).z
+    if mode == "zero":
+        return [torch.zeros_like(layer) for layer in z]
+    if mode == "resample":
+        rows = _other_rows(groups, seed)
+        return [layer[rows] for layer in z]
+    return [_group_means(layer, groups) for layer in z]
+
+
+def _group_means(z: Float[Tensor, batch * rest], groups: Int[Tensor, " batch"]) -> Tensor:
+    means = torch.empty_like(z)
+    for group in groups.unique():
+        member = groups == group
+        means[member] = reduce(z[member], "batch ... -> 1 ...", "mean")
+    return means
+
+
+def _other_rows(groups: Int[Tensor, " batch"], seed: int) -> Int[Tensor, " batch"]:
+    """For each row another row of its group, in a cycle of random order; its own if it is alone."""
+    generator = torch.Generator().manual_seed(seed)
+    rows = torch.empty_like(groups)
+    for group in groups.unique():
+        (members,) = torch.where(groups == group)
+        members = members[torch.randperm(len(members), generator=generator)]
+        rows[members] = members.roll(1)
+    return rows
