@@ -3,7 +3,8 @@
     python benchmarks/patch_sweep.py            the bars: late and early difference, by position
     python benchmarks/patch_sweep.py --scaling  how the ratio moves with length and batch
 
-Both sweeps run in this process on the same prompts; compare the ratio, not the seconds.
+Both sweeps run in this process on the same prompts, ours before and after theirs; compare the
+ratio, not the seconds.
 """
 
 from __future__ import annotations
@@ -14,10 +15,11 @@ import resource
 import time
 from collections.abc import Callable
 
+os.environ["TQDM_DISABLE"] = "1"  # read when tqdm is imported, which torch does
+
 import torch
 from torch import Tensor
 
-os.environ.setdefault("TQDM_DISABLE", "1")
 NAMES = ("John", "Mary", "Tom", "Anna", "Paul", "Lisa", "Mark", "Kate")
 TEMPLATE = "When {a} and {b} went to the store, {s} gave a drink to"
 
@@ -63,6 +65,8 @@ def compare(model, title: str, batch: int, late: bool, by_position: bool, longer
     theirs, their_time = timed(
         lambda: _theirs(patching, model, clean, corrupted, metric, by_position)
     )
+    _, again = timed(lambda: patch_sweep(model, clean, corrupted, metric, axes))
+    our_time = (our_time + again) / 2
     difference = (ours - theirs).abs().max().item()
     print(
         f"{title}: {list(clean.shape)}, first difference at {first_difference(clean, corrupted)}: "

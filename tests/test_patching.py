@@ -432,12 +432,26 @@ def test_one_ablation_serves_many_sets_and_metrics(model):
     assert ablation.score([], METRIC) == pytest.approx(METRIC(model(tokens)).item(), abs=1e-4)
 
 
+@torch.no_grad()
+def test_a_reference_may_have_more_prompts_than_the_batch(model):
+    tokens, reference = random_tokens(2, 7, seed=2), random_tokens(5, 7, seed=3)
+    groups, theirs = torch.tensor([4, 7]), torch.tensor([7, 4, 4, 7, 4])
+    _, cache = model.run_with_cache(reference)
+    found = Ablation(
+        model, tokens, "mean", reference=reference, groups=groups, reference_groups=theirs
+    )
+    for layer, instead in enumerate(found.instead):
+        z = cache[f"blocks.{layer}.attn.hook_z"]
+        expected = torch.stack([z[[1, 2, 4]].mean(0), z[[0, 3]].mean(0)])
+        torch.testing.assert_close(instead, expected, atol=1e-4, rtol=1e-4)
+
+
 def test_resampling_never_gives_a_prompt_its_own_output():
     from circuits_course.patching.ablation import _other_rows
 
     groups = torch.tensor([0, 1, 0, 1, 1, 2, 0])
     for seed in range(5):
-        rows = _other_rows(groups, seed)
+        rows = _other_rows(groups, groups, seed)
         assert (groups[rows] == groups).all()
         assert rows.sort().values.tolist() == list(range(7))
         assert (rows != torch.arange(7))[groups != 2].all()
@@ -447,8 +461,12 @@ def test_resampling_never_gives_a_prompt_its_own_output():
     ("options", "words"),
     [
         ({"mode": "none"}, "no way to ablate 'none'"),
-        ({"reference": torch.ones(2, 3, dtype=torch.long)}, "The reference needs a prompt"),
-        ({"groups": torch.zeros(2)}, "one number per prompt"),
+        ({"reference": torch.ones(2, 3, dtype=torch.long)}, "need the length of the tokens"),
+        ({"groups": torch.zeros(2)}, "one number for each of the 3 prompts"),
+        (
+            {"groups": torch.tensor([0, 1, 2]), "reference_groups": torch.tensor([0, 1, 1])},
+            r"belongs to the groups \[2\]",
+        ),
         ({"heads": [(5, 0)]}, "no head 5.0"),
     ],
 )

@@ -1,7 +1,7 @@
 """Ablation: taking a head's output away, by zeros, by its mean, or by another prompt's.
 
-Zero is arbitrary, the mean keeps what a head says on every prompt, resampling brings in what it says
-on another one. The three can disagree; chapter 07 shows it.
+Zero is arbitrary, the mean keeps what a head says on every prompt, resampling brings in what it
+says on another one. The three can disagree; chapter 07 shows it.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from torch import Tensor
 from circuits_course.errors import CourseError, UnknownName
 from circuits_course.heads import Head
 from circuits_course.patching.metrics import LogitDifference, Metric, Tokens
-from circuits_course.patching.stages import Edit, Run, Stages, stages_of, unedited
+from circuits_course.patching.stages import Edit, Run, stages_of, unedited
 from circuits_course.patching.tail import Tail
 
 Mode = Literal["zero", "mean", "resample"]
@@ -29,11 +29,12 @@ class Ablation:
     """What takes the place of every head's output, computed once and used for many sets of heads.
 
     model: a CourseTransformer or a bridge. tokens: the prompts to run. mode: "zero"; "mean", over
-    `reference` at each position; "resample", from a row of `reference`. reference: prompts that
-    correspond to `tokens` position by position (default: `tokens`). groups: a number per prompt;
-    means and samples are taken among the reference prompts with the same number, as Wang et al.
-    2022 (arXiv 2211.00593, section 2) do with templates. seed: of the resampling, which pairs no
-    prompt with its own row.
+    `reference` at each position; "resample", from a row of `reference`. reference: any number of
+    prompts that correspond to `tokens` position by position (default: `tokens`). groups: a number
+    per prompt, reference_groups one per reference prompt (default: `groups`); means and samples
+    are taken among the reference prompts with the prompt's number, as Wang et al. 2022 (arXiv
+    2211.00593, section 2) do with templates. seed: of the resampling, in which no prompt gets its
+    own row where there is another.
 
     Raises UnknownName or CourseError for modes and shapes that do not fit.
     """
@@ -47,16 +48,20 @@ class Ablation:
         *,
         reference: Tokens | None = None,
         groups: Int[Tensor, " batch"] | None = None,
+        reference_groups: Int[Tensor, " reference"] | None = None,
         seed: int = 0,
     ) -> None:
         if mode not in MODES:
             raise UnknownName("way to ablate", mode, MODES)
         reference = tokens if reference is None else reference
-        groups = torch.zeros(len(tokens), dtype=torch.long) if groups is None else groups
-        _require_fitting(tokens, reference, groups)
+        if groups is None:
+            groups, reference_groups = (torch.zeros(len(x)).long() for x in (tokens, reference))
+        reference_groups = groups if reference_groups is None else reference_groups
+        _require_fitting(tokens, reference, groups, reference_groups)
         self.tokens, self.stages = tokens, stages_of(model, tokens)
         self.base: Run = self.stages.run(tokens, keep=("resid_pre", "k", "v"))
-        self.instead = _replacements(self.stages, reference, mode, groups, seed)
+        z = self.stages.run(reference, keep=("z",)).z
+        self.instead = _replacements(z, mode, groups, reference_groups, seed)
 
     @torch.no_grad()
     def score(self, heads: Heads, metric: Metric | LogitDifference) -> float:
@@ -117,59 +122,79 @@ def ablate(
     heads: Heads,
     *,
     mode: Mode = "mean",
-    reference: Tokens | None = None,
-    groups: Int[Tensor, " batch"] | None = None,
-    seed: int = 0,
+    **options: Any,
 ) -> Float[Tensor, "batch pos d_vocab"]:
-    """Logits with the outputs z of some heads replaced; the arguments are those of `Ablation`.
+    """Logits with the outputs z of some heads replaced; `options` are those of `Ablation`.
 
-    For many sets of heads on the same prompts make one `Ablation` and ask it for each.
+    heads: (layer, head) pairs, or a mapping from them to masks [batch, pos] of where. For many sets
+    of heads on the same prompts make one `Ablation` and ask it for each.
     """
-    ablation = Ablation(model, tokens, mode, reference=reference, groups=groups, seed=seed)
-    return ablation.logits(heads)
+    return Ablation(model, tokens, mode, **options).logits(heads)
 
 
 def _no_metric(logits: Tensor) -> Tensor:
     raise AssertionError("Logits were asked for, not a metric.")
 
 
-def _require_fitting(tokens: Tokens, reference: Tokens, groups: Tensor) -> None:
-    if reference.shape != tokens.shape:
+def _require_fitting(
+    tokens: Tokens, reference: Tokens, groups: Tensor, reference_groups: Tensor
+) -> None:
+    if reference.ndim != 2 or reference.shape[1] != tokens.shape[1]:
         raise CourseError(
-            "The reference needs a prompt for each of the tokens, of the same length; got "
+            "Reference prompts need the length of the tokens; got "
             f"{list(reference.shape)} and {list(tokens.shape)}."
         )
-    if groups.shape != tokens.shape[:1]:
-        raise CourseError(f"groups needs one number per prompt, got shape {list(groups.shape)}.")
+    for name, numbers, prompts in (
+        ("groups", groups, tokens),
+        ("reference_groups", reference_groups, reference),
+    ):
+        if numbers.shape != prompts.shape[:1]:
+            raise CourseError(
+                f"{name} needs one number for each of the {len(prompts)} prompts, got shape "
+                f"{list(numbers.shape)}."
+            )
+    missing = sorted(set(groups.tolist()) - set(reference_groups.tolist()))
+    if missing:
+        raise CourseError(f"No reference prompt belongs to the groups {missing}.")
 
 
 def _replacements(
-    stages: Stages, reference: Tokens, mode: Mode, groups: Tensor, seed: int
+    z: list[Float[Tensor, "reference pos head d_head"]],
+    mode: Mode,
+    groups: Int[Tensor, " batch"],
+    reference_groups: Int[Tensor, " reference"],
+    seed: int,
 ) -> list[Float[Tensor, "batch pos head d_head"]]:
     """For every layer, what takes the place of z."""
-    z = stages.run(reference, keep=("z",)).z
     if mode == "zero":
-        return [torch.zeros_like(layer) for layer in z]
+        return [torch.zeros_like(layer[:1]).expand(len(groups), -1, -1, -1) for layer in z]
     if mode == "resample":
-        rows = _other_rows(groups, seed)
+        rows = _other_rows(groups, reference_groups, seed)
         return [layer[rows] for layer in z]
-    return [_group_means(layer, groups) for layer in z]
+    return [_group_means(layer, groups, reference_groups) for layer in z]
 
 
-def _group_means(z: Float[Tensor, batch * rest], groups: Int[Tensor, " batch"]) -> Tensor:
-    means = torch.empty_like(z)
+def _group_means(
+    z: Float[Tensor, reference * rest], groups: Tensor, reference_groups: Tensor
+) -> Float[Tensor, batch * rest]:
+    means = torch.empty(len(groups), *z.shape[1:], dtype=z.dtype, device=z.device)
     for group in groups.unique():
-        member = groups == group
-        means[member] = reduce(z[member], "batch ... -> 1 ...", "mean")
+        member = z[reference_groups == group]
+        means[groups == group] = reduce(member, "reference ... -> 1 ...", "mean")
     return means
 
 
-def _other_rows(groups: Int[Tensor, " batch"], seed: int) -> Int[Tensor, " batch"]:
-    """For each row another row of its group, in a cycle of random order; its own if it is alone."""
+def _other_rows(
+    groups: Int[Tensor, " batch"], reference_groups: Int[Tensor, " reference"], seed: int
+) -> Int[Tensor, " batch"]:
+    """For each prompt a reference row of its group: the next one in a random cycle."""
     generator = torch.Generator().manual_seed(seed)
     rows = torch.empty_like(groups)
     for group in groups.unique():
         (members,) = torch.where(groups == group)
-        members = members[torch.randperm(len(members), generator=generator)]
-        rows[members] = members.roll(1)
+        (others,) = torch.where(reference_groups == group)
+        others = others[torch.randperm(len(others), generator=generator)]
+        after = {int(row): int(other) for row, other in zip(others, others.roll(1), strict=True)}
+        for i, member in enumerate(members.tolist()):
+            rows[member] = after.get(member, int(others[i % len(others)]))
     return rows

@@ -1,8 +1,8 @@
 """Attribution patching: every patch of a sweep estimated from one gradient.
 
-Nanda 2023 and Syed et al. 2023 (arXiv 2310.10348): (a_source - a_base) . d metric / d a, two forward
-passes and one backward. It is a straight line through a curve, so it fails where attention is
-saturated or effects cancel (Kramar et al. 2024, arXiv 2403.00745).
+Syed et al. 2023 (arXiv 2310.10348): (a_source - a_base) . d metric / d a, two forward passes and
+one backward. It is a straight line through a curve, so it fails where attention is saturated or
+effects cancel (Kramar et al. 2024, arXiv 2403.00745).
 """
 
 from __future__ import annotations

@@ -58,7 +58,7 @@ def path_patch(
     paths.require_head(sender)
     if sender[0] >= paths.last_receiver:
         raise CourseError(
-            f"Head {sender[0]}.{sender[1]} cannot reach the receivers: they must be in later layers."
+            f"Head {sender[0]}.{sender[1]} cannot reach the receivers; give some in later layers."
         )
     return paths.scores([sender]).item()
 
@@ -127,7 +127,7 @@ class _Paths:
         return torch.cat(values)
 
     def _frozen(self, senders: Sequence[Head]) -> tuple[Inputs, Tensor]:
-        """What receivers read, and the final residual stream, with all heads but a sender frozen."""
+        """What receivers read, and the final residual stream, with the other heads frozen."""
         first, tail = senders[0][0], self.tail
         # With heads frozen no position affects another: for the logits, only those read matter.
         wanted = tail.last_read if self.to_logits else slice(None)
