@@ -22,6 +22,8 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+mystery = typer.Typer(help="Sealed models with a planted circuit: list them, make new ones.")
+app.add_typer(mystery, name="mystery", no_args_is_help=True)
 console = Console()
 errors = Console(stderr=True)
 
@@ -145,6 +147,62 @@ def progress(
         for row in course_chapter.progress_rows():
             table.add_row(*row)
         console.print(table)
+
+
+@app.command()
+@_one_line_errors
+def report(
+    folder: Annotated[Path, typer.Argument(help="Learners' notebooks, or progress files.")],
+    out: Annotated[Path, typer.Option(help="The page to write.")] = Path("report.html"),
+    seconds: Annotated[float, typer.Option(help="The longest one exercise may take.")] = 20.0,
+    workers: Annotated[int | None, typer.Option(help="Notebooks at a time.")] = None,
+) -> None:
+    """Check every answer of a class, each notebook apart, and write one page about it."""
+    from rich.progress import Progress as Bar
+
+    from circuits_course.report import check_folder, write_page
+
+    with Bar(console=console, transient=True) as bar:
+        task = bar.add_task("Checking", total=None)
+        reports = check_folder(
+            folder,
+            workers=workers,
+            exercise_seconds=seconds,
+            done=lambda finished, total: bar.update(task, completed=finished, total=total),
+        )
+    for entry in reports:
+        for line in entry.trouble:
+            console.print(f"✘ {escape(entry.file)}: {escape(line)}", soft_wrap=True)
+    console.print(f"Written: {write_page(reports, out)}", soft_wrap=True, highlight=False)
+
+
+@mystery.command("list")
+@_one_line_errors
+def list_mysteries() -> None:
+    """List the mysteries: those of the course, from easy to hard, then your own."""
+    from circuits_course.mystery import load_mystery, mystery_paths
+
+    table = Table("mystery", "layers", "heads", "symbols", "where")
+    for name, path in mystery_paths().items():
+        cfg = load_mystery(name).model.cfg
+        symbols = "".join(cfg.vocabulary[1:])
+        table.add_row(name, str(cfg.n_layers), str(cfg.n_heads), symbols, str(path.parent))
+    console.print(table)
+
+
+@mystery.command("new")
+@_one_line_errors
+def new_mystery(
+    seed: Annotated[int, typer.Option(help="The same seed gives the same mystery.")],
+    out: Annotated[Path | None, typer.Option(help="Folder to write to.")] = None,
+) -> None:
+    """Make a fresh mystery; its circuit is verified before it is handed out."""
+    from circuits_course.mystery import new_mystery as make
+
+    made = make(seed, out)
+    console.print(f"{made!r}, verified.", soft_wrap=True, highlight=False)
+    if out is None:
+        console.print(f'In a notebook: load_mystery("{made.name}")', highlight=False)
 
 
 def _load(file: Path) -> Any:

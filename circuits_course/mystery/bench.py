@@ -1,0 +1,52 @@
+"""A model on the bench: what becomes of its predictions when only some heads are left in place."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from circuits_course.heads import Head
+from circuits_course.patching import Ablation
+from circuits_course.patching.ablation import Mode
+
+
+def divergence(
+    logits: Float[Tensor, "batch pos d_vocab"], other: Float[Tensor, "batch pos d_vocab"]
+) -> float:
+    """Mean KL divergence of `other` from `logits` over all positions, in nats."""
+    p, q = logits.log_softmax(-1), other.log_softmax(-1)
+    return (p.exp() * (p - q)).sum(-1).mean().item()
+
+
+def all_heads(model: Any) -> frozenset[Head]:
+    return frozenset(
+        (layer, head) for layer in range(model.cfg.n_layers) for head in range(model.cfg.n_heads)
+    )
+
+
+class Bench:
+    """Runs of one model on one batch with all but some heads ablated; each is run once."""
+
+    def __init__(self, model: Any, tokens: Int[Tensor, "batch pos"], mode: Mode = "mean") -> None:
+        self.heads, self.tokens = all_heads(model), tokens
+        self._ablation = Ablation(model, tokens, mode)
+        self._logits: dict[frozenset[Head], Tensor] = {}
+        self.scale = self._divergence(self.heads, ())
+
+    def logits(self, kept: Iterable[Head]) -> Float[Tensor, "batch pos d_vocab"]:
+        """Logits with every head ablated but the kept ones."""
+        kept = frozenset(kept)
+        if kept not in self._logits:
+            self._logits[kept] = self._ablation.logits(self.heads - kept)
+        return self._logits[kept]
+
+    def distance(self, kept: Iterable[Head], other: Iterable[Head]) -> float:
+        """Between the predictions with one set of heads and with another, as a share of what
+        ablating every head does: 0 is the same, 1 as far as from the model to nothing."""
+        return self._divergence(kept, other) / self.scale
+
+    def _divergence(self, kept: Iterable[Head], other: Iterable[Head]) -> float:
+        return divergence(self.logits(kept), self.logits(other))

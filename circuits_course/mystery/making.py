@@ -1,0 +1,136 @@
+"""The mysteries at hand, and making new ones.
+
+Everything about a mystery follows from its seed: algorithm, symbols, places of heads, rotation,
+noise. A new one is handed out only once the grader gives its true circuit full marks and takes
+marks from every circuit that leaves something out.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from random import Random
+
+from circuits_course.errors import CourseError, UnknownName
+from circuits_course.heads import Head
+from circuits_course.mystery.claims import Claim
+from circuits_course.mystery.plans import PLANS, can_have_backup, with_backup
+from circuits_course.mystery.planting import Key, plant, random_basis
+from circuits_course.mystery.sealing import (
+    Mystery,
+    open_seal,
+    read_mystery,
+    rounded,
+    sealed,
+    write_mystery,
+)
+from circuits_course.paths import PACKAGE, data_dir
+
+SHELF = PACKAGE / "mystery" / "sealed"
+TRIES = 20
+SHIPPED = {
+    "agate": 1004,
+    "basalt": 1030,
+    "chert": 1006,
+    "diorite": 1011,
+    "emerald": 1031,
+    "flint": 1053,
+    "gneiss": 1001,
+    "halite": 1008,
+    "iolite": 1175,
+    "jasper": 1015,
+}
+"""The mysteries of the course, from easy to hard, and the seeds that `ship` makes them from."""
+
+
+def own_shelf() -> Path:
+    """Where mysteries made on this machine are kept."""
+    return data_dir() / "mysteries"
+
+
+def mystery_paths() -> dict[str, Path]:
+    """Name -> file: those that ship with the course, from easy to hard, then one's own."""
+    own = sorted(own_shelf().glob("seed-*.safetensors"), key=lambda p: (len(p.stem), p.stem))
+    return {path.stem: path for path in [*sorted(SHELF.glob("*.safetensors")), *own]}
+
+
+def load_mystery(name: str) -> Mystery:
+    """A mystery by name ("agate", "seed-7"). Raises UnknownName with the nearest names."""
+    paths = mystery_paths()
+    if name not in paths:
+        raise UnknownName("mystery", name, paths)
+    return read_mystery(paths[name])
+
+
+# --- making -----------------------------------------------------------------------------------
+
+
+def make_mystery(name: str, seed: int) -> Mystery:
+    """A mystery from a seed alone, not yet verified; the same seed gives the same one."""
+    random = Random(seed)
+    basis = random_basis(random)
+    plan = random.choice(PLANS)(basis, random)
+    if can_have_backup(plan) and random.random() < 0.4:
+        plan = with_backup(plan, basis)
+    n_layers = random.randint(max(2, plan.n_stages), 3)
+    decoys = random.random() < 0.5
+    model, key = plant(plan, basis, random, n_layers=n_layers, n_heads=3, decoys=decoys)
+    return Mystery(name, rounded(model), sealed(key))
+
+
+def new_mystery(seed: int, folder: Path | None = None) -> Mystery:
+    """A fresh mystery "seed-N", verified and kept on this machine (or in `folder`).
+
+    Takes seconds. Raises CourseError for a seed that is no whole number from 0 on.
+    """
+    if type(seed) is not int or seed < 0:
+        raise CourseError(f"A seed is a whole number from 0 on; got {seed!r}.")
+    name = f"seed-{seed}"
+    mystery = verified(name, seed)
+    write_mystery(mystery, (folder or own_shelf()) / f"{name}.safetensors")
+    return mystery
+
+
+def ship(folder: Path = SHELF) -> None:
+    """Writes the mysteries of the course, made from their seeds, into a folder."""
+    for name, seed in SHIPPED.items():
+        write_mystery(make_mystery(name, seed), folder / f"{name}.safetensors")
+
+
+def verified(name: str, seed: int) -> Mystery:
+    """The first mystery of a seed, or of the numbers drawn from it, that the grader is sure of."""
+    draws = Random(seed)
+    for draw in (seed, *(draws.randrange(2**31) for _ in range(TRIES))):
+        mystery = make_mystery(name, draw)
+        if flaw(mystery) is None:
+            return mystery
+    raise CourseError(f"No mystery came out right for seed {seed}; take another seed.")
+
+
+def flaw(mystery: Mystery) -> str | None:
+    """Why a mystery should not be handed out; None where its grading is as it must be."""
+    from circuits_course.mystery.grading import grade_circuit
+
+    key = open_seal(mystery)
+    true = grade_circuit(mystery, true_claim(mystery.name, key))
+    if not all(part.mark == 1 for part in true.values()):
+        return "the true circuit does not get full marks"
+    for head in true_claim(mystery.name, key).circuit:
+        if all(
+            p.mark == 1 for p in grade_circuit(mystery, without(mystery.name, key, head)).values()
+        ):
+            return "a circuit that leaves a head out gets full marks"
+    return None
+
+
+def true_claim(name: str, key: Key) -> Claim:
+    """The claim that the key makes; predictions are not part of it."""
+    return Claim(name, key.heads, key.edges, key.algorithm)
+
+
+def without(name: str, key: Key, left_out: Head) -> Claim:
+    """The true claim less one head and its edges."""
+    heads = {
+        role: [head for head in heads if head != left_out] for role, heads in key.heads.items()
+    }
+    edges = [edge for edge in key.edges if left_out not in (edge[0], edge[1][:2])]
+    return Claim(name, heads, edges, key.algorithm)

@@ -1,0 +1,131 @@
+"""Sealed files: a model anybody may open, and a key that an honest reader does not see.
+
+The key lies in the file's metadata, compressed and encoded, so that no search, listing or preview
+shows it. That is a courtesy, no lock: `open_seal` is one call away for whoever wants to be spoiled.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import zlib
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from jaxtyping import Int
+from torch import Tensor
+
+from circuits_course.errors import CourseError
+from circuits_course.keeping import write_whole
+from circuits_course.mystery.inputs import KINDS
+from circuits_course.mystery.planting import Key
+from circuits_course.training import model_with
+from circuits_course.transformer import CourseConfig, CourseTransformer
+
+SIZES = ("n_layers", "n_heads", "d_model", "d_head", "d_vocab", "n_ctx")
+
+
+@dataclass(frozen=True)
+class Mystery:
+    """A model with a planted circuit, and inputs that it was made for."""
+
+    name: str
+    model: CourseTransformer
+    seal: str = field(repr=False)
+
+    def sample(self, batch: int, seed: int) -> Int[Tensor, "batch pos"]:
+        """Fresh inputs, BOS first; the same seed gives the same ones."""
+        inputs = open_seal(self).inputs
+        return inputs.sample(batch, torch.Generator().manual_seed(seed))
+
+    def __repr__(self) -> str:
+        cfg = self.model.cfg
+        symbols = "".join(cfg.vocabulary[1:])
+        return (
+            f"Mystery({self.name!r}: {cfg.n_layers} layers of {cfg.n_heads} heads, "
+            f"{cfg.n_ctx} positions, symbols {symbols})"
+        )
+
+
+def open_seal(mystery: Mystery) -> Key:
+    """The key of a mystery. Look only if you have given up on it, or made it."""
+    return _decoded(mystery.seal)
+
+
+def sealed(key: Key) -> str:
+    """A key as text that tells a reader nothing."""
+    content = asdict(key) | {"kind": type(key.inputs).__name__}
+    packed = zlib.compress(json.dumps(content).encode(), 9)
+    return base64.b85encode(_masked(packed)).decode()
+
+
+def _decoded(seal: str) -> Key:
+    try:
+        content = json.loads(zlib.decompress(_masked(base64.b85decode(seal))))
+        inputs = KINDS[content.pop("kind")](**_tuples(content.pop("inputs")))
+        return Key(**_restored(content), inputs=inputs)
+    except (ValueError, KeyError, TypeError, zlib.error) as error:
+        raise CourseError(
+            "The seal of this mystery is damaged: make it again with `circuits-course mystery new`."
+        ) from error
+
+
+def _masked(content: bytes) -> bytes:
+    """Combined with a fixed stream of bytes; doing it twice gives the content back."""
+    stream, block = b"", b"a courtesy, no lock"
+    while len(stream) < len(content):
+        block = hashlib.sha256(block).digest()
+        stream += block
+    return bytes(a ^ b for a, b in zip(content, stream, strict=False))
+
+
+def _tuples(values: dict[str, Any]) -> dict[str, Any]:
+    return {name: tuple(v) if isinstance(v, list) else v for name, v in values.items()}
+
+
+def _restored(content: dict[str, Any]) -> dict[str, Any]:
+    """Pairs and triples as tuples again, which JSON has turned into lists."""
+    heads = {role: [tuple(head) for head in heads] for role, heads in content["heads"].items()}
+    edges = [(tuple(a), b if isinstance(b, str) else tuple(b)) for a, b in content["edges"]]
+    decoys = [tuple(head) for head in content["decoys"]]
+    return {**content, "heads": heads, "edges": edges, "decoys": decoys}
+
+
+# --- files ------------------------------------------------------------------------------------
+
+
+def rounded(model: CourseTransformer) -> CourseTransformer:
+    """The model with the weights that a file keeps, which are float16."""
+    weights = {name: weight.detach().half() for name, weight in model.named_parameters()}
+    return model_with(model.cfg, weights).requires_grad_(False)
+
+
+def write_mystery(mystery: Mystery, path: Path) -> None:
+    """One safetensors file, whole or not at all."""
+    from safetensors.torch import save
+
+    cfg = mystery.model.cfg
+    config = {size: getattr(cfg, size) for size in SIZES} | {"vocabulary": cfg.vocabulary}
+    weights = {name: weight.half() for name, weight in mystery.model.named_parameters()}
+    metadata = {"config": json.dumps(config), "seal": mystery.seal}
+    write_whole(path, save(weights, metadata=metadata))
+
+
+def read_mystery(path: Path) -> Mystery:
+    """A mystery from its file. Raises CourseError where it is no such file or damaged."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata()
+            weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        config = CourseConfig(**json.loads(metadata["config"]), model_name=path.stem)
+        model = model_with(config, weights).requires_grad_(False)
+        return Mystery(path.stem, model, metadata["seal"])
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
+        raise CourseError(
+            f"{path.name} is damaged or no mystery: delete it and make it again."
+        ) from error
