@@ -104,7 +104,8 @@ class _Paths:
         self.base = self.stages.run(clean)
         self.source_z = self.stages.run(corrupted, keep=("z",)).z
         self.where = _mask(position, clean)
-        self.tail = Tail(self.stages, self.base, metric, first_difference(clean, corrupted))
+        first = max(first_difference(clean, corrupted), _first(self.where))
+        self.tail = Tail(self.stages, self.base, metric, first)
 
     @property
     def to_logits(self) -> bool:
@@ -216,6 +217,11 @@ def _replace(inputs: Inputs) -> Edit:
         return value
 
     return edit
+
+
+def _first(where: Tensor) -> int:
+    """The first position at which any prompt's sender is replaced; nothing before it changes."""
+    return int(where.any(dim=0).flatten().float().argmax())
 
 
 def _mask(position: int | Tensor | None, tokens: Tokens) -> Tensor:
