@@ -11,7 +11,7 @@ Denoising puts clean activations into the corrupted run, noising the reverse (He
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any, Literal
@@ -21,6 +21,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from circuits_course.errors import CourseError, UnknownName
+from circuits_course.heads import Head
 from circuits_course.patching.metrics import (
     LogitDifference,
     Metric,
@@ -46,6 +47,7 @@ def patch_sweep(
     *,
     component: str = "z",
     mode: Literal["denoising", "noising"] = "denoising",
+    heads: Collection[Head] | None = None,
 ) -> Float[Tensor, "*over"]:
     """The metric after patching one component at a time.
 
@@ -54,14 +56,15 @@ def patch_sweep(
     computing the other logits. over: ("layer", "head"), ("layer", "head", "position") or, for
     resid_pre, attn_out and mlp_out, ("layer", "position"). component: "z", "pattern" (position is
     the query's), "q", "k", "v" (heads are key/value heads for k and v), "resid_pre", "attn_out" or
-    "mlp_out". Returns the metric, in its own units, with one axis for each of `over`.
+    "mlp_out". heads: the (layer, head) pairs to patch (default: all); the others are not a number
+    in the result. Returns the metric, in its own units, with one axis for each of `over`.
 
     Raises UnknownName or CourseError for names and shapes that do not fit.
     """
     over = tuple(over)
     require_fitting(clean, corrupted, component, over, mode)
     base, source = (corrupted, clean) if mode == "denoising" else (clean, corrupted)
-    return _Sweep(model, base, source, metric, component).over(over)
+    return _Sweep(model, base, source, metric, component, heads).over(over)
 
 
 def require_fitting(
@@ -92,19 +95,27 @@ class _Sweep:
     """One sweep: two whole runs, then every patch as a continuation of the first."""
 
     def __init__(
-        self, model: Any, base: Tokens, source: Tokens, metric: Metric, component: str
+        self,
+        model: Any,
+        base: Tokens,
+        source: Tokens,
+        metric: Metric,
+        component: str,
+        heads: Collection[Head] | None = None,
     ) -> None:
         self.stages: Stages = stages_of(model, base)
         self.metric, self.component = metric, component
         self.base, self.source = self.stages.run(base), self.stages.run(source)
         self.n_pos = base.shape[1]
-        self.first = first_difference(base, source)
+        self.first, self.heads = first_difference(base, source), heads
 
     def over(self, axes: tuple[str, ...]) -> Tensor:
         n_heads = self.stages.n_kv_heads if self.component in "kv" else self.stages.n_heads
         sizes = {"layer": self.stages.n_layers, "head": n_heads, "position": self.n_pos}
         untouched = Tail(self.stages, self.base, self.metric).scores(self.base.resid_final[None])
         result = untouched.repeat([sizes[axis] for axis in axes])
+        if self.heads is not None:
+            self._leave_out(result)
         if self.first == self.n_pos:  # the same tokens: no patch changes anything
             return result
         positions = range(self.first, self.n_pos) if "position" in axes else [None]
@@ -115,10 +126,24 @@ class _Sweep:
                 Patch(layer, head, (layer, *([] if head is None else [head]), *place))
                 for layer in range(sizes["layer"])
                 for head in heads
+                if self.heads is None or (layer, head) in self.heads
             ]
             for patch, value in _Patched(self, position).scores(patches):
                 result[patch.place] = value
         return result
+
+    def _leave_out(self, result: Tensor) -> None:
+        """Marks the heads that are not asked for."""
+        assert self.heads is not None
+        asked = torch.zeros(result.shape[:2], dtype=torch.bool)
+        for layer, head in self.heads:
+            if not (0 <= layer < asked.shape[0] and 0 <= head < asked.shape[1]):
+                raise CourseError(
+                    f"There is no head {layer}.{head} to patch: {self.component} has "
+                    f"{asked.shape[0]} layers of {asked.shape[1]} heads, counted from 0."
+                )
+            asked[layer, head] = True
+        result[~asked] = torch.nan
 
 
 class _Patched:
@@ -138,8 +163,8 @@ class _Patched:
         begun: list[Patch] = []
         for layer in range(self.stages.n_layers):
             running = [self.tail.through(layer, resid) for resid in self._gathered(running)]
-            running += [self._begun(layer, part) for part in self._parts(by_layer[layer])]
-            begun += by_layer[layer]
+            running += [self._begun(layer, part) for part in self._parts(by_layer.get(layer, []))]
+            begun += by_layer.get(layer, [])
         values = [self.tail.scores(resid) for resid in running]
         yield from zip(begun, torch.cat(values), strict=True)
 
