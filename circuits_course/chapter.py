@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, TypeVar
 
 from circuits_course.chapters import CHAPTERS, chapter_name
 from circuits_course.checker import CheckFailed, Outcome, Result
 from circuits_course.checks import load_checks
+from circuits_course.colab import DRIVE
 from circuits_course.errors import CourseError, UnknownName
 from circuits_course.progress import Event, Progress
 from circuits_course.questions import ask_choice, ask_sentence
@@ -149,6 +151,16 @@ class Chapter:
         text, html = table(["exercise", "state", "tries", "hints"], self.progress_rows())
         show(f"{self.title}\n{text}", body=f"<b>{self.title}</b>{html}")
 
+    def save_progress(self, path: str | Path) -> None:
+        """Saves the progress of all chapters to one file, for example on a mounted drive."""
+        count = self.log.save(_reachable(Path(path).expanduser()))
+        show(f"✔ {count} entries of all chapters are saved to {path}.", tone="good")
+
+    def restore_progress(self, path: str | Path) -> None:
+        """Adds what was saved to what is there; doing it twice changes nothing."""
+        count = self.log.restore(_reachable(Path(path).expanduser()))
+        show(f"✔ {count} entries were added from {path}.", tone="good")
+
     def progress_rows(self) -> list[list[str]]:
         """Exercise, state in words, tries, hints taken; one row an exercise."""
         return [self._row(name) for name in self.checks.exercises]
@@ -162,6 +174,16 @@ class Chapter:
 
     def _events(self, kind: str, item: str) -> list[Event]:
         return [event for event in self.log.events(self.name, kind) if event.item == item]
+
+
+def _reachable(path: Path) -> Path:
+    """The path; raises CourseError where it lies on a Google Drive that is not mounted."""
+    if path.is_relative_to(DRIVE) and not DRIVE.is_dir():
+        raise CourseError(
+            "Google Drive is not mounted yet; run: from google.colab import drive; "
+            f"drive.mount('{DRIVE}')"
+        )
+    return path
 
 
 def _state(outcomes: list[str], seen: bool) -> str:

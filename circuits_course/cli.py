@@ -151,6 +151,20 @@ def progress(
 
 @app.command()
 @_one_line_errors
+def publish(
+    repo: Annotated[str, typer.Option(help="The repository on GitHub: OWNER/NAME.")],
+    ref: Annotated[str, typer.Option(help="The tag to install and open.")],
+    out: Annotated[Path, typer.Option(help="Folder for the copies.")] = Path("colab"),
+) -> None:
+    """Write copies of the notebooks with Colab's badge and set-up cell."""
+    from circuits_course.publish import publish as run
+
+    for path in run(repo, ref, out):
+        console.print(f"Written: {path}", soft_wrap=True)
+
+
+@app.command()
+@_one_line_errors
 def report(
     folder: Annotated[Path, typer.Argument(help="Learners' notebooks, or progress files.")],
     out: Annotated[Path, typer.Option(help="The page to write.")] = Path("report.html"),

@@ -10,13 +10,17 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import tempfile
 import time
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
+from circuits_course.errors import CourseError
+from circuits_course.keeping import write_whole
 from circuits_course.paths import data_dir
 
 FILE_NAME = "progress.sqlite"
@@ -79,6 +83,33 @@ class Progress:
             Event(at, name, item, what, json.loads(detail)) for at, name, item, what, detail in rows
         ]
 
+    def save(self, path: Path) -> int:
+        """Writes the whole log to one file, whole or not at all; returns the number of events.
+
+        Raises CourseError where the file cannot be written.
+        """
+        with tempfile.TemporaryDirectory(prefix="circuits-course-") as scratch:
+            copy = Path(scratch) / FILE_NAME
+            with closing(_connect(copy)) as connection:
+                self._connection.backup(connection)
+            content = copy.read_bytes()
+        try:
+            write_whole(path, content)
+        except OSError as error:
+            raise CourseError(f"Progress cannot be saved to {path}: {error.strerror}.") from error
+        return len(self.events())
+
+    def restore(self, path: Path) -> int:
+        """Adds the events of a saved file that are not there yet; returns how many those were.
+
+        Raises CourseError where there is no such file or it holds no progress.
+        """
+        known = {_row(event) for event in self.events()}
+        new = [row for row in map(_row, read_events(path)) if row not in known]
+        for row in new:
+            self._insert(row)
+        return len(new)
+
     def close(self) -> None:
         """Closes the file."""
         self._connection.close()
@@ -117,6 +148,29 @@ class Progress:
             "stops. Set CIRCUITS_COURSE_HOME to a folder that can be written to keep it."
         )
         return _connect(":memory:")
+
+
+def read_events(path: Path) -> list[Event]:
+    """The events of a file, which is left as it is.
+
+    Raises CourseError where there is no such file or it holds no progress.
+    """
+    if not path.is_file():
+        raise CourseError(f"There is no file {path}.")
+    with tempfile.TemporaryDirectory(prefix="circuits-course-") as scratch:
+        copy = Path(scratch) / FILE_NAME
+        damage: list[str] = []
+        copy.write_bytes(path.read_bytes())
+        log = Progress(copy, warn=damage.append)
+        events = log.events()
+        log.close()
+    if damage:
+        raise CourseError(f"{path} holds no progress, or is damaged.")
+    return events
+
+
+def _row(event: Event) -> tuple[str, ...]:
+    return event.at, event.chapter, event.item, event.kind, json.dumps(event.detail)
 
 
 def _connect(path: Path | str) -> sqlite3.Connection:

@@ -11,6 +11,7 @@ import time
 
 import pytest
 
+from circuits_course.errors import CourseError
 from circuits_course.progress import Progress
 
 
@@ -105,6 +106,7 @@ def test_a_full_disk_is_told_in_one_line(path, warnings):
 WRITER = """
 import sys
 from pathlib import Path
+from circuits_course.errors import CourseError
 from circuits_course.progress import Progress
 progress = Progress(Path(sys.argv[1]), lambda line: sys.exit(line))
 print("ready", flush=True)
@@ -139,3 +141,29 @@ def test_a_kill_in_the_middle_of_writing_loses_at_most_one_event(path, warnings)
     assert numbers
     progress.record("04", "f", "check", outcome="PASSED")
     assert not warnings
+
+
+def test_progress_is_saved_to_one_file_and_restored_from_it(path, tmp_path, warnings):
+    log, saved = Progress(path, warnings.append), tmp_path / "drive" / "mine.sqlite"
+    log.record("04", "a", "check", outcome="PASSED")
+    log.record("05", "b", "hint", number=1)
+    assert log.save(saved) == 2
+    other = Progress(tmp_path / "elsewhere" / "progress.sqlite", warnings.append)
+    other.record("06", "c", "hint", number=1)
+    assert other.restore(saved) == 2
+    assert other.restore(saved) == 0
+    assert {event.item for event in other.events()} == {"a", "b", "c"}
+    assert other.events("04")[0] == log.events("04")[0]
+    assert not warnings
+
+
+def test_what_cannot_be_saved_or_restored_is_one_line(path, tmp_path, warnings):
+    log = Progress(path, warnings.append)
+    (tmp_path / "file").write_text("not a folder")
+    with pytest.raises(CourseError, match="cannot be saved"):
+        log.save(tmp_path / "file" / "x.sqlite")
+    with pytest.raises(CourseError, match="There is no file"):
+        log.restore(tmp_path / "absent.sqlite")
+    with pytest.raises(CourseError, match="holds no progress"):
+        log.restore(tmp_path / "file")
+    assert (tmp_path / "file").read_text() == "not a folder"
