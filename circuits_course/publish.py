@@ -19,7 +19,7 @@ _REF = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]*")
 def publish(repo: str, ref: str, out: Path) -> list[Path]:
     """Writes a stamped copy of every student notebook into `out`; returns their paths.
 
-    repo: "owner/name" on GitHub. ref: the tag (or branch, or commit) that learners install and open.
+    repo: "owner/name" on GitHub. ref: the tag, branch or commit that learners install and open.
     The copies belong into the repository's folder of the same name as `out`, at that tag. The same
     arguments give the same bytes. Raises CourseError for a repo or ref that GitHub cannot have.
     """
