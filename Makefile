@@ -22,11 +22,12 @@ SCRATCH = scratch=$$(mktemp -d) && trap 'rm -rf "$$scratch"' EXIT && export CIRC
 PYTEST := $(PY) -m pytest -q -n $(WORKERS) --dist loadscope
 NBVAL := $(PYTEST) --nbval-lax --nbval-current-env --nbval-cell-timeout=600
 
-.PHONY: help lab test setup format lint types model unit notebooks-as-shipped notebooks-solved clean
+.PHONY: help lab test setup format lint types model unit notebooks-as-shipped notebooks-solved test-colab clean
 
 help:
 	@echo "make lab     set up what is needed, then JupyterLab on chapter 00"
 	@echo "make test    set up what is needed, then every test and every notebook"
+	@echo "make test-colab  every student notebook from the wheel, with Colab's versions"
 	@echo "make format  ruff's format and safe fixes"
 	@echo "make clean   remove $(VENV)"
 
@@ -74,5 +75,16 @@ notebooks-as-shipped: $(VENV)/.test
 notebooks-solved: $(VENV)/.test
 	$(SCRATCH) && $(TEST_ENV) CIRCUITS_COURSE_STRICT=1 $(NBVAL) --nbval-sanitize-with=tests/nbval_sanitize.cfg solutions
 
+# As on Colab: its versions, the course from its wheel alone, an empty folder. Not part of `make test`.
+COLAB_VENV := .venv-colab
+test-colab:
+	rm -rf $(COLAB_VENV) && $(PYTHON) -m venv $(COLAB_VENV)
+	$(COLAB_VENV)/bin/python -m pip install -q --disable-pip-version-check $(PIP_ARGS) -c constraints-colab.txt build ipykernel ipython ipywidgets nbclient nbformat numpy plotly torch transformers
+	$(COLAB_VENV)/bin/python -m pip freeze > $(COLAB_VENV)/before.txt
+	$(COLAB_VENV)/bin/python -m build -q --wheel --outdir $(COLAB_VENV)/dist .
+	for turn in 1 2; do $(COLAB_VENV)/bin/python -m pip install -q --disable-pip-version-check $(PIP_ARGS) $(COLAB_VENV)/dist/*.whl || exit 1; done
+	$(COLAB_VENV)/bin/python -m pip freeze | grep -xF -e "$$(grep -iE '^(torch|numpy|ipython|ipywidgets|plotly|transformers)==' $(COLAB_VENV)/before.txt)" | sort
+	cp tests/run_installed_notebooks.py $(COLAB_VENV)/ && cd $(COLAB_VENV) && $(SCRATCH) && $(TEST_ENV) bin/python run_installed_notebooks.py
+
 clean:
-	rm -rf $(VENV)
+	rm -rf $(VENV) $(COLAB_VENV)

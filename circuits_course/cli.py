@@ -165,6 +165,22 @@ def publish(
 
 @app.command()
 @_one_line_errors
+def bundle(
+    folder: Annotated[Path, typer.Argument(help="A new folder, for example on a USB stick.")],
+    platform: Annotated[
+        list[str] | None, typer.Option(help="A further platform, as pip names it: win_amd64.")
+    ] = None,
+    python_version: Annotated[str, typer.Option(help="The Python of those platforms.")] = "",
+) -> None:
+    """Put the course, its wheels and the real model into one folder, for a room without network."""
+    from circuits_course.bundle import bundle as run
+
+    made = run(folder, platforms=platform or (), python_version=python_version)
+    console.print(f'Made: {made}. Learners run "python install.py" in it.', soft_wrap=True)
+
+
+@app.command()
+@_one_line_errors
 def report(
     folder: Annotated[Path, typer.Argument(help="Learners' notebooks, or progress files.")],
     out: Annotated[Path, typer.Option(help="The page to write.")] = Path("report.html"),
