@@ -2,7 +2,8 @@
 
 `exercises/NN_topic.py` is jupytext's percent format. A cell `# %% exercise="name"` is a slot: in
 the learner's notebook it becomes a heading, the stub and the check line; in the teacher's the
-reference stands in place of the stub. The same sources give the same bytes.
+reference stands in place of the stub. A cell `# %% only="solutions"` (or "notebooks") is left out
+of the other notebook. The same sources give the same bytes.
 """
 
 from __future__ import annotations
@@ -127,6 +128,8 @@ def _cells(
 ) -> Iterator[NotebookNode]:
     seen: Counter[str] = Counter()
     for cell in source:
+        if cell.metadata.get("only", kind) != kind:
+            continue
         if "exercise" in cell.metadata:
             slot = _slot(chapter, cell)
             yield _new_cell("markdown", f"about-{slot.name}", _heading(exercises[slot.name], slot))

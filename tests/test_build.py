@@ -143,6 +143,19 @@ def test_learners_notebook_carries_no_answer_and_no_output(course: Course) -> No
             assert (cell.outputs, cell.execution_count) == ([], None)
 
 
+def test_a_cell_may_be_in_one_notebook_only(course: Course) -> None:
+    course.edit(
+        "halve(double(3))\n",
+        'halve(double(3))\n\n# %% only="solutions"\nspoiler = 1\n\n# %% only="notebooks"\nyours = 2\n',
+    )
+    sources = {
+        kind: "\n".join(cell.source for cell in build.compose(NAME, kind).cells)
+        for kind in ("notebooks", "solutions")
+    }
+    assert ("spoiler" in sources["notebooks"], "yours" in sources["notebooks"]) == (False, True)
+    assert ("spoiler" in sources["solutions"], "yours" in sources["solutions"]) == (True, False)
+
+
 def test_notebook_metadata_is_neutral(course: Course) -> None:
     build.build([NAME], execute=False)
     notebook = course.notebook("notebooks")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -30,7 +31,7 @@ def planted(seed: int) -> Mystery:
     return make_mystery("case", seed)
 
 
-WITH_BACKUP, TWO_LAYERS, SIDE_BY_SIDE = 9, 32, 34  # seeds of models whose circuits tell
+WITH_BACKUP, TWO_LAYERS = 9, 32  # seeds of models whose circuits tell
 
 
 def _prompts(seed: int, batch: int = 12) -> tuple[Any, Tensor]:
@@ -1022,25 +1023,11 @@ def full_marks(claim: Claim) -> str | None:
 
 
 def _truth() -> Claim:
-    mystery = load_mystery("agate")
-    return true_claim("agate", open_seal(mystery))
-
-
-def _says(symbols: list[str]) -> str:
-    """What the model itself says."""
-    model = load_mystery("agate").model
-    return model.to_single_str_token(int(model(model.to_tokens("".join(symbols)))[0, -1].argmax()))
+    return true_claim(load_mystery("agate"))
 
 
 def _agate(**changes: Any) -> Claim:
-    truth = _truth()
-    fields = {
-        "heads": truth.heads,
-        "edges": truth.edges,
-        "algorithm": truth.algorithm,
-        "predictions": _says,
-    }
-    return Claim("agate", **{**fields, **changes})
+    return replace(_truth(), **changes)
 
 
 @claim_agate.wrong(

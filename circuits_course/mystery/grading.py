@@ -31,8 +31,8 @@ MODES: tuple[Mode, ...] = ("mean", "resample")
 GOOD = 0.9  # faithfulness and completeness from here on get full marks
 MATTERS = 0.05  # share of the whole effect that a head of a minimal circuit has somewhere
 CARRIES = 0.01  # the same for an edge
-SURE = 1.0  # logits by which a prediction must lead to be asked for
-ALMOST_ALL = 0.97  # of the predictions by a function count as all
+SURE = 1.5  # logits by which a prediction must lead to be asked for
+ALMOST_ALL = 0.95  # of the predictions by a function count as all
 FEWEST = 10  # prompts that a mapping needs for full marks
 
 NUDGES = {
@@ -100,29 +100,21 @@ def grade(claim: Claim) -> Grade:
 
 def grade_on(mystery: Mystery, claim: Claim) -> Grade:
     """`grade`, with the mystery at hand."""
-    parts = grade_circuit(mystery, claim)
-    tokens = mystery.sample(BATCH, SEED)
-    parts["algorithm"] = _part(
-        "algorithm", float(claim.algorithm == open_seal(mystery).algorithm), claim.algorithm
-    )
-    parts["predictions"] = _part(
-        "predictions", _predictions(mystery, claim, tokens), claim.predictions
-    )
-    return Grade(mystery.name, parts)
-
-
-def grade_circuit(mystery: Mystery, claim: Claim) -> dict[str, Part]:
-    """The parts of a grade that are about heads and edges."""
     _require_existing_heads(mystery, claim)
     tokens = mystery.sample(BATCH, SEED)
     benches = [Bench(mystery.model, tokens, mode) for mode in MODES]
-    return {
+    named = float(claim.algorithm == open_seal(mystery).algorithm)
+    predicted = _predictions(mystery, claim, tokens)
+    parts = {
         "faithfulness": _part("faithfulness", _faithfulness(benches, claim)),
         "completeness": _part("completeness", _completeness(benches, claim)),
         "minimality": _part("minimality", _minimality(benches[0], claim)),
         "roles": _part("roles", _roles(mystery, benches[0], claim)),
         "edges": _part("edges", _edges(mystery, claim, tokens), claim.edges),
+        "algorithm": _part("algorithm", named, claim.algorithm),
+        "predictions": _part("predictions", predicted, claim.predictions),
     }
+    return Grade(mystery.name, parts)
 
 
 def _part(name: str, mark: float, given: Any = True) -> Part:

@@ -7,14 +7,16 @@ marks from every circuit that leaves something out.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 
 from circuits_course.errors import CourseError, UnknownName
 from circuits_course.heads import Head
+from circuits_course.mystery.answers import true_predictions
 from circuits_course.mystery.claims import Claim
 from circuits_course.mystery.plans import PLANS, can_have_backup, with_backup
-from circuits_course.mystery.planting import Key, plant, random_basis
+from circuits_course.mystery.planting import plant, random_basis
 from circuits_course.mystery.sealing import (
     Mystery,
     open_seal,
@@ -108,29 +110,25 @@ def verified(name: str, seed: int) -> Mystery:
 
 def flaw(mystery: Mystery) -> str | None:
     """Why a mystery should not be handed out; None where its grading is as it must be."""
-    from circuits_course.mystery.grading import grade_circuit
+    from circuits_course.mystery.grading import grade_on
 
-    key = open_seal(mystery)
-    true = grade_circuit(mystery, true_claim(mystery.name, key))
-    if not all(part.mark == 1 for part in true.values()):
-        return "the true circuit does not get full marks"
-    for head in true_claim(mystery.name, key).circuit:
-        if all(
-            p.mark == 1 for p in grade_circuit(mystery, without(mystery.name, key, head)).values()
-        ):
-            return "a circuit that leaves a head out gets full marks"
+    truth = true_claim(mystery)
+    if not grade_on(mystery, truth).full:
+        return "the true claim does not get full marks"
+    if any(grade_on(mystery, without(truth, head)).full for head in truth.circuit):
+        return "a claim that leaves a head out gets full marks"
     return None
 
 
-def true_claim(name: str, key: Key) -> Claim:
-    """The claim that the key makes; predictions are not part of it."""
-    return Claim(name, key.heads, key.edges, key.algorithm)
+def true_claim(mystery: Mystery) -> Claim:
+    """The claim that deserves full marks."""
+    key = open_seal(mystery)
+    predictions = true_predictions(key, mystery.model.cfg.vocabulary)
+    return Claim(mystery.name, key.heads, key.edges, key.algorithm, predictions)
 
 
-def without(name: str, key: Key, left_out: Head) -> Claim:
-    """The true claim less one head and its edges."""
-    heads = {
-        role: [head for head in heads if head != left_out] for role, heads in key.heads.items()
-    }
-    edges = [edge for edge in key.edges if left_out not in (edge[0], edge[1][:2])]
-    return Claim(name, heads, edges, key.algorithm)
+def without(claim: Claim, left_out: Head) -> Claim:
+    """A claim less one head and its edges."""
+    heads = {role: [h for h in heads if h != left_out] for role, heads in claim.heads.items()}
+    edges = [edge for edge in claim.edges if left_out not in (edge[0], edge[1][:2])]
+    return replace(claim, heads=heads, edges=edges)

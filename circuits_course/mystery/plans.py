@@ -6,7 +6,7 @@ A plan knows nothing of layers and places; `planting` puts it into a model.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from random import Random
 
 import torch
@@ -44,13 +44,14 @@ class PlannedHead:
 class Plan:
     """An algorithm as heads by a name of their own, and edges (sender, receiver, "q" "k" "v").
 
-    receiver "logits" has the letter "".
+    receiver "logits" has the letter "". symbols: tokens with a meaning of their own.
     """
 
     algorithm: str
     heads: dict[str, PlannedHead]
     edges: list[tuple[str, str, str]]
     inputs: Inputs
+    symbols: dict[str, list[int]] = field(default_factory=dict)
 
     @property
     def n_stages(self) -> int:
@@ -81,7 +82,7 @@ def first_token(basis: Basis, random: Random) -> Plan:
 
 
 def majority(basis: Basis, random: Random) -> Plan:
-    looks = [rest(basis, -SHARP)]
+    looks = [rest(basis, -SHARP / 3)]
     return _one_head("majority", "counter", basis, looks, _copies(basis, loud=4 * LOUD))
 
 
@@ -90,7 +91,8 @@ def duplicate_detection(basis: Basis, random: Random) -> Plan:
     reads = kind_of(basis, "token", range(1, basis.d_vocab)), basis.token[:1]
     moves = Moves(torch.cat(reads), LOUD * basis.out[[seen, new]])
     looks = _earlier_copies(basis)
-    return _one_head("duplicate detection", "duplicate token", basis, looks, moves)
+    plan = _one_head("duplicate detection", "duplicate token", basis, looks, moves)
+    return replace(plan, symbols={"new": [new], "seen": [seen]})
 
 
 def _earlier_copies(basis: Basis) -> list[Look]:
@@ -131,7 +133,8 @@ def balance(basis: Basis, random: Random) -> Plan:
         moves = Moves(kind_of(basis, "token", members), 3 * LOUD * basis.out[answer][None])
         heads[name] = PlannedHead("counter", 0, looks, moves)
     edges = [(name, "logits", "") for name in heads]
-    return Plan("balance", heads, edges, _free(basis))
+    symbols = {"one": kinds[0], "other": kinds[1], "answers": answers}
+    return Plan("balance", heads, edges, _free(basis), symbols)
 
 
 def odd_one_out(basis: Basis, random: Random) -> Plan:
@@ -164,7 +167,7 @@ def odd_one_out(basis: Basis, random: Random) -> Plan:
         ("mover", "logits", ""),
     ]
     inputs = TwoNames(tuple(names), tuple(fillers), question, basis.n_ctx)
-    return Plan("odd one out", heads, edges, inputs)
+    return Plan("odd one out", heads, edges, inputs, {"names": names})
 
 
 PLANS: tuple[Callable[[Basis, Random], Plan], ...] = (

@@ -33,7 +33,7 @@ from circuits_course.mystery.wiring import (
 from circuits_course.transformer import BOS, CourseConfig, CourseTransformer
 
 N_SYMBOLS, N_CTX, D_HEAD = 8, 12, 20
-NOISE = 0.006
+NOISE = 0.005
 FREE = [f"free {i}" for i in range(8)]
 NEVER_WRITTEN, FOR_DECOYS, FOR_DISTRACTORS = FREE[:2], FREE[2:4], FREE[4:]
 
@@ -44,13 +44,15 @@ Edge = tuple[Head, tuple[int, int, str] | str]
 class Key:
     """What is known of a mystery and kept sealed.
 
-    heads: role -> heads; edges as in a claim; decoys: heads of high weight scores and no effect.
+    heads: role -> heads; edges as in a claim; symbols: tokens that the algorithm gives a meaning;
+    decoys: heads of high weight scores and no effect.
     """
 
     algorithm: str
     heads: dict[str, list[Head]]
     edges: list[Edge]
     inputs: Inputs
+    symbols: dict[str, list[int]] = field(default_factory=dict)
     decoys: list[Head] = field(default_factory=list)
 
 
@@ -126,7 +128,7 @@ def _key(plan: Plan, places: dict[str, Head], decoys: list[Head]) -> Key:
         (places[sender], "logits" if to == "logits" else (*places[to], letter))
         for sender, to, letter in plan.edges
     ]
-    return Key(plan.algorithm, heads, edges, plan.inputs, decoys)
+    return Key(plan.algorithm, heads, edges, plan.inputs, plan.symbols, decoys)
 
 
 # --- heads that serve nothing -----------------------------------------------------------------

@@ -7,7 +7,6 @@ from torch.nn.functional import kl_div
 
 from circuits_course.mystery import Claim, load_mystery
 from circuits_course.mystery.making import true_claim
-from circuits_course.mystery.sealing import open_seal
 from circuits_course.patching import Ablation, ablate, path_patch
 
 
@@ -187,12 +186,12 @@ def agate_by_mapping():
     prompts = load_mystery("agate").sample(12, seed=5)
     texts = ["".join(model.to_str_tokens(row[None])[1:]) for row in prompts]
     says = {text: model.to_str_tokens(text)[-2] for text in texts}
-    truth = true_claim("agate", open_seal(load_mystery("agate")))
+    truth = true_claim(load_mystery("agate"))
     return Claim("agate", truth.heads, truth.edges, truth.algorithm, predictions=says)
 
 
 def agate_with_tuples():
-    truth = true_claim("agate", open_seal(load_mystery("agate")))
+    truth = true_claim(load_mystery("agate"))
     heads = {role: tuple(found) for role, found in truth.heads.items()}
     return Claim(
         mystery="agate",

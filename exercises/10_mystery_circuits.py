@@ -1,0 +1,842 @@
+# %% [markdown]
+# # 10 Mystery circuits
+#
+# **You will be able to** take a model nobody has told you anything about, find the circuit in it, write
+# the tools that prove it, and hand in a claim that is graded by intervention.
+#
+# **Time** 120 minutes, and as long as you like for the hard ones. **You need** chapters 04 (induction
+# heads), 05 (composition), 06 (a circuit of many heads) and 07 (ablation, path patching).
+# **Models** ten sealed ones, small, made for this chapter. Somebody knows what is in them.
+
+# %%
+from collections import Counter
+from itertools import pairwise
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from circuits_course import Chapter
+from circuits_course.composition import all_composition_scores
+from circuits_course.heads import Head, head_name
+from circuits_course.mystery import (
+    ALGORITHMS,
+    ROLES,
+    Claim,
+    Mystery,
+    grade,
+    load_mystery,
+    mystery_paths,
+)
+from circuits_course.mystery.making import make_mystery
+from circuits_course.mystery.sealing import open_seal
+from circuits_course.patching import Ablation, path_patch
+from circuits_course.plots import plot_attention, plot_bars, plot_heads, plot_matrix
+
+torch.set_grad_enabled(False)
+chapter = Chapter("10_mystery_circuits")
+
+# %% [markdown]
+# ## What you remember
+
+# %%
+chapter.quiz("mean_or_zero")
+
+# %%
+chapter.quiz("path_patching_holds_still")
+
+# %%
+chapter.quiz("weights_are_not_effects")
+
+# %% [markdown]
+# ## The case files
+#
+# In all chapters so far you knew what you were looking for. Real work does not begin that way: there is a
+# model, and there is the question what it does and how.
+#
+# Here are ten models. Each has a few layers of three heads, no MLP and no norm. In each an algorithm was
+# *planted*: a few heads written by hand do all the work. The other heads look busy. Their attention
+# patterns are as clean as those of the real ones, but what they write is read by nobody. The residual
+# stream was turned by a random rotation and every weight got noise, so that no weight can be read off.
+#
+# A **claim** says what you believe: which heads, in which role, who reads whom, which algorithm, and what
+# comes next on inputs you have not seen. `grade` tries it on the model and answers with marks. It never tells
+# which heads are right.
+#
+# What can be claimed is a menu. Both lists hold more than the ten models use.
+
+# %%
+for name, meaning in ALGORITHMS.items():
+    print(f"{name:20} {meaning}")
+
+# %%
+for role, meaning in ROLES.items():
+    print(f"{role:16} {meaning}")
+
+# %% [markdown]
+# The first case. `sample(batch, seed)` draws inputs of the kind that a model was made for. The answer key lies
+# in the same file, compressed and encoded. You could open it; then you would have a solved model and no puzzle.
+
+# %% tags=["nbval-check-output"]
+print(", ".join(name for name in mystery_paths() if not name.startswith("seed-")))
+agate = load_mystery("agate")
+print(agate)
+
+# %% [markdown]
+# ### What does it say?
+#
+# Look at behaviour before you look at heads. Below each symbol stands the one that the model predicts to
+# come *after* it, and a dot where no symbol leads the others by one logit.
+
+
+# %%
+def show_predictions(mystery: Mystery, batch: int = 3, seed: int = 0) -> None:
+    """Prints inputs, and below each symbol what the model says there."""
+    tokens = mystery.sample(batch, seed)
+    logits = mystery.model(tokens)
+    best = logits.topk(2).values
+    sure = best[..., 0] - best[..., 1] >= 1
+    symbols = mystery.model.cfg.vocabulary
+    for row, said, is_sure in zip(tokens, logits.argmax(-1), sure):
+        print("reads", *(f"{symbols[t]:>3}" for t in row))
+        print("says ", *(f"{symbols[t] if s else '.':>3}" for t, s in zip(said, is_sure)))
+        print()
+
+
+show_predictions(agate)
+
+# %% [markdown]
+# *What to see:* follow one symbol from the upper line to the lower. Write down your guess before you go on;
+# the menu above has the words for it.
+#
+# ## Measuring without knowing the answer
+#
+# In chapter 06 the metric was a logit difference: we knew which name was right. Here we do not know what "right"
+# means. What we can always ask is how far the predictions *move* when we change something. The usual measure
+# is the Kullback-Leibler divergence: for the model's own probabilities $p$ and the changed ones $q$,
+#
+# $$D(p, q) = \sum_{v} p_v \,(\log p_v - \log q_v)$$
+#
+# in nats. It is 0 where both say the same. It weighs by $p$: what the model is sure of counts.
+
+# %% exercise="divergence"
+
+# %% tags=["nbval-check-output"]
+tokens = agate.sample(64, seed=1)
+heads = [(la, h) for la in range(agate.model.cfg.n_layers) for h in range(agate.model.cfg.n_heads)]
+nothing = Ablation(agate.model, tokens, "mean").logits(heads)
+print(f"model against itself:       {divergence(agate.model(tokens), agate.model(tokens)):.1f}")
+print(f"every head mean-ablated:    {divergence(agate.model(tokens), nothing):.1f} nats")
+
+# %% [markdown]
+# The second number is the size of the whole effect. All that this model knows about its input stands in it.
+#
+# ## Where do the heads look?
+#
+# You know four kinds of heads by their attention. As masks they are quickly tested on any model: for every
+# query, at which keys should a head of that role look?
+#
+# By hand first, for `BOS a b a`: from the second `a` (q = 3) the duplicate is at k = 1 and the induction target
+# at k = 2.
+
+# %% exercise="targets_of"
+
+# %% [markdown]
+# Heads of these models **rest on BOS** when they find nothing to look at. A head that rests nine times out of ten
+# and looks one back the tenth time is still a previous-token head. So we ask: *of the attention that leaves
+# BOS*, how much goes to the targets?
+
+# %% exercise="share_on"
+
+
+# %%
+def head_shares(
+    mystery: Mystery, tokens: Tensor, targets: dict[str, Tensor]
+) -> dict[str, Float[Tensor, "layer head"]]:
+    """For every role, the share of each head's attention off BOS that goes where it should."""
+    _, cache = mystery.model.run_with_cache(tokens)
+    layers = range(mystery.model.cfg.n_layers)
+    return {
+        role: torch.stack([share_on(cache["pattern", layer], mask) for layer in layers])
+        for role, mask in targets.items()
+    }
+
+
+shares = head_shares(agate, tokens, targets_of(tokens))
+plot_matrix(
+    torch.stack([share.flatten() for share in shares.values()]),
+    "Where the heads of agate look",
+    x_labels=[head_name(head) for head in heads],
+    y_labels=list(shares),
+    x_title="head",
+    y_title="role",
+    unit="share of attention off BOS",
+)
+
+# %% [markdown]
+# *What to see:* more than one head has a full share of the same role. By their looks they cannot be told apart.
+
+# %%
+chapter.predict("look_alikes", choices=["all of them", "about half", "one"])
+
+# %% exercise="single_effects"
+
+# %%
+plot_heads(
+    single_effects(agate.model, tokens, "mean"),
+    "What ablating one head of agate costs",
+    unit="divergence in nats",
+)
+
+# %% [markdown]
+# *What to see:* how many cells are not dark, and whether that agrees with what you predicted. The look-alikes
+# attend and write, and nobody reads what they write.
+#
+# Looks and effects belong side by side. From here on this is the first thing to do with a new model:
+
+
+# %%
+def case_file(mystery: Mystery, targets=targets_of, batch: int = 64) -> None:
+    """Prints one line a head: what ablating it costs, and where its attention goes."""
+    tokens = mystery.sample(batch, seed=1)
+    model = mystery.model
+    by_mean, by_other = (single_effects(model, tokens, mode) for mode in ("mean", "resample"))
+    shares = head_shares(mystery, tokens, targets(tokens))
+    everyone = [(la, h) for la in range(model.cfg.n_layers) for h in range(model.cfg.n_heads)]
+    print("head  mean  resample   looks at (share of attention off BOS, from 0.6)")
+    for head in everyone:
+        seen = [f"{role} {share[head]:.2f}" for role, share in shares.items() if share[head] > 0.6]
+        costs = f"{by_mean[head].abs():5.2f} {by_other[head].abs():9.2f}"
+        print(f"{head_name(head)}  {costs}   {', '.join(seen)}")
+    gone = [Ablation(model, tokens, mode).logits(everyone) for mode in ("mean", "resample")]
+    print("all  {:5.2f} {:9.2f}".format(*(divergence(model(tokens), new) for new in gone)))
+
+
+case_file(agate)
+
+# %% [markdown]
+# ## The first claim
+#
+# First a lazy one: all heads are the circuit. Every role in it is a guess.
+
+# %%
+chapter.predict("all_heads_claim", choices=["faithfulness", "completeness", "minimality"])
+
+# %% tags=["nbval-check-output"]
+lazy = Claim("agate", heads={"backup": heads})
+print(grade(lazy))
+
+# %% [markdown]
+# Now yours. `heads` maps roles to lists of pairs. `edges` are pairs of sender and receiver, written as `path_patch`
+# takes them: `((0, 1), (1, 2, "k"))` if the keys of 1.2 read 0.1, and `((0, 1), "logits")` if the unembedding
+# does. `predict` is your idea as a program: it gets the symbols so far, as a list of strings, and returns the next.
+# The grader calls it on inputs that you have not seen, where the model is sure.
+
+# %% exercise="claim_agate"
+
+# %% tags=["nbval-check-output"]
+print(grade(claim_agate()))
+
+# %% [markdown]
+# ## Three tests of a circuit
+#
+# How does the grader know? It asks three questions, those of
+# [Wang et al. 2022](https://arxiv.org/abs/2211.00593), section 4. You write them now, on a model whose key is open:
+
+# %% tags=["nbval-check-output"]
+practice = make_mystery("practice", 17)
+key = open_seal(practice)
+for role, found in key.heads.items():
+    print(f"{role}: {', '.join(map(head_name, found))}")
+(main,), (backup,) = key.heads.values()
+(decoy,) = key.decoys
+print(f"and a decoy, which does nothing: {head_name(decoy)}")
+
+# %% [markdown]
+# It has a **backup**: a later head that does the first one's job if that one has not done it. Such heads exist in
+# real models. When Wang et al. knocked out the three name movers of GPT-2 small, the logit difference fell by only
+# 5 %, because others stepped in.
+
+# %%
+chapter.predict(
+    "backup_alone", choices=["both matter", "only the first one matters", "neither matters"]
+)
+
+# %%
+case_file(practice)
+
+# %% [markdown]
+# *What to see:* the lines of the main head and of its backup. Had you only the column of means, you would report that
+# no head does anything, although all of them together cost what the last line says. Resampling shows more: then the
+# main head says another prompt's symbol as loudly as ever, and the backup has to shout against it.
+#
+# ### Is it enough?
+#
+# **Faithfulness**: leave only the circuit in place, ablate all else. How much of the model's predictions remains?
+
+# %% exercise="faithfulness"
+
+# %% tags=["nbval-check-output"]
+tokens = practice.sample(64, seed=1)
+for name, circuit in {"main": [main], "main and backup": [main, backup], "decoy": [decoy]}.items():
+    print(f"{name:16} faithfulness {abs(faithfulness(practice.model, tokens, circuit)):.1f}")
+
+# %% [markdown]
+# ### Is it all?
+#
+# The main head alone is faithful. And yet a claim without the backup is wrong about the model: it says that
+# without the main head the model knows nothing.
+#
+# **Completeness** asks whether circuit and model *fall alike*: knock the same heads out of both and compare.
+
+# %% exercise="incompleteness"
+
+# %% tags=["nbval-check-output"]
+for name, circuit in {"main": [main], "main and backup": [main, backup]}.items():
+    found = incompleteness(practice.model, tokens, circuit, knocked_out=[main])
+    print(f"{name:16} incompleteness, main knocked out: {abs(found):.1f}")
+
+# %% [markdown]
+# ### Is there too much?
+#
+# **Minimality**: each head of the circuit must matter *somewhere*. Perhaps only once another one is gone.
+
+# %% exercise="importance"
+
+# %%
+everything = [main, backup, decoy]
+plot_bars(
+    {
+        f"{name} {head_name(head)}": importance(practice.model, tokens, everything, head)
+        for name, head in zip(("main", "backup", "decoy"), everything)
+    },
+    "The most that each head ever matters",
+    y_title="share of the whole effect",
+)
+
+# %% [markdown]
+# *What to see:* the backup matters as much as the main head, and the decoy has no bar. Yet by its weights the decoy
+# is the loudest copier of the model:
+
+# %%
+model = practice.model
+copying = (model.W_E[1:] @ model.OV.AB @ model.W_U[:, 1:]).diagonal(dim1=-2, dim2=-1).mean(-1)
+for head in everything:
+    print(f"{head_name(head)}: adds {copying[head]:5.1f} logits to a symbol that it attends to")
+print("The decoy never attends to one: it rests on BOS.")
+
+# %%
+chapter.explain("why_three_tests")
+
+# %% [markdown]
+# ## Who reads whom?
+#
+# An edge is a claim as well. The test is path patching: let *one* reader hear what the sender says on another
+# prompt, with everyone else held still. If predictions move, the path carries something.
+
+# %% exercise="edge_effect"
+
+
+# %%
+def edge_table(mystery: Mystery, circuit: list[Head]) -> None:
+    """Prints every path between heads of a circuit, and to the logits, that carries something."""
+    tokens = mystery.sample(64, seed=1)
+    for sender in circuit:
+        later = [(*head, letter) for head in circuit if head[0] > sender[0] for letter in "qkv"]
+        for receiver in [*later, "logits"]:
+            effect = edge_effect(mystery.model, tokens, sender, receiver)
+            if effect >= 0.01:
+                print(f"{sender} -> {receiver}: {effect:.2f}")
+
+
+edge_table(practice, [main, backup])
+
+# %% [markdown]
+# *What to see:* the backup listens to the main head, through its queries: that is how it knows that nothing is left
+# to do. Its own edge to the logits shows no effect, or hardly any, as long as the main head works. (The grader
+# accepts such an edge, because it carries once another head is silent. It does not ask for it.)
+#
+# ## Nine cases
+#
+# You have the tools. Help fades from here: the first two cases come with questions, the last with none. All models
+# want the same from you: a claim with seven full marks. Take as many cells as you need, and come back later if
+# one resists.
+#
+# A way to work that has served well:
+#
+# 1. `show_predictions`: what does it do? Have a guess before you look inside.
+# 2. `case_file`: who matters, and where do those look? Do mean and resample agree?
+# 3. Are the single effects small and the effect of all large? Then somebody stands in for somebody. Ask
+#    `importance`, with all heads as the circuit.
+# 4. `faithfulness`, `incompleteness` and `importance` of what you have.
+# 5. `edge_table`, then the claim.
+#
+# ### basalt
+#
+# Do the predictions change along one line, or stay? Which earlier place explains them? How many heads look
+# there, and how many of them matter?
+
+# %% only="notebooks"
+basalt = load_mystery("basalt")
+show_predictions(basalt)
+
+# %% only="notebooks"
+# Look further in cells of your own, then fill in the claim.
+print(grade(Claim("basalt", heads={}, edges=[], algorithm="", predictions={})))
+
+# %% only="solutions"
+basalt = load_mystery("basalt")
+show_predictions(basalt)
+case_file(basalt)
+
+# %% [markdown] only="solutions"
+# All predictions of a line are the symbol that came first. Two heads look there; ablation leaves one of them.
+
+# %% only="solutions" tags=["nbval-check-output"]
+print(
+    grade(
+        Claim(
+            "basalt",
+            heads={"first token": [(0, 0)]},
+            edges=[((0, 0), "logits")],
+            algorithm="first token",
+            predictions=lambda symbols: symbols[0],
+        )
+    )
+)
+
+# %% [markdown]
+# ### chert
+#
+# Only a few different symbols are ever predicted. Which ones, and when? Sort the positions of many inputs by
+# something that you suspect, and count what the model says (`Counter` helps).
+
+# %% only="notebooks"
+chert = load_mystery("chert")
+show_predictions(chert)
+
+# %% only="notebooks"
+print(grade(Claim("chert", heads={}, edges=[], algorithm="", predictions={})))
+
+# %% only="solutions"
+chert = load_mystery("chert")
+show_predictions(chert)
+case_file(chert)
+
+# %% only="solutions" tags=["nbval-check-output"]
+tokens = chert.sample(64, seed=2)
+said = chert.model(tokens).argmax(-1)
+repeated = targets_of(tokens)["duplicate token"].any(-1)
+answers = {}
+for is_repeat in (False, True):
+    chosen = said[:, 1:][repeated[:, 1:] == is_repeat]
+    counts = Counter(chert.model.to_single_str_token(t) for t in chosen.tolist())
+    answers[is_repeat] = counts.most_common(1)[0][0]
+    print("seen before" if is_repeat else "new", dict(counts))
+
+# %% only="solutions" tags=["nbval-check-output"]
+print(
+    grade(
+        Claim(
+            "chert",
+            heads={"duplicate token": [(0, 1)]},
+            edges=[((0, 1), "logits")],
+            algorithm="duplicate detection",
+            predictions=lambda symbols: answers[symbols[-1] in symbols[:-1]],
+        )
+    )
+)
+
+# %% [markdown]
+# ### diorite
+#
+# Here the four masks do not name the head that matters. Look at its attention on one prompt (`plot_attention`): what do
+# the weights of a row have in common?
+
+# %% only="notebooks"
+diorite = load_mystery("diorite")
+show_predictions(diorite)
+
+# %% only="notebooks"
+print(grade(Claim("diorite", heads={}, edges=[], algorithm="", predictions={})))
+
+# %% only="solutions"
+diorite = load_mystery("diorite")
+show_predictions(diorite)
+case_file(diorite)
+
+# %% only="solutions"
+prompt = diorite.sample(1, seed=0)
+_, cache = diorite.model.run_with_cache(prompt)
+plot_attention(
+    diorite.model.to_str_tokens(prompt),
+    cache["pattern", 1][0, [2]],
+    "The head of diorite that matters",
+    head_names=["1.2"],
+)
+
+# %% [markdown] only="solutions"
+# Every row is even over all symbols so far, BOS left out. What an even mean copies is in proportion to counts: the
+# symbol that came most often wins.
+
+# %% only="solutions" tags=["nbval-check-output"]
+print(
+    grade(
+        Claim(
+            "diorite",
+            heads={"counter": [(1, 2)]},
+            edges=[((1, 2), "logits")],
+            algorithm="majority",
+            predictions=lambda symbols: Counter(symbols).most_common(1)[0][0],
+        )
+    )
+)
+
+# %% [markdown]
+# ### emerald
+#
+# More than one head matters, and each costs everything. What does one hand to the other? Find the input through
+# which it is heard.
+
+# %% only="notebooks"
+emerald = load_mystery("emerald")
+show_predictions(emerald)
+
+# %% only="notebooks"
+print(grade(Claim("emerald", heads={}, edges=[], algorithm="", predictions={})))
+
+# %% only="solutions"
+emerald = load_mystery("emerald")
+show_predictions(emerald)
+case_file(emerald)
+
+# %% only="solutions"
+edge_table(emerald, [(0, 1), (1, 0)])
+
+# %% [markdown] only="solutions"
+# Two heads that look one back, and the values of the second read the first: a virtual head that looks two back, as in
+# chapter 05. Heads of this model that look two back themselves do nothing.
+
+# %% only="solutions" tags=["nbval-check-output"]
+print(
+    grade(
+        Claim(
+            "emerald",
+            heads={"previous token": [(0, 1), (1, 0)]},
+            edges=[((0, 1), (1, 0, "v")), ((1, 0), "logits")],
+            algorithm="two back",
+            predictions=lambda symbols: symbols[-3],
+        )
+    )
+)
+
+# %% [markdown]
+# ### flint
+#
+# When is it silent?
+
+# %% only="notebooks"
+flint = load_mystery("flint")
+show_predictions(flint)
+
+# %% only="notebooks"
+print(grade(Claim("flint", heads={}, edges=[], algorithm="", predictions={})))
+
+# %% only="solutions"
+flint = load_mystery("flint")
+show_predictions(flint)
+case_file(flint)
+edge_table(flint, [(0, 0), (1, 0)])
+
+
+# %% only="solutions" tags=["nbval-check-output"]
+def most_common_follower(symbols: list[str]) -> str:
+    """What most often followed the earlier copies of the current symbol."""
+    followers = [b for a, b in pairwise(symbols) if a == symbols[-1]]
+    return Counter(followers).most_common(1)[0][0] if followers else ""
+
+
+print(
+    grade(
+        Claim(
+            "flint",
+            heads={"previous token": [(0, 0)], "induction": [(1, 0)]},
+            edges=[((0, 0), (1, 0, "k")), ((1, 0), "logits")],
+            algorithm="induction",
+            predictions=most_common_follower,
+        )
+    )
+)
+
+# %% [markdown]
+# ### gneiss
+#
+# A prompt of a single symbol shows what that symbol alone does.
+
+# %% only="notebooks"
+gneiss = load_mystery("gneiss")
+show_predictions(gneiss)
+
+# %% only="notebooks"
+print(grade(Claim("gneiss", heads={}, edges=[], algorithm="", predictions={})))
+
+# %% only="solutions"
+gneiss = load_mystery("gneiss")
+show_predictions(gneiss)
+case_file(gneiss)
+edge_table(gneiss, [(0, 0), (0, 2)])
+
+# %% only="solutions" tags=["nbval-check-output"]
+kinds: dict[str, list[str]] = {}
+for symbol in gneiss.model.cfg.vocabulary[1:]:
+    logits = gneiss.model(gneiss.model.to_tokens(symbol))[0, -1]
+    lead = logits.topk(2).values.diff().abs().item()
+    answer = gneiss.model.to_single_str_token(int(logits.argmax())) if lead > 1 else "nothing"
+    kinds.setdefault(answer, []).append(symbol)
+for answer, members in sorted(kinds.items()):
+    print(f"{' '.join(members)} alone: the model says {answer}")
+
+# %% only="solutions"
+prompt = gneiss.sample(1, seed=0)
+_, cache = gneiss.model.run_with_cache(prompt)
+plot_attention(
+    gneiss.model.to_str_tokens(prompt),
+    cache["pattern", 0][0, [0, 2]],
+    "Two heads of gneiss",
+    head_names=["0.0", "0.2"],
+)
+
+# %% [markdown] only="solutions"
+# Each head looks at one kind of symbol, evenly, and rests on BOS with what is left: the more of its kind, the less on
+# BOS. One pushes one answer, one the other; the larger count leads.
+
+
+# %% only="solutions" tags=["nbval-check-output"]
+def leading_kind(symbols: list[str]) -> str:
+    """The answer whose kind has come more often."""
+    count = {
+        answer: sum(symbol in members for symbol in symbols)
+        for answer, members in kinds.items()
+        if answer != "nothing"
+    }
+    return max(count, key=count.get)
+
+
+print(
+    grade(
+        Claim(
+            "gneiss",
+            heads={"counter": [(0, 0), (0, 2)]},
+            edges=[((0, 0), "logits"), ((0, 2), "logits")],
+            algorithm="balance",
+            predictions=leading_kind,
+        )
+    )
+)
+
+# %% [markdown]
+# ### halite
+#
+# Ask the weights first this time: composition scores (chapter 05), and how loudly each head copies. Then ask the model.
+
+# %% only="notebooks"
+halite = load_mystery("halite")
+show_predictions(halite)
+
+# %% only="notebooks"
+print(grade(Claim("halite", heads={}, edges=[], algorithm="", predictions={})))
+
+# %% only="solutions"
+halite = load_mystery("halite")
+show_predictions(halite)
+case_file(halite)
+
+# %% only="solutions"
+model = halite.model
+copying = (model.W_E[1:] @ model.OV.AB @ model.W_U[:, 1:]).diagonal(dim1=-2, dim2=-1).mean(-1)
+plot_heads(copying, "How loudly the heads of halite copy", unit="logits", diverging=True)
+
+# %% only="solutions"
+scores = all_composition_scores(model, "K")
+pairs = [((0, a), (la, b)) for a in range(3) for la in (1, 2) for b in range(3)]
+by_score = sorted(pairs, key=lambda pair: -scores[(*pair[0], *pair[1])])
+tokens = halite.sample(64, seed=1)
+print("pair           score   path effect")
+for sender, receiver in by_score[:4]:
+    effect = edge_effect(model, tokens, sender, (*receiver, "k"))
+    name = f"{head_name(sender)} > {head_name(receiver)}"
+    print(f"{name:12} {scores[(*sender, *receiver)]:7.2f} {effect:11.2f}")
+
+# %% [markdown] only="solutions"
+# The loudest copier never leaves BOS. Among the pairs that fit best stands one whose path carries nothing: its sender even
+# looks one back, like the real one. The effects leave the same two roles as in flint.
+
+# %% only="solutions"
+edge_table(halite, [(0, 0), (2, 0)])
+
+# %% only="solutions" tags=["nbval-check-output"]
+print(
+    grade(
+        Claim(
+            "halite",
+            heads={"previous token": [(0, 0)], "induction": [(2, 0)]},
+            edges=[((0, 0), (2, 0, "k")), ((2, 0), "logits")],
+            algorithm="induction",
+            predictions=most_common_follower,
+        )
+    )
+)
+
+# %% [markdown]
+# ### iolite
+#
+# `case_file`, and be surprised.
+
+# %% only="notebooks"
+iolite = load_mystery("iolite")
+show_predictions(iolite)
+
+# %% only="notebooks"
+print(grade(Claim("iolite", heads={}, edges=[], algorithm="", predictions={})))
+
+# %% only="solutions"
+iolite = load_mystery("iolite")
+show_predictions(iolite)
+case_file(iolite)
+
+# %% [markdown] only="solutions"
+# By their means no head costs anything alone, and all together cost everything. So somebody stands in for somebody: ask
+# for the most that each head matters when one other is gone.
+
+# %% only="solutions"
+tokens = iolite.sample(64, seed=1)
+everyone = [(la, h) for la in range(3) for h in range(3)]
+matters = torch.tensor(
+    [importance(iolite.model, tokens, everyone, head) for head in everyone]
+).view(3, 3)
+plot_heads(matters, "The most that each head of iolite ever matters", unit="share of the effect")
+
+# %% only="solutions"
+edge_table(iolite, [(0, 1), (2, 1)])
+for gone in ([], [(0, 1)]):
+    found = incompleteness(iolite.model, tokens, [(0, 1)], gone)
+    print(f"0.1 alone, {gone} knocked out: incompleteness {found:.2f}")
+
+# %% only="solutions" tags=["nbval-check-output"]
+print(
+    grade(
+        Claim(
+            "iolite",
+            heads={"first token": [(0, 1)], "backup": [(2, 1)]},
+            edges=[((0, 1), "logits"), ((0, 1), (2, 1, "q")), ((2, 1), "logits")],
+            algorithm="first token",
+            predictions=lambda symbols: symbols[0],
+        )
+    )
+)
+
+# %% [markdown]
+# ### jasper
+
+# %% only="notebooks"
+jasper = load_mystery("jasper")
+show_predictions(jasper)
+
+# %% only="notebooks"
+print(grade(Claim("jasper", heads={}, edges=[], algorithm="", predictions={})))
+
+# %% only="solutions"
+jasper = load_mystery("jasper")
+show_predictions(jasper, batch=5)
+
+
+# %% [markdown] only="solutions"
+# It speaks at the last position only, where the same symbol always stands. What it says is always one of a few symbols,
+# and never one that stands in the prompt twice. Two more masks for heads of this kind: symbols that have been repeated,
+# and symbols that stand alone.
+
+
+# %% only="solutions"
+def more_targets(tokens: Int[Tensor, "batch pos"]) -> dict[str, Bool[Tensor, "batch q k"]]:
+    """The four masks, and those of inhibition and mover."""
+    found = targets_of(tokens)
+    n_pos = tokens.shape[1]
+    visible = torch.ones(n_pos, n_pos).tril()
+    same = (tokens[:, :, None] == tokens[:, None, :]).float()
+    repeated = found["duplicate token"].any(-1)[:, None, :]
+    alone = visible @ same == 1
+    return found | {"inhibition": visible.bool() & repeated, "mover": visible.bool() & alone}
+
+
+case_file(jasper, more_targets)
+edge_table(jasper, [(0, 2), (1, 0), (2, 0)])
+
+# %% only="solutions" tags=["nbval-check-output"]
+said = jasper.model(jasper.sample(200, 3))[:, -1].argmax(-1)
+names = sorted({jasper.model.to_single_str_token(token) for token in said.tolist()})
+print("symbols that are ever the answer:", " ".join(names))
+
+
+def name_not_repeated(symbols: list[str]) -> str:
+    """The one name that stands in the prompt once."""
+    counts = Counter(symbol for symbol in symbols if symbol in names)
+    return next((name for name, count in counts.items() if count == 1), "")
+
+
+print(
+    grade(
+        Claim(
+            "jasper",
+            heads={"duplicate token": [(0, 2)], "inhibition": [(1, 0)], "mover": [(2, 0)]},
+            edges=[
+                ((0, 2), (1, 0, "k")),
+                ((0, 2), (1, 0, "v")),
+                ((1, 0), (2, 0, "q")),
+                ((2, 0), "logits"),
+            ],
+            algorithm="odd one out",
+            predictions=name_not_repeated,
+        )
+    )
+)
+
+# %% [markdown] only="solutions"
+# Indirect object identification in miniature: a duplicate-token head marks the second occurrence, an inhibition head
+# carries the mark to the end, a mover looks at names and avoids the marked one.
+
+# %% [markdown]
+# ## More of them
+#
+# Ten are not enough? In a terminal, `circuits-course mystery new --seed 7` makes another one, with another algorithm,
+# other symbols and other places, and hands it out only after the grader has verified it. In the notebook it is
+# then `load_mystery("seed-7")`. Give a seed to a friend, and you have the same model.
+
+# %%
+chapter.explain("what_the_grade_cannot_see")
+
+# %%
+chapter.progress()
+
+# %% [markdown]
+# ## What was measured, and what the literature says
+#
+# - Heads that attend alike can differ in everything that matters. Attention patterns say what a head reads; whether
+#   anybody reads the head, only an intervention shows.
+# - A circuit can be faithful and wrong. Wang et al. 2022 (section 4) ask for faithfulness, completeness and minimality,
+#   and report that their own circuit of GPT-2 small fails the completeness test for some sets of heads. You met
+#   the reason in the small: backups.
+# - Single ablations can all be harmless in a model whose heads together do everything. McGrath et al. 2023
+#   ([The Hydra effect](https://arxiv.org/abs/2307.15771)) find such self-repair in language models.
+# - Weights suggest, and can be made to suggest anything. The decoys here were built so; chapter 05 found theirs in
+#   trained models.
+# - Planted circuits as ground truth for interpretability tools are an idea of Lindner et al. 2023
+#   ([Tracr](https://arxiv.org/abs/2301.05062)), who compile programs into transformers.
+#
+# **What these models lack.** Nothing here does two jobs at once, no MLP helps, and the circuit is sharp: a head
+# matters or it does not. In trained models every threshold is a choice. The tools are the same; the answers are
+# in shades.
+#
+# ## Where to go on
+#
+# - **09 Open questions**, if you have not been there: what is known about circuits across models, and what is not.
+# - Your own model. Take a behaviour you can measure, and start a case file.
