@@ -8,7 +8,6 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
-from importlib.resources import files
 from pathlib import Path
 
 from circuits_course.downloads import REQUIREMENT, WHEEL, say
@@ -67,8 +66,7 @@ def _fill(folder: Path, pip: Pip, platforms: Sequence[str], python_version: str)
     shutil.copytree(
         source_dir("notebooks"), folder / "notebooks", ignore=shutil.ignore_patterns(".*")
     )
-    installer = files("circuits_course").joinpath("static", INSTALLER)
-    (folder / INSTALLER).write_text(installer.read_text(encoding="utf-8"), encoding="utf-8")
+    shutil.copy(PACKAGE / "static" / INSTALLER, folder / INSTALLER)
     if not (wheels / WHEEL).is_file():
         raise CourseError(f"pip did not leave {WHEEL} in the bundle.")
 
