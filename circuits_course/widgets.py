@@ -21,6 +21,7 @@ import numpy as np
 
 from circuits_course.errors import CourseError
 from circuits_course.plots.figure import PLOTLY, Figure
+from circuits_course.plots.heatmaps import plot_matrix
 from circuits_course.plots.lines import plot_lines
 from circuits_course.plots.sketch import sketch_lines
 from circuits_course.render import in_notebook
@@ -84,6 +85,8 @@ class Explorer:
     what a saved notebook shows. All controls work from the keyboard.
     """
 
+    waiting = ""  # what to say while a figure is drawn for the first time
+
     def __init__(
         self,
         draw: Callable[..., Figure],
@@ -119,7 +122,10 @@ class Explorer:
         handles = {name: self._handle(name) for name in self.controls}
 
         def redraw(_change: Any) -> None:
-            picture.value = self._image({name: handle.value for name, handle in handles.items()})
+            values = {name: handle.value for name, handle in handles.items()}
+            if self.waiting and tuple(values.values()) not in self._drawn:
+                picture.value = f'<p role="status">{html.escape(self.waiting)}</p>'
+            picture.value = self._image(values)
 
         for handle in handles.values():
             handle.observe(redraw, names="value")
@@ -176,6 +182,80 @@ class CheckpointScrubber(Explorer):
             start={"step": steps[-1] if start is None else start},
             labels={"step": label},
         )
+
+
+class PatchingExplorer(Explorer):
+    """Patch sweeps by menu: which corruption, which component, which direction.
+
+    model, clean, metric: as for `patching.patch_sweep`. corrupted: {name: tokens [batch, pos]}.
+    words: one per position, for the axis of the residual stream. components: those of
+    `patch_sweep` to choose from. start: {"corruption", "component" or "direction": value}.
+
+    A sweep is run when it is chosen for the first time, which may take seconds, and then kept.
+    Shown is the change that a patch makes, as a share of the gap between the clean and the
+    corrupted run: denoising restores up to 1, noising takes away down to -1.
+    """
+
+    waiting = "Running the sweep; this takes some seconds."
+
+    def __init__(
+        self,
+        model: Any,
+        clean: Any,
+        corrupted: Mapping[str, Any],
+        metric: Any,
+        *,
+        words: Sequence[str],
+        components: Sequence[str] = ("resid_pre", "z", "q", "k", "v", "pattern"),
+        start: Mapping[str, Any] | None = None,
+    ) -> None:
+        self.model, self.clean, self.metric = model, clean, metric
+        self.corrupted, self.words = dict(corrupted), list(words)
+        if len(self.words) != clean.shape[1]:
+            raise CourseError(
+                f"There are {len(self.words)} words for {clean.shape[1]} positions; give one each."
+            )
+        controls = {
+            "corruption": list(self.corrupted),
+            "component": list(components),
+            "direction": ["denoising", "noising"],
+        }
+        super().__init__(self._sweep, controls, start=start)
+
+    def _sweep(self, corruption: str, component: str, direction: str) -> Figure:
+        from circuits_course.patching import patch_sweep
+        from circuits_course.patching.sweep import PER_HEAD
+
+        by_head = component in PER_HEAD
+        over = ("layer", "head" if by_head else "position")
+        prompts = self.clean, self.corrupted[corruption]
+        mode: Any = direction
+        metrics = patch_sweep(
+            self.model, *prompts, self.metric, over, component=component, mode=mode
+        )
+        high, low = self._ends(corruption)
+        change = (metrics - (low if direction == "denoising" else high)) / (high - low)
+        title = f"{direction.capitalize()} {component}, corruption {corruption}"
+        return plot_matrix(
+            change,
+            title,
+            x_labels=None if by_head else self.words,
+            x_title="head" if by_head else "position",
+            y_title="layer",
+            unit="share of the gap",
+            diverging=True,
+        )
+
+    def _ends(self, corruption: str) -> tuple[float, float]:
+        """The metric of the clean and of the corrupted run."""
+        import torch
+
+        with torch.no_grad():
+            runs = [self.model(tokens) for tokens in (self.clean, self.corrupted[corruption])]
+            high, low = (float(self.metric(logits)) for logits in runs)
+        if high == low:
+            raise CourseError(f"Corruption {corruption!r} leaves the metric as it is: no gap.")
+        return high, low
 
 
 class LiveTraining:

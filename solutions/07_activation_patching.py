@@ -197,11 +197,10 @@ def attribution_patch(
         logits = model.run_with_hooks(corrupt_prompt, fwd_hooks=[(name, keep) for name in names])
         gradients = torch.autograd.grad(metric(logits), [corrupt_z[name] for name in names])
     # BEGIN BLANK
-    effects = [
-        ((clean_cache[name] - corrupt_z[name].detach()) * gradient).sum((0, 1, 3))
-        for name, gradient in zip(names, gradients)
-    ]
-    return torch.stack(effects)
+    steps = [clean_cache[name] - corrupt_z[name].detach() for name in names]
+    return torch.stack(
+        [(step * g).sum((0, 1, 3)) for step, g in zip(steps, gradients, strict=True)]
+    )
     # END BLANK
 
 

@@ -155,6 +155,17 @@ def test_noising_is_denoising_the_other_way_round(model, prompts):
     torch.testing.assert_close(noised, patch_sweep(model, corrupted, clean, METRIC, HEAD))
 
 
+def test_a_sweep_over_some_heads_leaves_the_others_out(model, prompts):
+    whole = patch_sweep(model, *prompts, METRIC, HEAD_POS)
+    heads = [(1, 2), (0, 1)]
+    found = patch_sweep(model, *prompts, METRIC, HEAD_POS, heads=heads)
+    for head in heads:
+        torch.testing.assert_close(found[head], whole[head], atol=1e-4, rtol=1e-4)
+    assert found.isfinite().sum() == 2 * found.shape[2]
+    with pytest.raises(CourseError, match=r"no head 1\.9"):
+        patch_sweep(model, *prompts, METRIC, HEAD, heads=[(1, 9)])
+
+
 def test_any_function_of_the_logits_is_a_metric(model, prompts):
     found = patch_sweep(model, *prompts, lambda logits: METRIC(logits), HEAD_POS)
     torch.testing.assert_close(

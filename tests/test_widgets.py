@@ -20,6 +20,7 @@ from circuits_course.widgets import (
     CheckpointScrubber,
     Explorer,
     LiveTraining,
+    PatchingExplorer,
     bundle_with_widget,
 )
 
@@ -171,6 +172,69 @@ def test_a_failing_draw_is_shown_not_swallowed():
 def test_mistakes_are_named(make, message):
     with pytest.raises(CourseError, match=message):
         make()
+
+
+@pytest.fixture
+def gate():
+    """An AND gate, its two answers' logit difference, and two ways to corrupt "11="."""
+    import torch
+
+    from circuits_course.gates import gate_model
+    from circuits_course.patching import LogitDifference
+
+    model = gate_model("and")
+    corrupted = {"both bits": model.to_tokens("00="), "first bit": model.to_tokens("01=")}
+    metric = LogitDifference(torch.tensor([2]), torch.tensor([1]))
+    return model, model.to_tokens("11="), corrupted, metric
+
+
+WORDS = ["BOS", "1", "1", "="]
+
+
+def test_patching_explorer_runs_each_sweep_once_and_says_that_it_runs(gate):
+    pytest.importorskip("ipywidgets")
+    explorer = PatchingExplorer(*gate, words=WORDS, start={"component": "z"})
+    assert explorer.figure().title == "Denoising z, corruption both bits"
+    corruption, component, direction, picture = explorer.widget().children
+    seen = []
+    picture.observe(lambda change: seen.append(change.new[:20]), names="value")
+    direction.value = "noising"
+    corruption.value = "first bit"
+    direction.value = "denoising"
+    direction.value = "noising"
+    assert [text.startswith('<p role="status">') for text in seen] == [True, False] * 3 + [False]
+    assert "Noising z, corruption first bit" in picture.value
+    component.value = "resid_pre"
+    assert "Noising resid_pre" in picture.value
+
+
+@pytest.mark.parametrize(
+    ("direction", "corruption", "expected"),
+    [
+        ("denoising", "both bits", [0, 0]),
+        ("noising", "both bits", [-1, -1]),
+        ("denoising", "first bit", [1, 0]),
+    ],
+)
+def test_patching_explorer_shows_shares_of_the_gap(gate, direction, corruption, expected):
+    explorer = PatchingExplorer(*gate, words=WORDS)
+    figure = explorer.figure(component="z", direction=direction, corruption=corruption)
+    assert figure.numbers["share of the gap"][0] == pytest.approx(expected, abs=1e-3)
+
+
+def test_patching_explorer_names_positions_and_stands_still_without_a_kernel(gate):
+    explorer = PatchingExplorer(*gate, words=WORDS, start={"component": "resid_pre"})
+    assert explorer._repr_mimebundle_() == explorer.figure().static_bundle()
+    assert explorer.figure().numbers["share of the gap"].shape == (1, 4)
+
+
+def test_patching_explorer_says_what_does_not_fit(gate):
+    model, clean, _, metric = gate
+    with pytest.raises(CourseError, match="2 words for 4 positions"):
+        PatchingExplorer(*gate, words=["a", "b"])
+    same = PatchingExplorer(model, clean, {"none": clean}, metric, words=WORDS)
+    with pytest.raises(CourseError, match="no gap"):
+        same.figure()
 
 
 def test_training_outside_jupyter_is_a_line_of_text(capsys):
