@@ -7,6 +7,7 @@ from circuits_course.plots.attention import plot_attention
 from circuits_course.plots.figure import Figure
 from circuits_course.plots.heatmaps import plot_heads, plot_matrix
 from circuits_course.plots.lines import plot_bars, plot_lines, plot_scatter
+from circuits_course.plots.thumbnails import plot_thumbnails
 
 __all__ = [
     "Figure",
@@ -16,4 +17,5 @@ __all__ = [
     "plot_lines",
     "plot_matrix",
     "plot_scatter",
+    "plot_thumbnails",
 ]
