@@ -21,9 +21,15 @@ PUBLISHED: dict[str, dict[str, tuple[Head, ...]]] = {
         "induction": ((5, 5), (6, 9), (5, 8), (5, 9)),
         "previous token": ((2, 2), (4, 11)),
         "duplicate token": ((0, 1), (3, 0), (0, 10)),
+        "S-inhibition": ((7, 3), (7, 9), (8, 6), (8, 10)),
+        "name mover": ((9, 9), (10, 0), (9, 6)),
+        "backup name mover": (
+            (9, 0), (9, 7), (10, 1), (10, 2), (10, 6), (10, 10), (11, 2), (11, 9),
+        ),
+        "negative name mover": ((10, 7), (11, 10)),
     },
-}
-"""Heads of GPT-2 small as named by Wang et al. 2022 (arXiv 2211.00593, figure 2)."""
+}  # fmt: skip
+"""The 26 heads of GPT-2 small's IOI circuit, by class (Wang et al. 2022, arXiv 2211.00593, figure 2)."""
 
 
 def bos_token(model: Any) -> int:
