@@ -1,0 +1,143 @@
+"""One large head or many small ones: families of models with equal numbers of parameters.
+
+    for trained in train_head_family("all at once", counts=(1, 4), seeds=(0, 1)):
+        trained.n_heads, trained.history, trained.model
+
+Three tasks: "induction" (two layers), "look-ups" (one layer, eight jobs asked one at a time) and
+"all at once" (one layer, four jobs asked together). `measured_families` gives the results that
+ship, of `circuits-course train heads`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from circuits_course.errors import CourseError, UnknownName
+from circuits_course.jobs import AllAtOnce, LookUps
+from circuits_course.paths import PACKAGE
+from circuits_course.synthetic import MarkovAndRepeats, repeated_random_tokens
+from circuits_course.training import Recipe, steps
+from circuits_course.transformer import CourseConfig, CourseTransformer
+
+COUNTS = (1, 4, 8, 32)
+SEEDS = (0, 1, 2, 3, 4)
+EVERY = 10  # steps between two measurements of the loss
+FAMILIES = PACKAGE / "measured" / "head_families.json"
+
+
+@dataclass(frozen=True)
+class CopyTask:
+    """Repeated random tokens as a task of one job: predict the second copy."""
+
+    data: MarkovAndRepeats
+    period: int = 14
+    best: float = 0.0
+
+    @property
+    def worst(self) -> float:
+        """Loss of guessing evenly, nats."""
+        return float(torch.tensor(self.data.d_vocab - 1).log())
+
+    def batch(self, size: int, generator: torch.Generator) -> Int[Tensor, "batch pos"]:
+        return repeated_random_tokens(size, self.period, self.data.d_vocab, generator)
+
+    def loss(
+        self, model: CourseTransformer, tokens: Int[Tensor, "batch pos"]
+    ) -> Float[Tensor, " job"]:
+        """Loss on the second copy after its first token, nats, as a vector of one job."""
+        loss = model(tokens, return_type="loss", loss_per_token=True)
+        return loss[:, self.period + 1 :].mean()[None]
+
+
+Task = CopyTask | LookUps | AllAtOnce
+
+_COPIES = MarkovAndRepeats(d_vocab=40, n_ctx=32, periods=(4, 14), repeats_share=0.75)
+TASKS: dict[str, Task] = {
+    "induction": CopyTask(_COPIES),
+    "look-ups": LookUps(),
+    "all at once": AllAtOnce(),
+}
+
+
+def find_task(name: str) -> Task:
+    """The task of that name; UnknownName with the nearest ones if there is none."""
+    if name not in TASKS:
+        raise UnknownName("task", name, TASKS)
+    return TASKS[name]
+
+
+def held_out(task: Task, batch: int = 64) -> Int[Tensor, "batch pos"]:
+    """Sequences of a task, the same at every call."""
+    return task.batch(batch, torch.Generator().manual_seed(1234))
+
+
+def family_recipe(task: str, n_heads: int, seed: int) -> Recipe:
+    """How one member of a family is trained: d_head = d_model / n_heads, all else equal."""
+    found = find_task(task)
+    copies = isinstance(found, CopyTask)
+    data = found.data if isinstance(found, CopyTask) else found
+    shape = CourseConfig(
+        n_layers=2 if copies else 1, d_vocab=data.d_vocab, n_ctx=data.n_ctx, seed=seed
+    )
+    if n_heads < 1 or shape.d_model % n_heads:
+        raise CourseError(f"{shape.d_model} does not divide into {n_heads} heads; try {COUNTS}.")
+    return Recipe(
+        name=f"{task}, {n_heads} heads, seed {seed}",
+        summary="one member of a family of equal size",
+        config=replace(shape, n_heads=n_heads, d_head=shape.d_model // n_heads),
+        data=data,
+        weight_decay=0.0 if copies else 0.01,
+        write_decay=0.4 if copies else 0.01,  # as induction-2l was trained
+        steps=500,
+        batch=32,
+        seed=seed,
+        threads=1,
+    )
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A finished member of a family; history: loss on held-out sequences every `EVERY` steps."""
+
+    task: str
+    n_heads: int
+    seed: int
+    history: list[float]
+    model: CourseTransformer
+
+    @property
+    def name(self) -> str:
+        return f"{self.task}, {self.n_heads} heads, seed {self.seed}"
+
+
+def train_member(task: str, n_heads: int, seed: int = 0) -> Trained:
+    """Trains one member of a family: ten seconds or so on one thread, more with 32 heads."""
+    recipe, found = family_recipe(task, n_heads, seed), find_task(task)
+    tokens, history = held_out(found), []
+    for step in steps(recipe):
+        if step.number % EVERY == 0:
+            with torch.no_grad():
+                history.append(round(found.loss(step.model, tokens).mean().item(), 4))
+    return Trained(task, n_heads, seed, history, step.model.requires_grad_(False))
+
+
+def train_head_family(
+    task: str, counts: Iterable[int] = COUNTS, seeds: Iterable[int] = SEEDS
+) -> Iterator[Trained]:
+    """Trains a family: every number of heads with every seed, at equal numbers of parameters."""
+    seeds = tuple(seeds)
+    for n_heads in counts:
+        for seed in seeds:
+            yield train_member(task, n_heads, seed)
+
+
+def measured_families() -> list[dict[str, Any]]:
+    """The shipped results, one row per trained model (see `circuits_course.measured.heads`)."""
+    return json.loads(FAMILIES.read_text(encoding="utf-8"))["models"]
