@@ -104,12 +104,17 @@ def family_recipe(task: str, n_heads: int, seed: int) -> Recipe:
 
 @dataclass(frozen=True)
 class Trained:
-    """A finished member of a family; history: loss on held-out sequences every `EVERY` steps."""
+    """A finished member of a family.
+
+    history: loss on held-out sequences every `EVERY` steps, nats. births: for "induction" also the
+    strongest previous-token and induction score of any head at those steps.
+    """
 
     task: str
     n_heads: int
     seed: int
     history: list[float]
+    births: dict[str, list[float]]
     model: CourseTransformer
 
     @property
@@ -121,11 +126,17 @@ def train_member(task: str, n_heads: int, seed: int = 0) -> Trained:
     """Trains one member of a family: ten seconds or so on one thread, more with 32 heads."""
     recipe, found = family_recipe(task, n_heads, seed), find_task(task)
     tokens, history = held_out(found), []
+    births: dict[str, list[float]] = {}
     for step in steps(recipe):
         if step.number % EVERY == 0:
             with torch.no_grad():
                 history.append(round(found.loss(step.model, tokens).mean().item(), 4))
-    return Trained(task, n_heads, seed, history, step.model.requires_grad_(False))
+            if isinstance(found, CopyTask):
+                scores = found.data.measure(step.model)
+                for role in ("previous_token", "induction"):
+                    strongest = max(max(layer) for layer in scores[role])
+                    births.setdefault(role.replace("_", " "), []).append(strongest)
+    return Trained(task, n_heads, seed, history, births, step.model.requires_grad_(False))
 
 
 def train_head_family(
