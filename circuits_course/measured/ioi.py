@@ -226,7 +226,9 @@ def _criteria(
     everything = set(F.heads)
     circuit = {head for members in classes.values() for head in members}
     at = {
-        head: ROLE_POSITIONS.get(name, ("END",)) for name, heads in classes.items() for head in heads
+        head: ROLE_POSITIONS.get(name, ("END",))
+        for name, heads in classes.items()
+        for head in heads
     }  # fmt: skip
     mates = {head: set(members) - {head} for members in classes.values() for head in members}
     return {
