@@ -110,8 +110,9 @@ def write_mystery(mystery: Mystery, path: Path) -> None:
     cfg = mystery.model.cfg
     config = {size: getattr(cfg, size) for size in SIZES} | {"vocabulary": cfg.vocabulary}
     weights = {name: weight.half() for name, weight in mystery.model.named_parameters()}
-    metadata = {"config": json.dumps(config), "seal": mystery.seal}
-    write_whole(path, save(weights, metadata=metadata))
+    about = json.dumps({"config": config, "seal": mystery.seal})
+    # One entry, because safetensors writes several in any order.
+    write_whole(path, save(weights, metadata={"mystery": about}))
 
 
 def read_mystery(path: Path) -> Mystery:
@@ -120,11 +121,11 @@ def read_mystery(path: Path) -> Mystery:
 
     try:
         with safe_open(path, framework="pt") as file:
-            metadata = file.metadata()
+            about = json.loads(file.metadata()["mystery"])
             weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        config = CourseConfig(**json.loads(metadata["config"]), model_name=path.stem)
+        config = CourseConfig(**about["config"], model_name=path.stem)
         model = model_with(config, weights).requires_grad_(False)
-        return Mystery(path.stem, model, metadata["seal"])
+        return Mystery(path.stem, model, about["seal"])
     except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
         raise CourseError(
             f"{path.name} is damaged or no mystery: delete it and make it again."
