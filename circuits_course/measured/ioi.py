@@ -4,7 +4,8 @@
 
 Takes about 15 minutes on two cores. The scores are those of chapter 06's reference answers. A head
 gets a class from what it looks at, what it writes and whom it talks to (`CLASSES`); it is in the
-circuit if, besides, knocking it out alone moves the logit difference, or it moves it directly.
+circuit if, besides, knocking it out alone moves the logit difference, or it moves it directly. The
+circuit is then scored on prompts of other seeds.
 """
 
 from __future__ import annotations
@@ -26,12 +27,15 @@ from circuits_course.ioi import (
     answer_directions,
     attention_between,
     name_tokens,
+    other_heads,
     run_at_end,
+    sizes,
 )
 from circuits_course.reference import load_reference
 from circuits_course.tasks import MIDDLES, TEMPLATES, IOIBatch, ioi_batch
 
 SEEDS = (0, 1, 2, 3)
+HELD_OUT = (4, 5, 6, 7)  # seeds on whose prompts the circuit is scored
 PROMPTS = 32  # a seed; two of each template and order
 MATTERS = 0.05  # logits: a head of the circuit moves the logit difference by at least this
 PAIRS = {
@@ -82,16 +86,21 @@ def measure(name: str) -> dict[str, Any]:
     classes = _classes(heads)
     return {
         "model": name,
+        "sizes": sizes(model),
         "command": f"python -m circuits_course.measured.ioi {name}",
         "evidence": {
-            "seeds": list(SEEDS), "prompts a seed": PROMPTS, "templates": len(TEMPLATES),
+            "seeds": list(SEEDS), "held-out seeds": list(HELD_OUT), "prompts a seed": PROMPTS,
+            "templates": len(TEMPLATES),
             "a head matters from": MATTERS,
         },
         "task": _task(samples),
         "variants": _variants(model),
         "heads": _listed(samples, heads, classes),
         "classes": {c: [head_name(h) for h in found] for c, found in classes.items()},
-        "circuit": [_criteria(model, answers, s.batch, classes) for s in samples],
+        "circuit": [
+            _criteria(model, answers, ioi_batch(model, PROMPTS, seed=seed), classes)
+            for seed in HELD_OUT
+        ],
     }  # fmt: skip
 
 
@@ -236,6 +245,7 @@ def _criteria(
         "F(C)": F(circuit),
         "F(nothing)": F(set()),
         "F(C), each head at its position": F.only(circuit, at),
+        "F(as many other heads of the same layers)": F(other_heads(circuit, everything)),
         "faithfulness": answers.faithfulness(F, everything, circuit),
         "completeness": {
             name: answers.completeness(F, everything, circuit, set(members))
