@@ -36,6 +36,7 @@ from circuits_course.tasks import MIDDLES, TEMPLATES, IOIBatch, ioi_batch
 
 SEEDS = (0, 1, 2, 3)
 HELD_OUT = (4, 5, 6, 7)  # seeds on whose prompts the circuit is scored
+SCORED = 16  # prompts of each of these, of one half of the templates and then of the other
 PROMPTS = 32  # a seed; two of each template and order
 MATTERS = 0.05  # logits: a head of the circuit moves the logit difference by at least this
 PAIRS = {
@@ -90,7 +91,7 @@ def measure(name: str) -> dict[str, Any]:
         "command": f"python -m circuits_course.measured.ioi {name}",
         "evidence": {
             "seeds": list(SEEDS), "held-out seeds": list(HELD_OUT), "prompts a seed": PROMPTS,
-            "templates": len(TEMPLATES),
+            "prompts a held-out seed": SCORED, "templates": len(TEMPLATES),
             "a head matters from": MATTERS,
         },
         "task": _task(samples),
@@ -98,10 +99,15 @@ def measure(name: str) -> dict[str, Any]:
         "heads": _listed(samples, heads, classes),
         "classes": {c: [head_name(h) for h in found] for c, found in classes.items()},
         "circuit": [
-            _criteria(model, answers, ioi_batch(model, PROMPTS, seed=seed), classes)
-            for seed in HELD_OUT
+            _criteria(model, answers, _held_out(model, seed), classes) for seed in HELD_OUT
         ],
     }  # fmt: skip
+
+
+def _held_out(model: Any, seed: int) -> IOIBatch:
+    half = len(TEMPLATES) // 2
+    first = half * (seed % 2)
+    return ioi_batch(model, SCORED, seed=seed, templates=range(first, first + half))
 
 
 def _say(what: str) -> None:
@@ -183,29 +189,34 @@ def _scores(
     reads_names = set(_looks_at_names(samples))
     F = KnockOuts(model, small)
     heads: dict[Head, Scores] = {}
+    direct, looks = _direct(samples), {what: _mean(samples, what) for what in PAIRS}
     for head in sorted(F.heads):
-        _say(f"head {head_name(head)}")
         copies = {
             word: _copies(model, answers, samples, head, sign) if head in reads_names else 0.0
             for word, sign in (("copies", 1), ("copies, negated", -1))
         }
         heads[head] = {
-            "direct": _direct(samples)[head].item(),
-            "knocked out": F(F.heads - {head}) - F(F.heads),
+            "direct": direct[head].item(),
             "to movers' queries": paths[head].item(),
             **copies,
-            **{what: _mean(samples, what)[head].item() for what in PAIRS},
+            **{what: table[head].item() for what, table in looks.items()},
         }
+    heads = {head: scores for head, scores in heads.items() if _fitting(scores)}
+    for head, scores in heads.items():
+        _say(f"knocked out {head_name(head)}")
+        scores["knocked out"] = F(F.heads - {head}) - F(F.heads)
     return heads
+
+
+def _fitting(scores: Scores) -> list[str]:
+    return [name for name, fits in CLASSES.items() if fits(scores)]
 
 
 def _classes(heads: dict[Head, Scores]) -> dict[str, list[Head]]:
     found: dict[str, list[Head]] = {name: [] for name in CLASSES}
     for head, scores in heads.items():
-        fitting = [name for name, fits in CLASSES.items() if fits(scores)]
-        matters = max(abs(scores["knocked out"]), abs(scores["direct"])) > MATTERS
-        if fitting and matters:
-            found[fitting[0]].append(head)
+        if max(abs(scores["knocked out"]), abs(scores["direct"])) > MATTERS:
+            found[_fitting(scores)[0]].append(head)
     strength = {head: -abs(scores["knocked out"]) for head, scores in heads.items()}
     return {name: sorted(members, key=strength.__getitem__) for name, members in found.items()}
 
