@@ -916,9 +916,8 @@ chapter.explain("which_experiment")
 # %% [markdown]
 # ## 13. Look around
 #
-# Every sweep of this chapter, by menu: corruption, component, direction. A sweep runs when it is asked for the
-# first time; the ones by head take some seconds. Tab moves between the menus, the arrow keys
-# choose.
+# Every sweep of this chapter, by button: corruption, component, direction. A sweep runs when it is asked for the
+# first time; the ones by head take some seconds. By keyboard: Tab moves on, Enter presses.
 
 # %%
 pair = slice(0, 2)  # one mirrored pair, so that nobody waits long
