@@ -555,8 +555,10 @@ chapter.explain("why_three_criteria")
 try:
     table = measured(model)
     evidence = table["evidence"]
-    print(f"found on {len(evidence['seeds'])} seeds of {evidence['prompts a seed']} prompts, scored on "
-          f"{len(evidence['held-out seeds'])} other seeds of {evidence['prompts a held-out seed']}")
+    print(
+        f"found on {len(evidence['seeds'])} seeds of {evidence['prompts a seed']} prompts, scored on "
+        f"{len(evidence['held-out seeds'])} other seeds of {evidence['prompts a held-out seed']}"
+    )
     task = table["task"]
     print(
         f"logit difference {task['logit difference']:.2f} "
@@ -564,7 +566,13 @@ try:
         f"{min(task['by template and order']):.2f} to {max(task['by template and order']):.2f}), "
         f"accuracy {task['accuracy']:.1%}, P(IO) {task['P(IO)']:.2f}"
     )
-XXexcept CourseError as error:
+    for run in table["circuit"]:
+        print(
+            f"F(M) {run['F(M)']:.2f}   F(C) {run['F(C)']:.2f}   each head at its position only "
+            f"{run['F(C), each head at its position']:.2f}   as many other heads "
+            f"{run['F(as many other heads of the same layers)']:.2f}"
+        )
+except CourseError as error:
     table = None
     print(error)
 
