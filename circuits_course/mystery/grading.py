@@ -105,10 +105,10 @@ def grade_on(mystery: Mystery, claim: Claim) -> Grade:
     named = float(claim.algorithm == open_seal(mystery).algorithm)
     predicted = _predictions(mystery, claim, tokens)
     parts = {
-        "faithfulness": _part("faithfulness", _faithfulness(benches, claim)),
-        "completeness": _part("completeness", _completeness(benches, claim)),
-        "minimality": _part("minimality", _minimality(benches[0], claim)),
-        "roles": _part("roles", _roles(mystery, benches[0], claim)),
+        "faithfulness": _part("faithfulness", _faithfulness(benches, claim), claim.circuit),
+        "completeness": _part("completeness", _completeness(benches, claim), claim.circuit),
+        "minimality": _part("minimality", _minimality(benches[0], claim), claim.circuit),
+        "roles": _part("roles", _roles(mystery, benches[0], claim), claim.circuit),
         "edges": _part("edges", edges_mark(mystery, claim, tokens[:FEW]), claim.edges),
         "algorithm": _part("algorithm", named, claim.algorithm),
         "predictions": _part("predictions", predicted, claim.predictions),
@@ -116,11 +116,11 @@ def grade_on(mystery: Mystery, claim: Claim) -> Grade:
     return Grade(mystery.name, parts)
 
 
-def _part(name: str, mark: float, given: Any = True) -> Part:
+def _part(name: str, mark: float, given: Any) -> Part:
     """A mark with the nudge that goes with it, where there is anything to mend."""
     if mark == 1:
         return Part(mark)
-    return Part(mark, NUDGES[name] if given else f"Nothing claimed for {name} yet.")
+    return Part(mark, NUDGES[name] if given else "Nothing claimed yet.")
 
 
 def _require_existing_heads(mystery: Mystery, claim: Claim) -> None:

@@ -25,6 +25,7 @@ from circuits_course.mystery.planting import Key
 from circuits_course.training import model_with
 from circuits_course.transformer import CourseConfig, CourseTransformer
 
+SEAL_BYTES = 512  # all seals are equally long, so that their length says nothing
 SIZES = ("n_layers", "n_heads", "d_model", "d_head", "d_vocab", "n_ctx")
 
 
@@ -58,13 +59,13 @@ def open_seal(mystery: Mystery) -> Key:
 def sealed(key: Key) -> str:
     """A key as text that tells a reader nothing."""
     content = asdict(key) | {"kind": type(key.inputs).__name__}
-    packed = zlib.compress(json.dumps(content).encode(), 9)
+    packed = zlib.compress(json.dumps(content).encode(), 9).ljust(SEAL_BYTES, b"\0")
     return base64.b85encode(_masked(packed)).decode()
 
 
 def _decoded(seal: str) -> Key:
     try:
-        content = json.loads(zlib.decompress(_masked(base64.b85decode(seal))))
+        content = json.loads(zlib.decompressobj().decompress(_masked(base64.b85decode(seal))))
         inputs = KINDS[content.pop("kind")](**_tuples(content.pop("inputs")))
         return Key(**_restored(content), inputs=inputs)
     except (ValueError, KeyError, TypeError, zlib.error) as error:

@@ -31,7 +31,9 @@ def lens_by_hooks(model, prompt):
 
 
 def ranks_by_sorting(model, prompt, token):
-    order = lens_by_stopping_early(model, prompt)[:, -1].argsort(-1, descending=True, stable=True)
+    order = lens_by_stopping_early(model, prompt)[:, -1].argsort(
+        dim=-1, descending=True, stable=True
+    )
     return [row.index(token) for row in order.tolist()]
 
 
@@ -98,7 +100,7 @@ def contributions_by_hooks(model, prompt, token, other=None):
 
 def contributions_by_logit_attrs(model, prompt, token, other=None):
     _, cache = model.run_with_cache(prompt)
-    writes, labels = cache.decompose_resid(layer=-1, return_labels=True)
+    writes, labels = cache.decompose_resid(layer=-1, pos_slice=-1, return_labels=True)
     values = cache.logit_attrs(writes, tokens=token, incorrect_tokens=other, pos_slice=-1)
     return {"bias": 0, **dict(zip(labels, values[..., 0].squeeze(-1).tolist(), strict=True))}
 
