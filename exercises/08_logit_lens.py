@@ -71,7 +71,7 @@ repeated = torch.cat([bos, drawn, drawn[:, :-1]], dim=1)
 prompts = {
     "fact": (model.to_tokens("The capital of France is"), word(" Paris")),
     "phrase": (model.to_tokens("Once upon a"), word(" time")),
-    "grammar": (model.to_tokens("The author of the books that were sold yesterday"), word(" was")),
+    "grammar": (model.to_tokens("The boys lost their keys, and the girl lost"), word(" her")),
     "IOI": (
         model.to_tokens("When Mary and John went to the store, John gave a drink to"),
         word(" Mary"),
@@ -535,8 +535,9 @@ for i, state in enumerate(kept[:-1]):
 # *What to see:* in each cell the top token and the rank of ` Paris`. Compare the rows just after the state where
 # the swap began to decide.
 #
-# That agreement is worth more than either: a lens shows that the answer *can be read*, and the swap that it *is used*.
-# Above the jump neither holds: a map that names cities there would have learned that capitals are likely after "capital of".
+# The two experiments say different things: a lens shows that the answer *can be read* from a state, the
+# swap that the state *is used* for it. A map may also name a city before any swap matters, because it has
+# learned that cities are likely after such words.
 
 # %%
 chapter.explain("what_a_lens_shows")
@@ -613,13 +614,15 @@ plot_lines(
 )
 
 # %% [markdown]
-# *What to see:* in the scatter, layers on the diagonal are worth what they add. One that is off it works through
-# others. In the second picture both lines begin at 1 when the layer has written. Where one falls towards 0, later layers have taken
-# back what was written, *because* it was written: the plain run and the changed one differ in nothing else.
+# *What to see:* in the scatter, layers on the diagonal are worth what they add; one that is off it works
+# through others. In the second picture a write is whole (1) when the attention layer has made it. The
+# first state drawn comes after the MLP of the same layer, which may have taken some of it back already.
+# Where a line falls on towards 0, later layers have erased what was written, *because* it was written:
+# the plain run and the changed one differ in nothing else.
 #
-# For such a layer direct attribution gives a wrong number, and possibly the wrong sign. Its write is a message to later
-# layers, not a vote; they read it, act on it, and clear it away. In the IOI circuit of chapter 06 such messages tell later
-# heads where *not* to look.
+# For such a layer direct attribution gives a wrong number, and possibly the wrong sign. Its write is a
+# message to later layers and no vote: they read it, act on it, and clear it away. In the IOI circuit of
+# chapter 06 such messages tell later heads where *not* to look.
 
 # %% tags=["nbval-check-output"]
 print("Layers whose direct and total effect differ by over half a logit:",

@@ -132,7 +132,7 @@ def write_survival(
     The prompt is run again with that write replaced by the one of the `other` prompt. What the
     replacement changes in a state is compared with what was replaced, w = write - other write:
     (change . w) / (w . w). It is 0 before the layer, 1 where the write is whole, 0 again where
-    later layers have erased it.
+    later layers have erased it. State layer + 1 comes after that layer's MLP, if it has one.
     """
     name = f"blocks.{layer}.hook_attn_out"
     _, cache = model.run_with_cache(prompt)

@@ -872,6 +872,19 @@ def one_for_all(
 
 
 @train_tuned_lens.wrong(
+    "gradients are switched off in this notebook. Compute the loss inside "
+    "`with torch.enable_grad():`."
+)
+def without_gradients(
+    model: Any, states: Tensor, steps: int, batch: int, lr: float, seed: int
+) -> TunedLens:
+    with torch.no_grad():
+        lens = TunedLens.identity(len(states) - 1, states.shape[-1])
+        (model.ln_final(lens(states[:-1])) @ model.W_U).log_softmax(-1).sum().backward()
+    return lens
+
+
+@train_tuned_lens.wrong(
     "nothing was trained. Is `loss.backward()` followed by `optimizer.step()`, and does the loss "
     "depend on the lens?"
 )
