@@ -467,7 +467,8 @@ print(f"lost by the movers {sum(before[h] - after[h] for h in movers):.2f}, "
 # %%
 share = sum(change[head].item() for head in negative) / change.sum().item()
 print(f"Of what was made good, {share:.0%} came from negative name movers ({names_of(negative)}).")
-#
+
+# %% [markdown]
 # ## 8. Put it together, and have it scored
 #
 # A list of heads is a claim. Three criteria test it (Wang et al., section 4). Write $F(C)$ for the logit
