@@ -578,11 +578,11 @@ def total_effect(layer: int) -> float:
         attn_out[:, -1] = other_cache[name][:, -1]
         return attn_out
 
-    before, after = model(ioi)[0, -1], model.run_with_hooks(ioi, fwd_hooks=[(name, replace)])[0, -1]
-    change = before - after
+    change = ioi_logits - model.run_with_hooks(ioi, fwd_hooks=[(name, replace)])[0, -1]
     return (change[mary] - change[john]).item()
 
 
+ioi_logits = model(ioi)[0, -1]
 layers = list(range(n_layers // 2, n_layers))
 direct = torch.tensor([direct_effect(layer) for layer in layers])
 total = torch.tensor([total_effect(layer) for layer in layers])

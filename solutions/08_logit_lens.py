@@ -135,8 +135,9 @@ def write_survival(
     later layers have erased it. State layer + 1 comes after that layer's MLP, if it has one.
     """
     name = f"blocks.{layer}.hook_attn_out"
-    _, cache = model.run_with_cache(prompt)
-    _, other_cache = model.run_with_cache(other)
+    kept = [name, *(f"blocks.{i}.hook_resid_post" for i in range(model.cfg.n_layers))]
+    _, cache = model.run_with_cache(prompt, names_filter=kept)
+    _, other_cache = model.run_with_cache(other, names_filter=kept)
     theirs = other_cache[name][:, -1]
 
     def replace(attn_out: Float[Tensor, "1 pos d_model"], hook):
@@ -145,7 +146,7 @@ def write_survival(
 
     # BEGIN BLANK
     with model.hooks(fwd_hooks=[(name, replace)]):
-        _, changed = model.run_with_cache(prompt)
+        _, changed = model.run_with_cache(prompt, names_filter=kept)
     w = (cache[name][:, -1] - theirs)[0]
     # END BLANK
     before, after = (
