@@ -534,7 +534,7 @@ for i, state in enumerate(kept[:-1]):
     print(f"{state:5}", *(f"{text:>24}" for text in row))
 
 # %% [markdown]
-# *What to see:* in each cell the top token and the rank of ` Paris`. Compare the rows just after the state where
+# *What to see:* in each cell the top token and the rank of ` Paris`. Compare the rows that follow the state where
 # the swap began to decide.
 #
 # The two experiments say different things: a lens shows that the answer *can be read* from a state, the

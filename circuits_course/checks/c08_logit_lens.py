@@ -872,8 +872,8 @@ def one_for_all(
 
 
 @train_tuned_lens.wrong(
-    "gradients are switched off in this notebook. Compute the loss inside "
-    "`with torch.enable_grad():`."
+    "gradients are switched off here. Compute the loss in a block that begins with "
+    "`with torch.enable_grad():`"
 )
 def without_gradients(
     model: Any, states: Tensor, steps: int, batch: int, lr: float, seed: int
