@@ -29,7 +29,7 @@ PUBLISHED: dict[str, dict[str, tuple[Head, ...]]] = {
         "negative name mover": ((10, 7), (11, 10)),
     },
 }  # fmt: skip
-"""The 26 heads of GPT-2 small's IOI circuit, by class (Wang et al. 2022, arXiv 2211.00593, figure 2)."""
+"""The 26 heads of GPT-2 small's IOI circuit by class: Wang et al. 2022 (2211.00593, figure 2)."""
 
 
 def bos_token(model: Any) -> int:

@@ -134,15 +134,31 @@ class KnockOuts:
         return mask
 
 
-def measured(model: str) -> dict[str, Any]:
-    """The table measured for a model by `python -m circuits_course.measured.ioi`.
+def other_heads(heads: Iterable[Head], everything: Iterable[Head]) -> set[Head]:
+    """Heads that are not among `heads`, as many in each layer, where it has so many: a control."""
+    chosen, heads = set(), set(heads)
+    for layer in {layer for layer, _ in heads}:
+        rest = sorted(head for head in set(everything) - heads if head[0] == layer)
+        chosen |= set(rest[: sum(head[0] == layer for head in heads)])
+    return chosen
+
+
+def sizes(model: Any) -> dict[str, int]:
+    """What tells one real model from another: layers, heads a layer, vocabulary."""
+    cfg = model.cfg
+    return {"n_layers": cfg.n_layers, "n_heads": cfg.n_heads, "d_vocab": model.W_U.shape[-1]}
+
+
+def measured(model: Any) -> dict[str, Any]:
+    """The table measured for this model by `python -m circuits_course.measured.ioi`.
 
     Raises CourseError for a model that was not measured.
     """
-    path = MEASURED / f"ioi_{model}.json"
-    if not path.is_file():
-        raise CourseError(
-            f"No IOI circuit was measured for {model!r}; "
-            f"`python -m circuits_course.measured.ioi {model}` measures it."
-        )
-    return json.loads(path.read_text(encoding="utf-8"))
+    for path in sorted(MEASURED.glob("ioi_*.json")):
+        table = json.loads(path.read_text(encoding="utf-8"))
+        if table["sizes"] == sizes(model):
+            return table
+    raise CourseError(
+        "No IOI circuit was measured for this model; "
+        "`python -m circuits_course.measured.ioi NAME` measures it."
+    )

@@ -185,7 +185,7 @@ class CheckpointScrubber(Explorer):
 
 
 class PatchingExplorer(Explorer):
-    """Patch sweeps by menu: which corruption, which component, which direction.
+    """Patch sweeps by button: which corruption, which component, which direction.
 
     model, clean, metric: as for `patching.patch_sweep`. corrupted: {name: tokens [batch, pos]}.
     words: one per position, for the axis of the residual stream. components: those of
@@ -221,6 +221,17 @@ class PatchingExplorer(Explorer):
             "direction": ["denoising", "noising"],
         }
         super().__init__(self._sweep, controls, start=start)
+
+    def _handle(self, name: str) -> Any:
+        """Buttons in a row: JupyterLab keeps the arrow keys of a closed menu to itself."""
+        import ipywidgets
+
+        return ipywidgets.ToggleButtons(
+            options=self.controls[name],
+            value=self.start[name],
+            description=name,
+            style={"description_width": "7em", "button_width": "auto"},
+        )
 
     def _sweep(self, corruption: str, component: str, direction: str) -> Figure:
         from circuits_course.patching import patch_sweep

@@ -24,6 +24,7 @@ from transformer_lens import FactoredMatrix
 from transformer_lens import utilities as utils
 
 from circuits_course import Chapter, load_model
+from circuits_course.head_browser import HeadBrowser
 from circuits_course.heads import (
     PUBLISHED,
     InductionTrace,
@@ -699,9 +700,19 @@ for prob, token in zip(*cat_probs.topk(3), strict=True):
 # Now a text in which English has no opinion:
 
 # %%
-print(
-    trace_induction(real, "Zorbel Quandry met Flim Tarnok. Later that day Zorbel Quandry and Flim")
-)
+invented = "Zorbel Quandry met Flim Tarnok. Later that day Zorbel Quandry and Flim"
+print(trace_induction(real, invented))
+
+# %% [markdown]
+# Every head of the model on that text. Move the slider to a layer, press the button under a thumbnail to see
+# that head on the tokens, type a text of your own.
+
+# %%
+HeadBrowser(real, invented, start=next(iter(real_heads), (0, 0)))
+
+# %% [markdown]
+# *What to see:* most heads spend most of their attention on the first token, the column at the left edge. An induction
+# head has a short bright diagonal in its lower part, where the names come again.
 
 # %% [markdown]
 # ### "Induction heads are in layers 3 and 4", "4.3 is one, and 0.5 feeds it"

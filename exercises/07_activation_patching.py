@@ -14,9 +14,7 @@
 
 # %%
 from collections.abc import Callable
-from contextlib import redirect_stderr
 from functools import partial
-from io import StringIO
 from typing import Literal
 
 import torch
@@ -115,7 +113,7 @@ chapter.predict(
 sweep = position_sweep(model, clean_prompt, corrupt_prompt, metric)
 words = model.to_str_tokens(clean_prompt)
 plot_matrix(
-    sweep,
+    sweep.round(decimals=2),
     "The clean residual stream in the corrupted run",
     x_labels=words,
     x_title="position",
@@ -125,9 +123,9 @@ plot_matrix(
 )
 
 # %% [markdown]
-# *What to see:* two bright cells, and they are not above one another. Into layer 0 the information comes at
+# *What to see:* two dark cells, and they are not above one another. Into layer 0 the information comes at
 # the first `q`. Into layer 1 it comes at the `x`: by then a head has moved it one to the right, as
-# chapter 04 said. Above layer 1 it is at the last position, where the answer is read.
+# chapter 04 said. Layer 1 then moves it to the last position, where the answer is read.
 #
 # Your sweep runs the whole model once for each cell. TransformerLens does the same; the course's
 # engine (`circuits_course.patching`) computes only what a patch changes. All three must agree.
@@ -135,8 +133,8 @@ plot_matrix(
 # %% tags=["nbval-check-output"]
 clean_tokens, corrupt_tokens = (model.to_tokens(p) for p in (clean_prompt, corrupt_prompt))
 _, clean_cache = model.run_with_cache(clean_tokens)
-with redirect_stderr(StringIO()):  # its progress bars
-    by_lens = theirs.get_act_patch_resid_pre(model, corrupt_tokens, clean_cache, metric)
+theirs.tqdm = list  # no progress bar
+by_lens = theirs.get_act_patch_resid_pre(model, corrupt_tokens, clean_cache, metric)
 by_engine = patch_sweep(
     model, clean_tokens, corrupt_tokens, metric, ("layer", "position"), component="resid_pre"
 )
@@ -165,7 +163,7 @@ both = {
 }
 n_heads = model.cfg.n_heads
 plot_matrix(
-    torch.cat(list(both.values()), dim=1),
+    torch.cat(list(both.values()), dim=1).round(decimals=2),
     "One head patched, in both directions",
     x_labels=[f"{mode} {h}" for mode in both for h in range(n_heads)],
     x_title="direction and head",
@@ -181,9 +179,9 @@ previous, induction = (strongest_heads(both["denoising"][[la]], 1)[0][1] for la 
 print(f"strongest in layer 0: 0.{previous}, in layer 1: 1.{induction}")
 
 # %% [markdown]
-# *What to see:* the same two heads on both sides. On the left they are bright: each restores the answer.
-# On the right everything is bright (the clean run is at 1) except these two: without either, it is lost.
-# In this circuit, a chain without side roads, the two directions say the same. That is a special case.
+# *What to see:* the same two heads on both sides. On the left they are dark: each restores the answer. On the
+# right all are dark (the clean run is at 1) except these two: without either, it is lost. In
+# this circuit, a chain without side roads, the two directions say the same. That is a special case.
 #
 # ## 4. Gates: when the two directions differ
 #
@@ -294,9 +292,9 @@ print(f"S2 holds more than half of it up to layer {leaves - 1} of {n_layers - 1}
       f"END holds more than half from layer {arrives} on.")  # fmt: skip
 
 # %% [markdown]
-# *What to see:* one column (S2) bright from below, then a hand-over to END within a few layers. Before S2 the two
-# runs are the same, so nothing there can matter. In between, both columns are partly bright: some
-# has moved, some not.
+# *What to see:* one column, S2, holds everything from layer 0 on; then it is handed over to END within a few
+# layers. Before S2 the two runs are the same, so nothing there can matter. In between both columns are
+# pale: some has moved, some not.
 #
 # ### Which heads hand it over?
 
@@ -311,7 +309,7 @@ by_position = restored(
 )
 by_position = torch.stack([by_position[head] for head in chosen])
 plot_matrix(
-    by_position[:, at_s2:],
+    by_position[:, at_s2:].round(decimals=2),
     "The strongest heads, position by position",
     x_labels=real_words[at_s2:],
     y_labels=[head_name(head) for head in chosen],
@@ -341,7 +339,7 @@ for part in ("pattern", "q", "k", "v"):
     found = patch_sweep(real, clean, s2, logit_diff, component=part, heads=set(asked))
     rows[part] = restored(torch.stack([found[head] for head in asked]))
 plot_matrix(
-    torch.stack(list(rows.values())),
+    torch.stack(list(rows.values())).round(decimals=2),
     "One part of one head denoised",
     x_labels=[head_name(head) for head in few],
     y_labels=list(rows),
@@ -409,33 +407,29 @@ for kind in "qkv":
 # *What to see:* cutting the path into the keys loses everything, the other two nothing. That is K-composition,
 # found by intervention, in three lines.
 #
-# On the real model we ask twice. Who speaks to the logits directly? And of the heads that look at
-# the same place and find something else there (strong `v`), to whom does the lowest listen?
+# On the real model we ask twice. Of the heads that look at the same place and find something else there (strong
+# `v`), to whom does the lowest listen? Your function answers that. And who speaks to the logits directly?
 
 # %%
 fetching = [h for i, h in enumerate(few) if abs(rows["v"][i]) > abs(rows["z"][i]) / 2]
-reads_values = min(fetching, default=few[0])
-receiver = (reads_values[0], reads_values[1] * n_kv // real.cfg.n_heads, "v")
-pair = slice(0, 2)  # one mirrored pair of prompts is enough to name senders
-of_pair = LogitDifference(batch.io[pair], batch.s[pair])
-whole = of_pair(real(clean[pair])).item()
-senders = {}
-for name, to in (("logits", "logits"), (f"values of {head_name(reads_values)}", receiver)):
-    told = patching.path_patch_sweep(real, clean[pair], s2[pair], to, of_pair)
-    senders[name] = (whole - told) / (high - low["swap_s2"])
-    best = strongest_heads(senders[name].abs(), 5)
-    print(f"to the {name}:", ", ".join(f"{head_name(h)} {senders[name][h]:+.2f}" for h in best))
+reader = min(fetching, default=few[0])
+receiver = (reader[0], reader[1] * n_kv // real.cfg.n_heads, "v")
+below = [head for head in strongest_heads(denoised.abs(), 30) if head[0] < reader[0]][:3]
+for head in below:
+    told = logit_diff(path_patch(real, clean, s2, head, receiver)).item()
+    print(f"{head_name(head)} to the values of {head_name(reader)}: "
+          f"{(high - told) / (high - low['swap_s2']):+.2f} lost")  # fmt: skip
 
 # %%
-plot_heads(
-    senders["logits"], "What each head tells the logits directly", unit="lost", diverging=True
-)
+told = patching.path_patch_sweep(real, clean, s2, "logits", logit_diff)
+directly = (high - told) / (high - low["swap_s2"])
+plot_heads(directly, "What each head tells the logits directly", unit="lost", diverging=True)
 
 # %% [markdown]
 # *What to see:* few heads speak to the logits, and some of them against the answer. The heads that act at S2 are
-# not among them: they work through others. The second line of the print names who: follow the path back
-# from the logits, one receiver at a time, and a circuit appears. This is how the circuit of
-# Wang et al. (2022) was found.
+# not among them: they work through others, and the print above shows through whom. Follow the paths back
+# from the logits, one receiver at a time, and a circuit appears. This is how the circuit of Wang et
+# al. (2022) was found.
 #
 # ## 8. Attribution patching: all heads for the price of three runs
 #
@@ -464,8 +458,8 @@ for head in strongest_heads((denoised - estimate).abs(), 3):
     print(f"{head_name(head)}: exact {denoised[head]:.2f}, estimated {estimate[head]:.2f}")
 
 # %% [markdown]
-# *What to see:* most points lie near the diagonal, at a hundredth of the cost. The heads of the last layers fare
-# best, for little stands between them and the logits. Those that are underrated work through other
+# *What to see:* most points lie near the diagonal, for three runs in place of one a head. The heads of the last layers
+# fare best, for little stands between them and the logits. Those that are underrated work through other
 # heads' attention.
 #
 # ### Where it fails
@@ -525,23 +519,33 @@ plot_lines(
 
 # %% [markdown]
 # *What to see:* the curve is flat at the start, where the gradient is taken, and rises when the score of
-# the right key overtakes that of the resting place. This is **saturation**: where a softmax is decided, a
-# small step changes nothing. An estimate of zero is no evidence that a head does not matter. The
-# opposite happens, too: where the curve begins steeply and flattens, the estimate is far too large.
+# the right key comes near that of the resting place. This is **saturation**: where a softmax is decided,
+# a small step changes nothing. An estimate of zero is no evidence that a head does not matter.
+#
+# The opposite happens, too. Exchange two symbols instead, so that the corrupted prompt has a match of its own:
+
+# %% tags=["nbval-check-output"]
+exchanged = "qxbmwtq", "wxbmqtq"
+measure = partial(patching_metric, clean=model(exchanged[0]), corrupted=model(exchanged[1]))
+exact = patch_head(model, *exchanged, 0, previous)
+too_much = attribution_patch(model, *exchanged, measure)[0, previous]
+print(f"0.{previous}: exact {measure(exact):.1f}, estimated {too_much:.1f}")
+
+# %% [markdown]
+# Here the curve begins steeply and flattens, and the same head is overrated.
 #
 # The second way to fail is **cancellation**: a head's effects along different paths may have opposite signs. Their
 # sum is then smaller than either, and a modest error in one of them is as large as the whole. On the real
 # model, what do heads tell the logits directly, and what is left of it in the end?
 
 # %%
-noised_pair = patch_sweep(real, clean[pair], s2[pair], of_pair, mode="noising", heads=chosen)
-in_total = (whole - noised_pair) / (high - low["swap_s2"])
+in_total = dict(zip(chosen, lost))
 plot_bars(
     {
         f"{head_name(head)} {what}": effect[head]
-        for head in strongest_heads(senders["logits"].nan_to_num().abs(), 12)
+        for head in strongest_heads(directly.abs(), 12)
         if head in chosen
-        for what, effect in (("directly", senders["logits"]), ("in total", in_total))
+        for what, effect in (("directly", directly), ("in total", in_total))
     },
     "What noising a head costs: along the direct path alone, and altogether",
     y_title="lost",
@@ -591,7 +595,7 @@ estimates, exacts = {}, {}
 for how, tokens in corrupted.items():
     gap = high - low[how]
     estimates[how] = patching.attribution_patch(real, clean, tokens, logit_diff) / gap
-    candidates = {*strongest_heads(estimates[how].abs(), 6), *by_theory, *chosen[:4]}
+    candidates = {*strongest_heads(estimates[how].abs(), 6), *by_theory, *few}
     found = patch_sweep(real, clean, tokens, logit_diff, heads=candidates)
     exacts[how] = restored(found, how)
 seen = sorted(
@@ -603,7 +607,7 @@ for head in seen:  # fill in what another corruption brought up
             one = patch_sweep(real, clean, tokens, logit_diff, heads=[head])
             exacts[how][head] = restored(one, how)[head]
 plot_matrix(
-    torch.stack([torch.stack([exacts[how][head] for head in seen]) for how in exacts]),
+    torch.tensor([[result[h] for h in seen] for result in exacts.values()]).round(decimals=2),
     "The same heads under four corruptions",
     x_labels=[head_name(head) for head in seen],
     y_labels=list(exacts),
@@ -694,8 +698,7 @@ with_noise = [
     (logit_diff(logits_with(head, clean, noisy)).item() - floor) / (high - floor) for head in few
 ]
 plot_matrix(
-    [[exacts[how].nan_to_num()[head].item() for head in few] for how in ("swap_s2", "new_s2")]
-    + [with_noise],
+    [[exacts[how][head].item() for head in few] for how in ("swap_s2", "new_s2")] + [with_noise],
     "Tokens replaced against noise added, at the same position",
     x_labels=[head_name(head) for head in few],
     y_labels=["swap_s2", "new_s2", "noise"],
@@ -735,15 +738,14 @@ def four_metrics(logits: Float[Tensor, "batch pos d_vocab"]) -> dict[str, float]
 
 
 ends = [four_metrics(real(tokens)) for tokens in (s2, clean)]
-measured = {head: four_metrics(logits_with(head, s2, [])) for head in chosen}
+measured = {head: four_metrics(logits_with(head, s2, [])) for head in few}
 on_scale = [
-    [(measured[head][m] - ends[0][m]) / (ends[1][m] - ends[0][m]) for head in chosen]
-    for m in ends[0]
+    [(measured[head][m] - ends[0][m]) / (ends[1][m] - ends[0][m]) for head in few] for m in ends[0]
 ]
 plot_matrix(
-    on_scale,
+    torch.tensor(on_scale).round(decimals=2),
     "One patch, four metrics, each on its scale from corrupted (0) to clean (1)",
-    x_labels=[head_name(head) for head in chosen],
+    x_labels=[head_name(head) for head in few],
     y_labels=list(ends[0]),
     x_title="head",
     y_title="metric",
@@ -752,8 +754,8 @@ plot_matrix(
 )
 
 # %%
-negative = min(chosen, key=lambda head: float(denoised[head]))
-column = chosen.index(negative)
+negative = min(few, key=lambda head: float(denoised[head]))
+column = few.index(negative)
 for i, (m, at) in enumerate(ends[0].items()):
     print(f"{m:17} corrupted {at:8.3f}, with {head_name(negative)} {measured[negative][m]:8.3f}, "
           f"clean {ends[1][m]:8.3f}: {on_scale[i][column]:+.2f}")  # fmt: skip
@@ -781,15 +783,15 @@ ways = {
     )
     for mode in ("zero", "mean", "resample")
 }
-first_layer = [(0, h) for h in range(real.cfg.n_heads)]
+first_layer = [(0, h) for h in range(0, real.cfg.n_heads, 2)]
 looked_at = [*first_layer, *few]
 cost = {
     way: {head: ablation.score([head], logit_diff) - high for head in looked_at}
     for way, ablation in ways.items()
 }
 plot_matrix(
-    [list(row.values()) for row in cost.values()],
-    "One head taken away in three ways: the first layer, then the strongest heads",
+    torch.tensor([list(row.values()) for row in cost.values()]).round(decimals=2),
+    "One head taken away in three ways: some of the first layer, then the strongest",
     x_labels=[head_name(head) for head in looked_at],
     y_labels=list(cost),
     x_title="head",
@@ -914,16 +916,16 @@ chapter.explain("which_experiment")
 # %% [markdown]
 # ## 13. Look around
 #
-# Every sweep of this chapter, by menu: corruption, component, direction. A sweep runs when it is asked for the
-# first time; the ones by head take some seconds. Tab moves between the menus, the arrow keys
-# choose.
+# Every sweep of this chapter, by button: corruption, component, direction. A sweep runs when it is asked for the
+# first time; the ones by head take some seconds. By keyboard: Tab moves on, Enter presses.
 
 # %%
+pair = slice(0, 2)  # one mirrored pair, so that nobody waits long
 PatchingExplorer(
     real,
     clean[pair],
     {"swap_s2": s2[pair], "new_s2": corrupted["new_s2"][pair]},
-    of_pair,
+    LogitDifference(batch.io[pair], batch.s[pair]),
     words=real_words,
     start={"corruption": "new_s2", "component": "resid_pre"},
 )

@@ -1,6 +1,6 @@
 """Reference answers of chapter 06, Indirect object identification."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Set
 from typing import Any, Literal
 
 import torch
@@ -171,7 +171,7 @@ def knock_out(model: Any, batch: IOIBatch, heads: Collection[Head]) -> Float[Ten
 
 
 def faithfulness(
-    F: Callable[[Collection[Head]], float], model_heads: Collection[Head], circuit: Collection[Head]
+    F: Callable[[Set[Head]], float], model_heads: Set[Head], circuit: Set[Head]
 ) -> float:
     """How far the circuit alone is from the whole model: |F(M) - F(C)|, in logits.
 
@@ -181,28 +181,27 @@ def faithfulness(
 
 
 def completeness(
-    F: Callable[[Collection[Head]], float],
-    model_heads: Collection[Head],
-    circuit: Collection[Head],
-    removed: Collection[Head],
+    F: Callable[[Set[Head]], float],
+    model_heads: Set[Head],
+    circuit: Set[Head],
+    removed: Set[Head],
 ) -> float:
     """How differently circuit and model suffer the same loss K: |F(C \\ K) - F(M \\ K)|, in logits.
 
     removed: K, heads of the circuit. A circuit that lacks a backup suffers more than the model.
     """
-    gone = set(removed)
-    return abs(F(set(circuit) - gone) - F(set(model_heads) - gone))
+    return abs(F(circuit - removed) - F(model_heads - removed))
 
 
 def minimality(
-    F: Callable[[Collection[Head]], float],
-    circuit: Collection[Head],
+    F: Callable[[Set[Head]], float],
+    circuit: Set[Head],
     head: Head,
-    removed: Collection[Head] = (),
+    removed: Set[Head] = frozenset(),
 ) -> float:
     """What a head matters to the circuit without K: |F(C \\ (K + head)) - F(C \\ K)|, in logits.
 
     removed: K, other heads of the circuit; without them a head may show what it stands in for.
     """
-    rest = set(circuit) - set(removed)
+    rest = circuit - removed
     return abs(F(rest - {head}) - F(rest))

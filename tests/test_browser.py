@@ -218,7 +218,21 @@ def test_wrong_and_right_answer_and_pictures_in_a_browser(page: Lab) -> None:
     heads.scroll_into_view_if_needed()
     title = re.compile("head", re.IGNORECASE)
     playwright.expect(heads).to_contain_text(title, timeout=ANSWER_MS)
+    look_at_another_head(page.cell("HeadBrowser(real"))
     assert page.strangers == []
+
+
+def look_at_another_head(cell: playwright.Locator) -> None:
+    """The head browser, by keyboard."""
+    chosen = cell.get_by_role("button", name="◂")
+    chosen.scroll_into_view_if_needed()
+    others = cell.get_by_role("button", name=re.compile(r"^\d+\.\d+$"))
+    name = others.first.inner_text().strip()
+    others.first.focus()
+    others.first.press("Enter")
+    playwright.expect(chosen).to_contain_text(name, timeout=ANSWER_MS)
+    attention = cell.locator(f"img[alt^='Head {name}. Attention']")
+    playwright.expect(attention).to_be_visible(timeout=ANSWER_MS)
 
 
 def assert_plot_is_drawn(plot: playwright.Locator) -> None:

@@ -144,10 +144,9 @@ def test_learners_notebook_carries_no_answer_and_no_output(course: Course) -> No
 
 
 def test_a_cell_may_be_in_one_notebook_only(course: Course) -> None:
-    course.edit(
-        "halve(double(3))\n",
-        'halve(double(3))\n\n# %% only="solutions"\nspoiler = 1\n\n# %% only="notebooks"\nyours = 2\n',
-    )
+    cells = '# %% only="solutions"\nspoiler = 1\n\n# %% only="notebooks"\nyours = 2\n\n'
+    slot = '# %% exercise="halve"\n'
+    course.edit(slot, cells + slot)
     sources = {
         kind: "\n".join(cell.source for cell in build.compose(NAME, kind).cells)
         for kind in ("notebooks", "solutions")

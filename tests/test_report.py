@@ -7,6 +7,7 @@ import json
 import random
 import shutil
 import sys
+import tempfile
 import textwrap
 from collections import Counter
 from pathlib import Path
@@ -181,6 +182,7 @@ def attack(body: str) -> str:
     return checked(f"def read_pattern(model, tokens, layer, head):\n{body}", "read_pattern")
 
 
+OUTSIDE = Path(tempfile.gettempdir()) / "circuits_course_was_here"
 HOSTILE = {
     "forks": ("import os\nwhile True:\n    os.fork()", "CRASHED", "PermissionError"),
     "starts": ("import subprocess\nsubprocess.run(['true'])", "CRASHED", "PermissionError"),
@@ -196,8 +198,8 @@ HOSTILE = {
     "calls": (
         "import socket\nsocket.create_connection(('127.0.0.1', 9))", "CRASHED", "PermissionError",
     ),
-    "writes": ("open('/tmp/circuits_course_was_here', 'w')", "CRASHED", "PermissionError"),
-    "removes": ("import shutil\nshutil.rmtree('/tmp/nothing_here')", "CRASHED", "PermissionError"),
+    "writes": (f"open({str(OUTSIDE)!r}, 'w')", "CRASHED", "PermissionError"),
+    "removes": (f"import shutil\nshutil.rmtree({str(OUTSIDE)!r})", "CRASHED", "PermissionError"),
     "fills": (
         "with open('big', 'wb') as f:\n    for _ in range(100): f.write(bytes(1_000_000))",
         "CRASHED", "",
@@ -223,7 +225,7 @@ def test_hostile_notebooks_harm_nobody_and_are_named(tmp_path):
         assert report.answers["split_heads"].outcome == "PASSED", learner
         assert report.answers["read_pattern"].outcome == outcome, (learner, report)
         assert words in report.answers["read_pattern"].text, (learner, report)
-    assert not Path("/tmp/circuits_course_was_here").exists()
+    assert not OUTSIDE.exists()
     assert "not JSON" in reports["broken"].trouble[0]
     assert "not a notebook" in reports["list"].trouble[0]
     assert "which chapter" in reports["other"].trouble[0]

@@ -277,7 +277,8 @@ def averaged(logits: Tensor, io: Tensor, s: Tensor) -> Tensor:
 
 
 @logit_difference.wrong(
-    "`at_end[:, io]` gives every prompt the names of all prompts, a [batch, batch] table. Pair them "
+    "`at_end[:, io]` gives every prompt the names of all prompts, a [batch, batch] table. Pair "
+    "them "
     "up: at_end[rows, io]."
 )
 def every_pairing(logits: Tensor, io: Tensor, s: Tensor) -> Tensor:
@@ -292,7 +293,8 @@ def names_of_the_first(logits: Tensor, io: Tensor, s: Tensor) -> Tensor:
 
 
 @logit_difference.wrong(
-    "that is the IO's logit alone. It also rises when all names rise; the subject's logit has to be "
+    "that is the IO's logit alone. It also rises when all names rise; the subject's logit has to "
+    "be "
     "taken away."
 )
 def io_alone(logits: Tensor, io: Tensor, s: Tensor) -> Tensor:
@@ -316,7 +318,8 @@ attribute_layers = checks.exercise(
     minutes=10,
     tolerance=Tolerance(1e-4, 1e-3),
     hints=[
-        "The last residual stream is a sum: the embedding, then every layer's attn_out and mlp_out. "
+        "The last residual stream is a sum: the embedding, then every layer's attn_out and "
+        "mlp_out. "
         "Append the two of each layer, in this order.",
         "The final norm divides the whole sum by one number a prompt, cached as "
         "ln_final.hook_scale. Divide each part by that same number.",
@@ -486,7 +489,8 @@ def heads_without_scale(cache: Any, direction: Tensor) -> Tensor:
 
 
 @attribute_heads.wrong(
-    "you divided by the norm of each head's own output. One scale holds for the whole run: what the "
+    "you divided by the norm of each head's own output. One scale holds for the whole run: what "
+    "the "
     "final norm divided the sum by."
 )
 def heads_own_norm(cache: Any, direction: Tensor) -> Tensor:
@@ -521,7 +525,8 @@ def even_shares(cache: Any, direction: Tensor) -> Tensor:
 
 
 @attribute_heads.wrong(
-    "every head was put through the W_O of layer 0. W_O is [layer, head, d_head, d_model]: take the "
+    "every head was put through the W_O of layer 0. W_O is [layer, head, d_head, d_model]: take "
+    "the "
     "layer's own."
 )
 def first_W_O(cache: Any, direction: Tensor) -> Tensor:
@@ -656,7 +661,8 @@ def mover_summed(model: Any, batch: Any) -> Tensor:
 
 
 @name_mover_scores.wrong(
-    "every prompt's END was read at every prompt's IO. Indexing twice, [:, :, end][..., io], makes a "
+    "every prompt's END was read at every prompt's IO. Indexing twice, [:, :, end][..., io], makes "
+    "a "
     "table; index once, with rows: pattern[rows, :, end, io]."
 )
 def mover_every_pairing(model: Any, batch: Any) -> Tensor:
@@ -733,7 +739,8 @@ def sign_not_used(model: Any, head: Any, names: Tensor, sign: int = 1) -> float:
 
 
 @copy_score.wrong(
-    "the head reads the bare embedding W_E. By the time a head of a later layer reads a name, layer "
+    "the head reads the bare embedding W_E. By the time a head of a later layer reads a name, "
+    "layer "
     "0 has worked on it: take the residual stream after layer 0."
 )
 def bare_embedding(model: Any, head: Any, names: Tensor, sign: int = 1) -> float:
@@ -1091,7 +1098,8 @@ def mean_over_positions(model: Any, batch: Any, heads: Any) -> Tensor:
 
 
 @knock_out.wrong(
-    "you read the last column. Shorter prompts are filled up on the right; their END comes earlier: "
+    "you read the last column. Shorter prompts are filled up on the right; their END comes "
+    "earlier: "
     'batch.positions["END"].'
 )
 def read_at_last(model: Any, batch: Any, heads: Any) -> Tensor:
@@ -1331,7 +1339,8 @@ def removed_stayed(F: Any, circuit: Any, head: Any, removed: Any = frozenset()) 
 
 
 @minimality.wrong(
-    "compared with the whole circuit. K is missing in one term only, so the loss of K is counted as "
+    "compared with the whole circuit. K is missing in one term only, so the loss of K is counted "
+    "as "
     "the head's: take it from both."
 )
 def compared_with_the_whole(F: Any, circuit: Any, head: Any, removed: Any = frozenset()) -> float:
@@ -1352,3 +1361,103 @@ def head_alone(F: Any, circuit: Any, head: Any, removed: Any = frozenset()) -> f
 @minimality.wrong("that is what is left without the head; asked is the change.")
 def what_is_left(F: Any, circuit: Any, head: Any, removed: Any = frozenset()) -> float:
     return abs(F(set(circuit) - set(removed) - {head}))
+
+
+# --- questions ----------------------------------------------------------------------------------
+
+checks.quiz(
+    "what_induction_needs",
+    "From chapter 04: an induction head at the second `q` of `q x b q` attends to ...",
+    {
+        "the first q": "That is what a duplicate-token head does. You meet some below.",
+        "the first x": "The token after the earlier copy. It finds it by what the key says about "
+        "the token before.",
+        "BOS": "It rests there when it finds nothing.",
+    },
+    answer="the first x",
+)
+
+checks.quiz(
+    "which_composition",
+    "From chapter 05: head A changes what head B *asks for*, and so where B looks. That is ...",
+    {
+        "Q-composition": "A's write becomes part of B's query.",
+        "K-composition": "Then A would change what a position answers to, not what B asks for.",
+        "V-composition": "Then B would look where it always does and move something else.",
+    },
+    answer="Q-composition",
+)
+
+checks.quiz(
+    "zero_or_mean_again",
+    "From chapter 04: what does mean ablation leave that zero ablation takes away?",
+    {
+        "what the head says about this prompt": "That is what both take away.",
+        "what the head says on every prompt": "A constant that later layers may rely on.",
+        "nothing": "The mean of a head's output is rarely zero.",
+    },
+    answer="what the head says on every prompt",
+)
+
+checks.prediction(
+    "late_or_early",
+    "The names are read early in the prompt. In which layers are the parts that add most to the "
+    "logit difference?",
+    {"in the first third": "", "in the middle": "", "in the last third": ""},
+)
+
+checks.prediction(
+    "largest_head_looks",
+    "One head adds more to the logit difference than any other. From END, which name does it look "
+    "at most?",
+    {
+        "the IO, whose name it copies": "",
+        "the subject": "",
+        "neither": "",
+    },
+)
+
+checks.prediction(
+    "negative_movers_look",
+    "Some heads *lower* the logit difference. A common account: they write against the subject's "
+    "name. If that were so, what would they do to the logit difference?",
+    {
+        "lower it": "Writing against the subject lowers the subject's logit, which is subtracted.",
+        "raise it": "Less for the subject is more for the difference. So heads that lower it must "
+        "do something else.",
+    },
+    answer="raise it",
+)
+
+checks.prediction(
+    "knock_out_movers",
+    "You knock out all name movers at once. How much of the logit difference is left?",
+    {"nearly all": "", "about half": "", "next to nothing": ""},
+)
+
+checks.prediction(
+    "how_many_heads",
+    "How many of the model's heads does it take to keep at least half of the logit difference?",
+    {"a tenth or fewer": "", "about a third": "", "more than half": ""},
+)
+
+checks.prediction(
+    "adversarial",
+    "Now the IO is said twice as well, so being said twice no longer tells the names apart. What "
+    "becomes of the logit difference?",
+    {"it stays": "", "it falls": "", "it turns negative": ""},
+)
+
+checks.explanation(
+    "attention_and_effect",
+    "A head attends strongly to the IO. Why does that not tell you whether it helps?",
+    "Looking is half of a head; what it writes is the other half: it may write for the name, "
+    "against it, or about something else, which copy score and direct attribution tell apart.",
+)
+
+checks.explanation(
+    "why_three_criteria",
+    "Why does a circuit that passes faithfulness still need completeness?",
+    "It may lack a backup: both score alike as long as the main heads are there, and differ once "
+    "these are removed from circuit and model.",
+)

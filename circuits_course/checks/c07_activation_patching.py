@@ -676,7 +676,8 @@ def zeroed(model: Any, clean_prompt: Any, corrupt_prompt: Any, layer: int, head:
     "the clean output was added to the corrupted one. A patch replaces: = and not +=."
 )
 def head_added(model: Any, clean_prompt: Any, corrupt_prompt: Any, layer: int, head: int) -> Tensor:
-    both = sum(_kept(model, prompt, "z")[layer] for prompt in (clean_prompt, corrupt_prompt))
+    clean, corrupted = (_kept(model, prompt, "z") for prompt in (clean_prompt, corrupt_prompt))
+    both = clean[layer] + corrupted[layer]
     return _run(model, corrupt_prompt, {("z", layer): _put(both, EVERY, EVERY, head)})[0]
 
 
@@ -843,8 +844,8 @@ def _logits_of_path(model: Any, clean: Any, corrupt: Any, sender: Head, receiver
         seen.append(logits)
         return logits.sum()
 
-    tokens = [_as_tokens(model, prompt) for prompt in (clean, corrupt)]
-    patching.path_patch(model, *tokens, sender, receiver, metric)
+    clean_tokens, corrupt_tokens = (_as_tokens(model, prompt) for prompt in (clean, corrupt))
+    patching.path_patch(model, clean_tokens, corrupt_tokens, sender, receiver, metric)
     return seen[-1]
 
 

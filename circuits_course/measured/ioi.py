@@ -4,7 +4,8 @@
 
 Takes about 15 minutes on two cores. The scores are those of chapter 06's reference answers. A head
 gets a class from what it looks at, what it writes and whom it talks to (`CLASSES`); it is in the
-circuit if, besides, knocking it out alone moves the logit difference, or it moves it directly.
+circuit if, besides, knocking it out alone moves the logit difference, or it moves it directly. The
+circuit is then scored on prompts of other seeds.
 """
 
 from __future__ import annotations
@@ -26,12 +27,16 @@ from circuits_course.ioi import (
     answer_directions,
     attention_between,
     name_tokens,
+    other_heads,
     run_at_end,
+    sizes,
 )
 from circuits_course.reference import load_reference
 from circuits_course.tasks import MIDDLES, TEMPLATES, IOIBatch, ioi_batch
 
 SEEDS = (0, 1, 2, 3)
+HELD_OUT = (4, 5, 6, 7)  # seeds on whose prompts the circuit is scored
+SCORED = 16  # prompts of each of these, of one half of the templates and then of the other
 PROMPTS = 32  # a seed; two of each template and order
 MATTERS = 0.05  # logits: a head of the circuit moves the logit difference by at least this
 PAIRS = {
@@ -82,17 +87,27 @@ def measure(name: str) -> dict[str, Any]:
     classes = _classes(heads)
     return {
         "model": name,
+        "sizes": sizes(model),
         "command": f"python -m circuits_course.measured.ioi {name}",
         "evidence": {
-            "seeds": list(SEEDS), "prompts a seed": PROMPTS, "templates": len(TEMPLATES),
+            "seeds": list(SEEDS), "held-out seeds": list(HELD_OUT), "prompts a seed": PROMPTS,
+            "prompts a held-out seed": SCORED, "templates": len(TEMPLATES),
             "a head matters from": MATTERS,
         },
         "task": _task(samples),
         "variants": _variants(model),
         "heads": _listed(samples, heads, classes),
         "classes": {c: [head_name(h) for h in found] for c, found in classes.items()},
-        "circuit": [_criteria(model, answers, s.batch, classes) for s in samples],
+        "circuit": [
+            _criteria(model, answers, _held_out(model, seed), classes) for seed in HELD_OUT
+        ],
     }  # fmt: skip
+
+
+def _held_out(model: Any, seed: int) -> IOIBatch:
+    half = len(TEMPLATES) // 2
+    first = half * (seed % 2)
+    return ioi_batch(model, SCORED, seed=seed, templates=range(first, first + half))
 
 
 def _say(what: str) -> None:
@@ -174,29 +189,34 @@ def _scores(
     reads_names = set(_looks_at_names(samples))
     F = KnockOuts(model, small)
     heads: dict[Head, Scores] = {}
+    direct, looks = _direct(samples), {what: _mean(samples, what) for what in PAIRS}
     for head in sorted(F.heads):
-        _say(f"head {head_name(head)}")
         copies = {
             word: _copies(model, answers, samples, head, sign) if head in reads_names else 0.0
             for word, sign in (("copies", 1), ("copies, negated", -1))
         }
         heads[head] = {
-            "direct": _direct(samples)[head].item(),
-            "knocked out": F(F.heads - {head}) - F(F.heads),
+            "direct": direct[head].item(),
             "to movers' queries": paths[head].item(),
             **copies,
-            **{what: _mean(samples, what)[head].item() for what in PAIRS},
+            **{what: table[head].item() for what, table in looks.items()},
         }
+    heads = {head: scores for head, scores in heads.items() if _fitting(scores)}
+    for head, scores in heads.items():
+        _say(f"knocked out {head_name(head)}")
+        scores["knocked out"] = F(F.heads - {head}) - F(F.heads)
     return heads
+
+
+def _fitting(scores: Scores) -> list[str]:
+    return [name for name, fits in CLASSES.items() if fits(scores)]
 
 
 def _classes(heads: dict[Head, Scores]) -> dict[str, list[Head]]:
     found: dict[str, list[Head]] = {name: [] for name in CLASSES}
     for head, scores in heads.items():
-        fitting = [name for name, fits in CLASSES.items() if fits(scores)]
-        matters = max(abs(scores["knocked out"]), abs(scores["direct"])) > MATTERS
-        if fitting and matters:
-            found[fitting[0]].append(head)
+        if max(abs(scores["knocked out"]), abs(scores["direct"])) > MATTERS:
+            found[_fitting(scores)[0]].append(head)
     strength = {head: -abs(scores["knocked out"]) for head, scores in heads.items()}
     return {name: sorted(members, key=strength.__getitem__) for name, members in found.items()}
 
@@ -226,7 +246,9 @@ def _criteria(
     everything = set(F.heads)
     circuit = {head for members in classes.values() for head in members}
     at = {
-        head: ROLE_POSITIONS.get(name, ("END",)) for name, heads in classes.items() for head in heads
+        head: ROLE_POSITIONS.get(name, ("END",))
+        for name, heads in classes.items()
+        for head in heads
     }  # fmt: skip
     mates = {head: set(members) - {head} for members in classes.values() for head in members}
     return {
@@ -234,6 +256,7 @@ def _criteria(
         "F(C)": F(circuit),
         "F(nothing)": F(set()),
         "F(C), each head at its position": F.only(circuit, at),
+        "F(as many other heads of the same layers)": F(other_heads(circuit, everything)),
         "faithfulness": answers.faithfulness(F, everything, circuit),
         "completeness": {
             name: answers.completeness(F, everything, circuit, set(members))

@@ -1,16 +1,19 @@
-"""A model on the bench: what becomes of its predictions when only some heads are left in place."""
+"""A model on the bench: what becomes of its predictions when heads are ablated or paths patched."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from typing import Any
 
+import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
 from circuits_course.heads import Head
-from circuits_course.patching import Ablation
+from circuits_course.patching import Ablation, path_patch_sweep
 from circuits_course.patching.ablation import Mode
+
+Receiver = tuple[int, int, str] | str
 
 
 def divergence(
@@ -50,3 +53,29 @@ class Bench:
 
     def _divergence(self, kept: Iterable[Head], other: Iterable[Head]) -> float:
         return divergence(self.logits(kept), self.logits(other))
+
+
+class Paths:
+    """How far predictions move when one receiver hears what one sender says on another prompt.
+
+    The other prompt of a row is the row before. Effects are shares of the divergence between the
+    two prompts' predictions. All senders into one receiver are patched at once, and once.
+    """
+
+    def __init__(self, model: Any, tokens: Int[Tensor, "batch pos"]) -> None:
+        self._model, self._tokens, self._other = model, tokens, tokens.roll(1, 0)
+        self._logits = model(tokens)
+        self._scale = divergence(self._logits, self._logits.roll(1, 0))
+        self._swept: dict[Receiver, Tensor] = {}
+
+    def effect(self, sender: Head, receiver: Receiver) -> float:
+        """Of the path from a head to ("layer", "head", "q" | "k" | "v") or "logits"."""
+        if receiver not in self._swept:
+            self._swept[receiver] = self._sweep(receiver)
+        return self._swept[receiver][sender].item()
+
+    def _sweep(self, receiver: Receiver) -> Float[Tensor, "layer head"]:
+        return path_patch_sweep(self._model, self._tokens, self._other, receiver, self._moved)
+
+    def _moved(self, new: Float[Tensor, "batch pos d_vocab"]) -> Tensor:
+        return torch.tensor(divergence(self._logits, new) / self._scale)

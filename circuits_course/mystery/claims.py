@@ -8,9 +8,9 @@ from typing import Any
 
 from circuits_course.errors import CourseError, UnknownName
 from circuits_course.heads import Head, head_name
+from circuits_course.mystery.bench import Receiver
 from circuits_course.mystery.menu import ALGORITHMS, ROLES
 
-Receiver = tuple[int, int, str] | str
 Edge = tuple[Head, Receiver]
 Predictions = Mapping[str, str] | Callable[[list[str]], str]
 

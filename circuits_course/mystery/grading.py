@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import torch
@@ -18,15 +17,15 @@ from torch import Tensor
 
 from circuits_course.errors import CourseError
 from circuits_course.heads import Head, head_name
-from circuits_course.mystery.bench import Bench, all_heads, divergence
-from circuits_course.mystery.claims import Claim, Edge, Receiver
+from circuits_course.mystery.bench import Bench, Paths, all_heads
+from circuits_course.mystery.claims import Claim, Edge
 from circuits_course.mystery.making import load_mystery
 from circuits_course.mystery.roles import attends_as
 from circuits_course.mystery.sealing import Mystery, open_seal
-from circuits_course.patching import path_patch
 from circuits_course.patching.ablation import Mode
 
 BATCH, SEED = 192, 20_260_101
+FEW = 64  # prompts for edges, of which there may be many
 MODES: tuple[Mode, ...] = ("mean", "resample")
 GOOD = 0.9  # faithfulness and completeness from here on get full marks
 MATTERS = 0.05  # share of the whole effect that a head of a minimal circuit has somewhere
@@ -106,22 +105,22 @@ def grade_on(mystery: Mystery, claim: Claim) -> Grade:
     named = float(claim.algorithm == open_seal(mystery).algorithm)
     predicted = _predictions(mystery, claim, tokens)
     parts = {
-        "faithfulness": _part("faithfulness", _faithfulness(benches, claim)),
-        "completeness": _part("completeness", _completeness(benches, claim)),
-        "minimality": _part("minimality", _minimality(benches[0], claim)),
-        "roles": _part("roles", _roles(mystery, benches[0], claim)),
-        "edges": _part("edges", _edges(mystery, claim, tokens), claim.edges),
+        "faithfulness": _part("faithfulness", _faithfulness(benches, claim), claim.circuit),
+        "completeness": _part("completeness", _completeness(benches, claim), claim.circuit),
+        "minimality": _part("minimality", _minimality(benches[0], claim), claim.circuit),
+        "roles": _part("roles", _roles(mystery, benches[0], claim), claim.circuit),
+        "edges": _part("edges", edges_mark(mystery, claim, tokens[:FEW]), claim.edges),
         "algorithm": _part("algorithm", named, claim.algorithm),
         "predictions": _part("predictions", predicted, claim.predictions),
     }
     return Grade(mystery.name, parts)
 
 
-def _part(name: str, mark: float, given: Any = True) -> Part:
+def _part(name: str, mark: float, given: Any) -> Part:
     """A mark with the nudge that goes with it, where there is anything to mend."""
     if mark == 1:
         return Part(mark)
-    return Part(mark, NUDGES[name] if given else f"Nothing claimed for {name} yet.")
+    return Part(mark, NUDGES[name] if given else "Nothing claimed yet.")
 
 
 def _require_existing_heads(mystery: Mystery, claim: Claim) -> None:
@@ -205,14 +204,13 @@ def _stands_in(bench: Bench, head: Head) -> bool:
     return any(bench.distance(heads, heads - {head}) >= MATTERS for heads in without)
 
 
-def _edges(mystery: Mystery, claim: Claim, tokens: Int[Tensor, "batch pos"]) -> float:
+def edges_mark(mystery: Mystery, claim: Claim, tokens: Int[Tensor, "batch pos"]) -> float:
     """Claimed edges that carry something, over these and the ones that carry and are missing.
 
     An edge that carries only while some other head is silent may be claimed and need not be.
     """
-    claimed, model = set(claim.edges), mystery.model
-    carries = partial(edge_carries, model, tokens)
-    needed = {edge for edge in _possible(claim) if carries(edge)}
+    claimed, paths = set(claim.edges), Paths(mystery.model, tokens)
+    needed = {edge for edge in _possible(claim) if paths.effect(*edge) >= CARRIES}
     allowed = needed | {e for e in claimed - needed if _carries_in_need(mystery, tokens, e)}
     whole = claimed | needed
     return round(len(claimed & allowed) / len(whole), 3) if whole else 0.0
@@ -225,27 +223,10 @@ def _possible(claim: Claim) -> Iterator[Edge]:
         yield from ((sender, (*head, letter)) for head in later for letter in "qkv")
 
 
-def edge_carries(model: Any, tokens: Int[Tensor, "batch pos"], edge: Edge) -> bool:
-    """Whether predictions change when the receiver hears the sender on another input."""
-    sender, receiver = edge
-    return _path_effect(model, tokens, sender, receiver) >= CARRIES
-
-
-def _path_effect(
-    model: Any, tokens: Int[Tensor, "batch pos"], sender: Head, receiver: Receiver
-) -> float:
-    logits, other = model(tokens), tokens.roll(1, 0)
-    changed: Callable[[Tensor], Tensor] = lambda new: torch.tensor(divergence(logits, new))  # noqa: E731
-    scale = divergence(logits, logits.roll(1, 0))
-    return path_patch(model, tokens, other, sender, receiver, changed) / scale
-
-
 def _carries_in_need(mystery: Mystery, tokens: Int[Tensor, "batch pos"], edge: Edge) -> bool:
-    ends = {edge[0], edge[1][:2]}
-    return any(
-        edge_carries(_silenced(mystery.model, head), tokens, edge)
-        for head in all_heads(mystery.model) - ends
-    )
+    others = all_heads(mystery.model) - {edge[0], edge[1][:2]}
+    silenced = (_silenced(mystery.model, head) for head in others)
+    return any(Paths(model, tokens).effect(*edge) >= CARRIES for model in silenced)
 
 
 def _silenced(model: Any, head: Head) -> Any:

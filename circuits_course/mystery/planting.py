@@ -183,11 +183,11 @@ def _add_decoys(
         return found
     found.append(_place_for(heads, places, receiver, random, n_heads, below=True))
     looks = [back(basis, 1, SHARP), rest(basis, SHARP / 2)]
-    heads[found[1]] = PlannedHead("", 0, looks, _scrambled(basis, FOR_DECOYS, 1.2, generator))
+    heads[found[1]] = PlannedHead("", 0, looks, _scrambled(basis, FOR_DECOYS, 0.25, generator))
     asked, answered = (_directions(basis, names) for names in (NEVER_WRITTEN, FOR_DECOYS))
     deaf = heads[places[receiver]]
     heads[places[receiver]] = PlannedHead(
-        deaf.role, deaf.stage, [*deaf.looks, Look(asked, answered, 2 * SHARP)], deaf.moves
+        deaf.role, deaf.stage, [*deaf.looks, Look(asked, answered, 1.3 * SHARP)], deaf.moves
     )
     return found
 

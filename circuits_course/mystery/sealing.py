@@ -25,6 +25,7 @@ from circuits_course.mystery.planting import Key
 from circuits_course.training import model_with
 from circuits_course.transformer import CourseConfig, CourseTransformer
 
+SEAL_BYTES = 512  # all seals are equally long, so that their length says nothing
 SIZES = ("n_layers", "n_heads", "d_model", "d_head", "d_vocab", "n_ctx")
 
 
@@ -58,13 +59,13 @@ def open_seal(mystery: Mystery) -> Key:
 def sealed(key: Key) -> str:
     """A key as text that tells a reader nothing."""
     content = asdict(key) | {"kind": type(key.inputs).__name__}
-    packed = zlib.compress(json.dumps(content).encode(), 9)
+    packed = zlib.compress(json.dumps(content).encode(), 9).ljust(SEAL_BYTES, b"\0")
     return base64.b85encode(_masked(packed)).decode()
 
 
 def _decoded(seal: str) -> Key:
     try:
-        content = json.loads(zlib.decompress(_masked(base64.b85decode(seal))))
+        content = json.loads(zlib.decompressobj().decompress(_masked(base64.b85decode(seal))))
         inputs = KINDS[content.pop("kind")](**_tuples(content.pop("inputs")))
         return Key(**_restored(content), inputs=inputs)
     except (ValueError, KeyError, TypeError, zlib.error) as error:
@@ -110,8 +111,9 @@ def write_mystery(mystery: Mystery, path: Path) -> None:
     cfg = mystery.model.cfg
     config = {size: getattr(cfg, size) for size in SIZES} | {"vocabulary": cfg.vocabulary}
     weights = {name: weight.half() for name, weight in mystery.model.named_parameters()}
-    metadata = {"config": json.dumps(config), "seal": mystery.seal}
-    write_whole(path, save(weights, metadata=metadata))
+    about = json.dumps({"config": config, "seal": mystery.seal})
+    # One entry, because safetensors writes several in any order.
+    write_whole(path, save(weights, metadata={"mystery": about}))
 
 
 def read_mystery(path: Path) -> Mystery:
@@ -120,11 +122,11 @@ def read_mystery(path: Path) -> Mystery:
 
     try:
         with safe_open(path, framework="pt") as file:
-            metadata = file.metadata()
+            about = json.loads(file.metadata()["mystery"])
             weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        config = CourseConfig(**json.loads(metadata["config"]), model_name=path.stem)
+        config = CourseConfig(**about["config"], model_name=path.stem)
         model = model_with(config, weights).requires_grad_(False)
-        return Mystery(path.stem, model, metadata["seal"])
+        return Mystery(path.stem, model, about["seal"])
     except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
         raise CourseError(
             f"{path.name} is damaged or no mystery: delete it and make it again."

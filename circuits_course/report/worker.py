@@ -6,9 +6,12 @@ found before it was stopped is kept.
 
 from __future__ import annotations
 
+import ast
 import json
 import linecache
 from collections.abc import Callable
+from contextlib import suppress
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +23,7 @@ from circuits_course.report.sandbox import confine
 from circuits_course.report.submissions import Step
 
 LONGEST = 2000  # characters of a message
+KNOWN = ("circuits_course", "einops", "jaxtyping", "numpy", "torch", "transformer_lens")
 CHECKS = [f"circuits_course.checks.c{chapter}" for chapter in ready()]
 """What takes seconds to import: a server process does so once, and is copied for each notebook."""
 
@@ -38,6 +42,7 @@ def work(
     import torch
 
     torch.set_num_threads(1)
+    _import_what_is_known(steps)
     confine(Path(scratch), seconds)
     grader = _Grader(checks, reference, skip, say)
     namespace: dict[str, Any] = {"__name__": "__main__", "chapter": grader}
@@ -54,14 +59,27 @@ def _run(step: Step, namespace: dict[str, Any], grader: _Grader, say: Say) -> No
     name = f"<cell {step.cell}>"
     linecache.cache[name] = (len(step.source), None, step.source.splitlines(True), name)
     say("cell", cell=step.cell)
-    try:
-        exec(compile(step.source, name, "exec"), namespace)
-    except CourseError:
-        return  # a check of something that is no exercise
-    except BaseException as error:
-        for exercise in step.exercises:
-            if exercise not in grader.seen:
-                grader.note(exercise, Outcome.CRASHED.name, f"{type(error).__name__}: {error}")
+    for statement in ast.parse(step.source).body:
+        try:
+            exec(compile(ast.Module([statement], []), name, "exec"), namespace)
+        except CourseError:
+            continue  # a check of something that is no exercise
+        except BaseException as error:  # where it matters, an exercise misses what was left out
+            if step.exercises and not set(step.exercises) & grader.seen:
+                for exercise in step.exercises:
+                    grader.note(exercise, Outcome.CRASHED.name, f"{type(error).__name__}: {error}")
+
+
+def _import_what_is_known(steps: list[Step]) -> None:
+    """Imports the packages that answers use; some cannot be imported once confined."""
+    for step in steps:
+        for node in ast.parse(step.source).body:
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            for name in names:
+                if name.split(".")[0] in KNOWN:
+                    with suppress(Exception):
+                        import_module(name)
 
 
 class _Grader:

@@ -1,0 +1,132 @@
+"""Lenses: residual states through the final norm and the unembedding, raw or mapped first.
+
+The logit lens (nostalgebraist 2020) reads a state as if it were the last one. The tuned lens
+(Belrose et al. 2023, arXiv 2303.08112) first maps it to where the last layer would have it.
+TransformerLens' own `transformer_lens.tools.analysis.logit_lens` takes such a map as its argument
+`lens`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from circuits_course.errors import CourseError
+
+
+def state_names(model: Any) -> list[str]:
+    """Hook names of the residual states: before each layer, and after the last; n_layers + 1."""
+    n_layers = model.cfg.n_layers
+    before = [f"blocks.{layer}.hook_resid_pre" for layer in range(n_layers)]
+    return [*before, f"blocks.{n_layers - 1}.hook_resid_post"]
+
+
+@torch.no_grad()
+def residual_states(
+    model: Any, tokens: Int[Tensor, "batch pos"], states: Sequence[int] | None = None
+) -> Float[Tensor, "state batch pos d_model"]:
+    """The residual stream before each layer and after the last, run two sequences at a time.
+
+    states: which of the n_layers + 1 to keep, in this order (default: all); state 0 is the
+    embedding, state i what layer i reads.
+    """
+    names = state_names(model)
+    kept = names if states is None else [names[state] for state in states]
+    return torch.cat([_states(model, part, kept) for part in tokens.split(2)], dim=1)
+
+
+def _states(model: Any, tokens: Tensor, names: list[str]) -> Tensor:
+    seen: dict[str, Tensor] = {}
+
+    def keep(value: Tensor, hook: Any, name: str) -> None:
+        seen[name] = value.clone()
+
+    hooks = [(name, partial(keep, name=name)) for name in dict.fromkeys(names)]
+    model.run_with_hooks(tokens, return_type=None, fwd_hooks=hooks)
+    return torch.stack([seen[name] for name in names])
+
+
+def windows(
+    tokens: Int[Tensor, "1 pos"], length: int, count: int | None = None
+) -> Int[Tensor, "batch window"]:
+    """A long text cut into sequences of `length` tokens, each led by the text's first token (BOS).
+
+    What does not fill a window is left out. Raises CourseError where the text has no `count` of
+    them.
+    """
+    bos, rest = tokens[0, :1], tokens[0, 1:]
+    full = len(rest) // (length - 1)
+    if full < (count or 1):
+        raise CourseError(
+            f"This text has {full} windows of {length} tokens, not {count or 1}; take shorter ones."
+        )
+    parts = rest[: full * (length - 1)].view(full, length - 1)[:count]
+    return torch.cat([bos.expand(len(parts), 1), parts], dim=1)
+
+
+@dataclass(frozen=True)
+class TunedLens:
+    """One affine map per state: x -> x weight^T + bias, weight [map, d_model, d_model]."""
+
+    weight: Float[Tensor, "map d_model d_model"]
+    bias: Float[Tensor, "map d_model"]
+
+    @classmethod
+    def identity(cls, n_maps: int, d_model: int) -> TunedLens:
+        """Maps that change nothing: the logit lens."""
+        return cls(torch.eye(d_model).repeat(n_maps, 1, 1), torch.zeros(n_maps, d_model))
+
+    def __call__(
+        self, states: Float[Tensor, "map *place d_model"]
+    ) -> Float[Tensor, "map *place d_model"]:
+        """Each state through its own map."""
+        flat = states.flatten(1, -2) if states.ndim > 2 else states[:, None]  # [map, n, d_model]
+        return (flat @ self.weight.mT + self.bias[:, None]).view_as(states)
+
+
+def least_squares_lens(states: Float[Tensor, "state n d_model"], ridge: float = 0.03) -> TunedLens:
+    """For each state but the last the affine map nearest to the last, in squares; no training.
+
+    ridge: penalty on the matrix, as a share of the mean variance of a state's dimensions. Fitting
+    residual states by linear regression: Din et al. 2023 (arXiv 2303.09435).
+    """
+    x, y = states[:-1], states[-1]
+    x_mean, y_mean = x.mean(1, keepdim=True), y.mean(0)
+    xc, yc = x - x_mean, y - y_mean
+    gram = xc.mT @ xc
+    penalty = ridge * gram.diagonal(dim1=-2, dim2=-1).mean(-1)
+    gram.diagonal(dim1=-2, dim2=-1).add_(penalty[:, None])
+    weight = torch.linalg.solve(gram, xc.mT @ yc).mT
+    return TunedLens(weight, y_mean - (x_mean @ weight.mT)[:, 0])
+
+
+class Shortlist:
+    """Draws a few thousand tokens, so that a step of training needs no logits of all of them.
+
+    Half by how probable the model finds them on average, half evenly, anew for every step. Two
+    distributions that agree on every shortlist, each scaled to sum to 1 on it, agree everywhere.
+    """
+
+    def __init__(
+        self, model: Any, final: Float[Tensor, "n d_model"], size: int = 2048, sample: int = 128
+    ) -> None:
+        some = final[:: max(1, len(final) // sample)]
+        with torch.no_grad():
+            mean = model.unembed(model.ln_final(some[None]))[0].softmax(-1).mean(0)
+        self.weights = 0.5 * mean + 0.5 / len(mean)
+        self.size = min(size, len(mean))
+        self.rows = model.W_U.detach().T.contiguous()  # rows are fetched faster than columns
+        self.b_U = model.b_U.detach()
+
+    def draw(
+        self, generator: torch.Generator
+    ) -> tuple[Float[Tensor, "d_model shortlist"], Float[Tensor, " shortlist"]]:
+        """The columns of W_U and the entries of b_U that belong to tokens drawn now."""
+        tokens = torch.multinomial(self.weights, self.size, generator=generator)
+        return self.rows[tokens].T, self.b_U[tokens]
