@@ -45,9 +45,7 @@ def behaviour_masks(tokens: Int[Tensor, "batch pos"]) -> dict[str, Bool[Tensor, 
     return {behaviour: mask & (key > 0) for behaviour, mask in masks.items()}
 
 
-def head_profile(
-    model, tokens: Int[Tensor, "batch pos"]
-) -> dict[str, Float[Tensor, "layer head"]]:
+def head_profile(model, tokens: Int[Tensor, "batch pos"]) -> dict[str, Float[Tensor, "layer head"]]:
     """How strongly every head shows every behaviour of `behaviour_masks` on these tokens.
 
     A head's score is the attention that a query gives to all keys of the mask together, averaged
@@ -177,3 +175,38 @@ def head_similarity(pattern: Float[Tensor, "batch head q k"]) -> float:
     others = ~torch.eye(n_heads, dtype=torch.bool)
     return cosines[:, others].mean().item()
     # END BLANK
+
+
+def removable_heads(
+    model,
+    tokens: Int[Tensor, "batch pos"],
+    loss: Callable[..., Float[Tensor, " job"]],
+    allowed: float,
+) -> list[tuple[int, int]]:
+    """The heads that can go, one after another, before the model gets worse than is allowed.
+
+    Heads go in the order of their mean cost over the jobs when ablated alone (`ablation_costs`),
+    least first. Each that goes has its z replaced by z's mean over all sequences and positions, and
+    stays gone. Stop before the first head with which the mean loss would lie more than `allowed`
+    nats above the whole model's. Leaves the model as it was.
+    """
+    whole = loss(model, tokens).mean()
+    costs = ablation_costs(model, tokens, loss).mean(0)  # [layer, head]
+    order = [divmod(i, model.cfg.n_heads) for i in costs.flatten().argsort().tolist()]
+    gone = []
+
+    def flatten(z: Float[Tensor, "batch pos head d_head"], hook):
+        z = z.clone()
+        for layer, head in gone:
+            if layer == hook.layer():
+                z[:, :, head] = z[:, :, head].mean((0, 1))
+        return z
+
+    names = [utils.get_act_name("z", layer) for layer in range(model.cfg.n_layers)]
+    with model.hooks(fwd_hooks=[(name, flatten) for name in names]):
+        for head in order:
+            gone.append(head)
+            if loss(model, tokens).mean() - whole > allowed:
+                gone.pop()
+                break
+    return gone
