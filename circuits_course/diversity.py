@@ -4,8 +4,8 @@
         trained.n_heads, trained.history, trained.model
 
 Three tasks: "induction" (two layers), "look-ups" (one layer, eight jobs asked one at a time) and
-"all at once" (one layer, four jobs asked together). `measured_families` gives the results that
-ship, of `circuits-course train heads`.
+"all at once" (one layer, four jobs asked together). `shipped_family` gives those trained
+beforehand.
 """
 
 from __future__ import annotations
@@ -17,16 +17,18 @@ from typing import Any
 
 import torch
 from jaxtyping import Float, Int
+from safetensors import safe_open
 from torch import Tensor
 
 from circuits_course.errors import CourseError, UnknownName
 from circuits_course.jobs import AllAtOnce, LookUps
+from circuits_course.keeping import file_hash
 from circuits_course.paths import PACKAGE
 from circuits_course.synthetic import MarkovAndRepeats, repeated_random_tokens
-from circuits_course.training import Recipe, steps
+from circuits_course.training import Recipe, model_with, steps
 from circuits_course.transformer import CourseConfig, CourseTransformer
 
-COUNTS = (1, 4, 8, 32)
+COUNTS = (1, 2, 4, 8, 32)
 SEEDS = (0, 1, 2, 3, 4)
 EVERY = 10  # steps between two measurements of the loss
 FAMILIES = PACKAGE / "measured" / "head_families.json"
@@ -89,7 +91,7 @@ def family_recipe(task: str, n_heads: int, seed: int) -> Recipe:
     if n_heads < 1 or shape.d_model % n_heads:
         raise CourseError(f"{shape.d_model} does not divide into {n_heads} heads; try {COUNTS}.")
     return Recipe(
-        name=f"{task}, {n_heads} heads, seed {seed}",
+        name=member_name(task, n_heads, seed),
         summary="one member of a family of equal size",
         config=replace(shape, n_heads=n_heads, d_head=shape.d_model // n_heads),
         data=data,
@@ -119,7 +121,21 @@ class Trained:
 
     @property
     def name(self) -> str:
-        return f"{self.task}, {self.n_heads} heads, seed {self.seed}"
+        return member_name(self.task, self.n_heads, self.seed)
+
+    @property
+    def half_way(self) -> int | None:
+        """The first step whose loss is half-way from guessing to the best possible; None if none.
+
+        The phase change of the run, to the nearest `EVERY` steps.
+        """
+        task = find_task(self.task)
+        middle = (task.worst + task.best) / 2
+        return next((i * EVERY for i, loss in enumerate(self.history) if loss <= middle), None)
+
+
+def member_name(task: str, n_heads: int, seed: int) -> str:
+    return f"{task}, {n_heads} heads, seed {seed}"
 
 
 def train_member(task: str, n_heads: int, seed: int = 0) -> Trained:
@@ -131,12 +147,20 @@ def train_member(task: str, n_heads: int, seed: int = 0) -> Trained:
         if step.number % EVERY == 0:
             with torch.no_grad():
                 history.append(round(found.loss(step.model, tokens).mean().item(), 4))
-            if isinstance(found, CopyTask):
-                scores = found.data.measure(step.model)
-                for role in ("previous_token", "induction"):
-                    strongest = max(max(layer) for layer in scores[role])
-                    births.setdefault(role.replace("_", " "), []).append(strongest)
+            for role, strongest in _births(found, step.model).items():
+                births.setdefault(role, []).append(strongest)
     return Trained(task, n_heads, seed, history, births, step.model.requires_grad_(False))
+
+
+def _births(task: Task, model: CourseTransformer) -> dict[str, float]:
+    """The strongest score of any head for the two roles of an induction circuit."""
+    if not isinstance(task, CopyTask):
+        return {}
+    scores = task.data.measure(model)
+    return {
+        role: max(max(layer) for layer in scores[role.replace(" ", "_")])
+        for role in ("previous token", "induction")
+    }
 
 
 def train_head_family(
@@ -149,6 +173,37 @@ def train_head_family(
             yield train_member(task, n_heads, seed)
 
 
-def measured_families() -> list[dict[str, Any]]:
-    """The shipped results, one row per trained model (see `circuits_course.measured.heads`)."""
-    return json.loads(FAMILIES.read_text(encoding="utf-8"))["models"]
+# -- the families that ship ------------------------------------------------------------------
+
+
+def shipped_family(
+    task: str, counts: Iterable[int] = COUNTS, seeds: Iterable[int] = SEEDS
+) -> list[Trained]:
+    """Members of a family that were trained beforehand, weights as kept (float16).
+
+    `python -m circuits_course.measured.head_families` trains all of them again. Raises CourseError
+    where the weights are not the ones that shipped.
+    """
+    find_task(task)
+    table = json.loads(FAMILIES.read_text(encoding="utf-8"))
+    path = FAMILIES.with_suffix(".safetensors")
+    if not path.is_file() or file_hash(path) != table["sha256"]:
+        raise CourseError(
+            f"{path.name} is missing or not the one that shipped; install the course again, or run "
+            f"`{table['command']}`."
+        )
+    rows = {(row["task"], row["n_heads"], row["seed"]): row for row in table["models"]}
+    seeds = tuple(seeds)
+    wanted = [(task, n_heads, seed) for n_heads in counts for seed in seeds]
+    if missing := [key for key in wanted if key not in rows]:
+        raise CourseError(f"No such member ships: {member_name(*missing[0])}.")
+    with safe_open(path, framework="pt") as file:
+        return [_shipped(file, rows[key]) for key in wanted]
+
+
+def _shipped(file: Any, row: dict[str, Any]) -> Trained:
+    config = family_recipe(row["task"], row["n_heads"], row["seed"]).config
+    name = member_name(row["task"], row["n_heads"], row["seed"])
+    keys = [key for key, _ in CourseTransformer.blank(replace(config)).named_parameters()]
+    model = model_with(config, {key: file.get_tensor(f"{name}/{key}") for key in keys})
+    return Trained(**row, model=model.requires_grad_(False))

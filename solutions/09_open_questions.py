@@ -123,9 +123,9 @@ def ablation_costs(
 def head_jobs(
     model, head: tuple[int, int], texts: dict[str, Int[Tensor, "batch pos"]]
 ) -> dict[str, dict[str, float]]:
-    """What one head (layer, head) does in each context: {context: {behaviour: score, "cost": nats}}.
+    """What one head does in each context: {context: {behaviour: score, ..., "cost": nats}}.
 
-    texts: {context: tokens}. The scores are the head's own in `head_profile`; the cost is what
+    head: (layer, head). texts: {context: tokens}. The scores are the head's own in `head_profile`; the cost is what
     replacing its z by the mean over that context adds to the mean next-token loss there.
     """
     layer, index = head

@@ -13,7 +13,7 @@ from torch import Tensor
 from circuits_course.checker import Case
 from circuits_course.checks import ChapterChecks
 from circuits_course.checks.models import matching_model, normal, random_model, random_tokens
-from circuits_course.compare import Tolerance, same
+from circuits_course.compare import Tolerance
 from circuits_course.profiles import Place
 
 checks = ChapterChecks("09_open_questions")
@@ -56,8 +56,8 @@ behaviour_masks = checks.exercise(
     importance=4,
     minutes=12,
     hints=[
-        "Write BOS a b a b down twice, as rows (queries) and as columns (keys), and cross the cells "
-        "of each behaviour. Which diagonal is the first one? Which cells say 'same token'?",
+        "Write BOS a b a b down twice, as rows (queries) and as columns (keys), and cross the "
+        "cells of each behaviour. Which diagonal is the first one? Which cells say 'same token'?",
         "`same` says at [b, q, k] whether query and key hold the same token. Induction asks about "
         "the token *before* the key: the same table, moved one column to the right.",
         "after_same[:, :, 1:] = same[:, :, :-1] moves it. Then forbid the future: a duplicate has "
@@ -229,8 +229,8 @@ def _profile_cases() -> Iterator[Case]:
     yield Case("a sequence of different tokens, where only the previous one can be looked at",
                random_model(), _tokens("gfedcba"))  # fmt: skip
     for seed in (1, 2):
-        yield Case("a random model on random tokens that come again",
-                   random_model(seed=seed), _drawn(2 + seed, 9 + seed, seed, d_vocab=9))  # fmt: skip
+        tokens = _drawn(2 + seed, 9 + seed, seed, d_vocab=9)
+        yield Case("a random model, tokens that come again", random_model(seed=seed), tokens)
 
 
 @cache
@@ -351,8 +351,8 @@ mean_and_error = checks.exercise(
     importance=5,
     minutes=5,
     hints=[
-        "Two numbers are asked for. How far apart the runs lie is their standard deviation; how far "
-        "off their *mean* may be gets smaller with more runs. By how much?",
+        "Two numbers are asked for. How far apart the runs lie is their standard deviation; how "
+        "far off their *mean* may be gets smaller with more runs. By how much?",
         "The standard error of a mean of n runs is the standard deviation over the root of n.",
         "runs.std() divides by n - 1 already; then / len(runs) ** 0.5.",
     ],
@@ -397,8 +397,8 @@ def standard_deviation(values: list[float]) -> list[float]:
 
 
 @mean_and_error.wrong(
-    "the standard deviation was divided by n. The mean was fitted to these same runs, so the sample "
-    "standard deviation divides by n - 1 (torch: correction=1)."
+    "the standard deviation was divided by n. The mean was fitted to these same runs, so the "
+    "sample standard deviation divides by n - 1 (torch: correction=1)."
 )
 def divides_by_n(values: list[float]) -> list[float]:
     return [_mean(values), _spread(values, freedom=0) / math.sqrt(len(values))]
@@ -803,8 +803,8 @@ ablation_costs = checks.exercise(
     importance=5,
     minutes=12,
     hints=[
-        "One head at a time: replace its z by z's mean, ask for the losses, compare with the losses "
-        "of the whole model.",
+        "One head at a time: replace its z by z's mean, ask for the losses, compare with the "
+        "losses of the whole model.",
         "z is [batch, pos, head, d_head]. The mean over sequences and positions of one head's z is "
         "one vector: z[:, :, head].mean((0, 1)). Work on a copy.",
         "Inside `with model.hooks(...)`: loss(model, tokens) - whole, which is [job], belongs into "
@@ -968,7 +968,8 @@ effective_number = checks.exercise(
     hints=[
         "Work out by hand what the formula gives for the costs (1, 0, 0), (1, 1, 1) and (3, 1, 0).",
         "Over which axis does the sum go? There is one number per head, so over the jobs, axis 0.",
-        "clamp_min(0) first. A head without any cost would divide 0 by 0: torch.where puts 0 there.",
+        "clamp_min(0) first. A head without any cost would divide 0 by 0: torch.where puts 0 "
+        "there.",
     ],
 )
 
@@ -1128,8 +1129,8 @@ def with_itself(pattern: Tensor) -> float:
 
 
 @head_similarity.wrong(
-    "the batch was made part of the vector. Then sequences with sharp patterns count for more; take "
-    "a cosine for each sequence and average."
+    "the batch was made part of the vector. Then sequences with sharp patterns count for more; "
+    "take a cosine for each sequence and average."
 )
 def batch_in_the_vector(pattern: Tensor) -> float:
     return _average([_cosine(pattern[:, i], pattern[:, j]) for i, j in _pairs(pattern.shape[1])])
@@ -1187,10 +1188,10 @@ removable_heads = checks.exercise(
     importance=4,
     minutes=15,
     hints=[
-        "Order first: costs.mean(0) is each head's mean cost over the jobs; flatten it, argsort it, "
-        "and turn each index back into (layer, head).",
-        "Then a list `gone` that grows. The hook for layer l replaces the z of every head of l that "
-        "is in `gone`; all layers need that hook in the same run.",
+        "Order first: costs.mean(0) is each head's mean cost over the jobs; flatten it, argsort "
+        "it, and turn each index back into (layer, head).",
+        "Then a list `gone` that grows. The hook for layer l replaces the z of every head of l "
+        "that is in `gone`; all layers need that hook in the same run.",
         "After each new head compare loss(model, tokens).mean() with the whole model's mean. If it "
         "rose by more than `allowed`, take the head back out and stop.",
     ],

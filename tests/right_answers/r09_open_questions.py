@@ -203,11 +203,9 @@ def removable_by_sets(model, tokens, loss, allowed):
     before = loss(model, tokens).mean().item()
     costs = costs_by_lists(model, tokens, loss).mean(0)
     ranked = sorted(
-        (
-            (float(costs[at, head]), at, head)
-            for at in range(len(costs))
-            for head in range(costs.shape[1])
-        )
+        (float(costs[at, head]), at, head)
+        for at in range(len(costs))
+        for head in range(costs.shape[1])
     )
     kept = []
     for _, layer, head in ranked:
