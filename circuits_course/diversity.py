@@ -3,9 +3,9 @@
     for trained in train_head_family("all at once", counts=(1, 4), seeds=(0, 1)):
         trained.n_heads, trained.history, trained.model
 
-Three tasks: "induction" (two layers), "look-ups" (one layer, eight jobs asked one at a time) and
-"all at once" (one layer, four jobs asked together). `shipped_family` gives those trained
-beforehand.
+Tasks: "induction" (two layers; "induction, longer" trains four times as long), "look-ups" (one
+layer, eight jobs asked one at a time) and "all at once" (one layer, four jobs asked together).
+`shipped_family` gives those trained beforehand.
 """
 
 from __future__ import annotations
@@ -30,6 +30,13 @@ from circuits_course.transformer import CourseConfig, CourseTransformer
 
 COUNTS = (1, 2, 4, 8, 32)
 SEEDS = (0, 1, 2, 3, 4)
+SHIPPED = {
+    "induction": COUNTS,
+    "induction, longer": (4, 32),
+    "look-ups": COUNTS,
+    "all at once": COUNTS,
+}
+"""Task -> the numbers of heads whose models ship, each with every seed."""
 EVERY = 10  # steps between two measurements of the loss
 FAMILIES = PACKAGE / "measured" / "head_families.json"
 
@@ -41,6 +48,7 @@ class CopyTask:
     data: MarkovAndRepeats
     period: int = 14
     best: float = 0.0
+    steps: int = 500
 
     @property
     def worst(self) -> float:
@@ -63,6 +71,7 @@ Task = CopyTask | LookUps | AllAtOnce
 _COPIES = MarkovAndRepeats(d_vocab=40, n_ctx=32, periods=(4, 14), repeats_share=0.75)
 TASKS: dict[str, Task] = {
     "induction": CopyTask(_COPIES),
+    "induction, longer": CopyTask(_COPIES, steps=2000),
     "look-ups": LookUps(),
     "all at once": AllAtOnce(),
 }
@@ -97,7 +106,7 @@ def family_recipe(task: str, n_heads: int, seed: int) -> Recipe:
         data=data,
         weight_decay=0.0 if copies else 0.01,
         write_decay=0.4 if copies else 0.01,  # as induction-2l was trained
-        steps=500,
+        steps=found.steps,
         batch=32,
         seed=seed,
         threads=1,
@@ -177,9 +186,9 @@ def train_head_family(
 
 
 def shipped_family(
-    task: str, counts: Iterable[int] = COUNTS, seeds: Iterable[int] = SEEDS
+    task: str, counts: Iterable[int] | None = None, seeds: Iterable[int] = SEEDS
 ) -> list[Trained]:
-    """Members of a family that were trained beforehand, weights as kept (float16).
+    """Members of a family that were trained beforehand (`SHIPPED`), weights as kept (float16).
 
     `python -m circuits_course.measured.head_families` trains all of them again. Raises CourseError
     where the weights are not the ones that shipped.
@@ -194,6 +203,7 @@ def shipped_family(
         )
     rows = {(row["task"], row["n_heads"], row["seed"]): row for row in table["models"]}
     seeds = tuple(seeds)
+    counts = SHIPPED[task] if counts is None else counts
     wanted = [(task, n_heads, seed) for n_heads in counts for seed in seeds]
     if missing := [key for key in wanted if key not in rows]:
         raise CourseError(f"No such member ships: {member_name(*missing[0])}.")

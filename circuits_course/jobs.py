@@ -31,6 +31,7 @@ class LookUps:
 
     n_jobs: int = 8
     n_symbols: int = 16
+    steps: int = 500
 
     @property
     def d_vocab(self) -> int:
@@ -83,6 +84,7 @@ class AllAtOnce:
 
     backs: tuple[int, ...] = (1, 2, 3, 4)
     n_symbols: int = 16
+    steps: int = 500
     n_ctx: int = 25
     seed: int = 0
 

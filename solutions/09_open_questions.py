@@ -125,8 +125,9 @@ def head_jobs(
 ) -> dict[str, dict[str, float]]:
     """What one head does in each context: {context: {behaviour: score, ..., "cost": nats}}.
 
-    head: (layer, head). texts: {context: tokens}. The scores are the head's own in `head_profile`; the cost is what
-    replacing its z by the mean over that context adds to the mean next-token loss there.
+    head: (layer, head). texts: {context: tokens}. The scores are the head's own in `head_profile`;
+    the cost is what replacing its z by the mean over that context's sequences and positions adds to
+    the mean next-token loss there, nats.
     """
     layer, index = head
 
