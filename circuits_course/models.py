@@ -89,7 +89,7 @@ def load_model(name: str = "auto", *, checkpoint: int | None = None) -> Any:
     it.
     """
     if name == "auto":
-        name = _choose()
+        name = choose_model()
     if name in course_models():
         return _course_model(name, checkpoint)
     if name not in REAL and "/" not in name:
@@ -99,7 +99,8 @@ def load_model(name: str = "auto", *, checkpoint: int | None = None) -> Any:
     return _real_model(name)
 
 
-def _choose() -> str:
+def choose_model() -> str:
+    """The name behind "auto"; prints it and why it is the one."""
     chosen = os.environ.get("CIRCUITS_COURSE_MODEL")
     if chosen and chosen != "auto":
         say(f"Model: {chosen} (CIRCUITS_COURSE_MODEL says so).")

@@ -32,17 +32,18 @@ from circuits_course.diversity import (
     shipped_family,
     train_head_family,
 )
-from circuits_course.heads import PUBLISHED, baseline_heads, head_name, head_scores, strongest_heads
-from circuits_course.ioi import measured_classes
-from circuits_course.models import real_models_at_hand
-from circuits_course.patching import Ablation
-from circuits_course.plots import plot_bars, plot_heads, plot_lines, plot_matrix, plot_scatter
+from circuits_course.heads import baseline_heads, head_name, strongest_heads
+from circuits_course.ioi import known_circuits
+from circuits_course.models import choose_model, real_models_at_hand
+from circuits_course.plots import plot_bars, plot_lines, plot_matrix, plot_scatter
 from circuits_course.profiles import Place, repeats_for, text_tokens
+from circuits_course.tasks import ioi_batch
 from circuits_course.texts import passage
 
 torch.set_grad_enabled(False)
 chapter = Chapter("09_open_questions")
-model = load_model("auto")
+real = choose_model()  # the name behind "auto"
+model = load_model(real)
 print("Set-up complete.")
 
 # %% [markdown]
@@ -132,24 +133,519 @@ chapter.predict(
 )
 
 # %%
-siblings = shipped_family("induction", counts=[4])
-profiles = {"induction-2l": head_profile(small, repeats_for(small))}
-for trained in siblings:
-    profiles[f"seed {trained.seed}"] = head_profile(trained.model, repeats_for(trained.model))
-real = [name for name in real_models_at_hand() if name not in profiles]
-for name in real:
-    another = load_model(name)
-    profiles[name] = head_profile(another, repeats_for(another))
-del another
-
+induction = {trained.name: trained for trained in shipped_family("induction")}
+siblings = {f"seed {t.seed}": t for t in induction.values() if t.n_heads == 4}
+models = {"induction-2l": small, **{name: t.model for name, t in siblings.items()}}
+profiles = {name: head_profile(m, repeats_for(m)) for name, m in models.items()}
+for name in [real, *(name for name in real_models_at_hand() if name != real)]:
+    one = model if name == real else load_model(name)
+    profiles[name] = head_profile(one, repeats_for(one))
+del one
+print(f"{'':16}", *(f"{behaviour:18}" for behaviour in profiles["induction-2l"]))
 for name, profile in profiles.items():
     best = {b: strongest_heads(scores, 1)[0] for b, scores in profile.items()}
     print(
-        f"{name:14}", *(f"{b} {head_name(h):>5} ({profile[b][h]:.2f})  " for b, h in best.items())
+        f"{name:16}", *(f"{head_name(h):>5} ({profile[b][h]:.2f})      " for b, h in best.items())
     )
 
 # %% tags=["nbval-check-output"]
-ours = [f"seed {seed}" for seed in SEEDS]
 for behaviour in ("previous token", "induction"):
-    layers = [strongest_heads(profiles[name][behaviour], 1)[0][0] for name in ours]
-    print(f"{behaviour}: layers of the strongest head in five seeds: {layers}")
+    best = [strongest_heads(profiles[name][behaviour], 1)[0] for name in siblings]
+    print(f"{behaviour}, strongest head in each of {len(best)} seeds:", *map(head_name, best))
+
+# %% [markdown]
+# *What to see:* within a column, the layer (before the dot) against the number (after it). A head's number
+# cannot be universal: exchanging two heads of a layer changes nothing that the model computes, so
+# training picks the number by lot. The *layer* could have been.
+#
+# ## 3. Where, as a share of depth
+#
+# Models differ in their number of layers, so we compare **relative depth**: layer $/\,(n_{layers} - 1)$,
+# 0 for the first layer, 1 for the last.
+
+# %% exercise="compare_profiles"
+
+# %%
+places = compare_profiles(profiles)
+for behaviour, found in places.items():
+    print(f"{behaviour}:", ", ".join(f"{name} {place.depth:.2f}" for name, place in found.items()))
+
+# %%
+points = [
+    (layer / max(len(scores) - 1, 1), scores[layer, head].item(), f"{name} {layer}.{head}", behaviour)
+    for name, profile in profiles.items() if name not in siblings
+    for behaviour, scores in profile.items() if behaviour != "duplicate token"
+    for layer, head in strongest_heads(scores, 8)
+]  # fmt: skip
+depth, score, names, kinds = map(list, zip(*points, strict=True))
+plot_scatter(
+    depth, score, "The eight strongest heads of each behaviour in each model",
+    labels=names, groups=kinds, x_title="relative depth", y_title="score",
+)  # fmt: skip
+
+# %% [markdown]
+# *What to see:* in every model the high previous-token scores stand to the left of the high induction
+# scores. How far to the left, and how many heads share a behaviour, differs. In a model of two layers
+# there is no other way; in a deep one there is.
+#
+# "Induction heads sit a third of the way up" is a rule one hears. Here it is tested on what is known:
+
+# %%
+known = known_circuits()
+roles = list(dict.fromkeys(role for _, classes in known.values() for role in classes))
+print(f"{'relative depth, mean (lowest to highest)':42}", *(f"{name:>24}" for name in known))
+for role in roles:
+    cells = []
+    for n_layers, classes in known.values():
+        depths = torch.tensor([layer / (n_layers - 1) for layer, _ in classes.get(role, [])])
+        cells.append(
+            f"{depths.mean():.2f} ({depths.min():.2f} to {depths.max():.2f})"
+            if len(depths)
+            else "none found"
+        )
+    print(f"{role:42}", *(f"{cell:>24}" for cell in cells))
+
+# %% tags=["nbval-check-output"]
+order = ("previous token", "induction", "S-inhibition", "name mover")
+for name, (_, classes) in known.items():
+    means = [sum(layer for layer, _ in classes[role]) / len(classes[role]) for role in order]
+    print(f"{name}: classes in the order {', '.join(order)}: {means == sorted(means)}")
+
+# %% [markdown]
+# The rows are the head classes of indirect object identification (chapter 06): GPT-2 small's as
+# published (Wang et al. 2022, figure 2), the other models' as measured for this course. The *order* of
+# the classes along depth is a prediction of the algorithm: each class reads what the one before wrote.
+# Where the table says "none found", one model has a class that the other lacks: compare "subject
+# suppressor" and "backup name mover".
+#
+# ## 4. The same algorithm? Ask by intervention
+#
+# Two heads with the right scores need not be one circuit. Induction as we know it (chapter 05) *depends*
+# on a previous-token head. So take the strongest previous-token heads away, by their mean, and see
+# whether the induction heads still find their place; against as many other heads of the same layers.
+
+
+# %%
+def without(model, heads: list[tuple[int, int]]):
+    """The model with the z of these heads replaced by its mean over sequences and positions."""
+
+    def flatten(z: Float[Tensor, "batch pos head d_head"], hook):
+        z = z.clone()
+        for layer, head in heads:
+            if layer == hook.layer():
+                z[:, :, head] = z[:, :, head].mean((0, 1))
+        return z
+
+    layers = sorted({layer for layer, _ in heads})
+    return model.hooks(fwd_hooks=[(utils.get_act_name("z", layer), flatten) for layer in layers])
+
+
+def induction_without(model, count: int) -> list[float]:
+    """Score of the strongest induction head: whole, without previous-token heads, without others."""
+    tokens = repeats_for(model)
+    scores = head_profile(model, tokens)
+    head = strongest_heads(scores["induction"], 1)[0]
+    below = [h for h in strongest_heads(scores["previous token"], 12) if h[0] < head[0]][:count]
+    results = []
+    for gone in ([], below, baseline_heads(scores["previous token"], below)):
+        with without(model, gone):
+            results.append(head_profile(model, tokens)["induction"][head].item())
+    return results
+
+
+dependence = {name: induction_without(m, 1) for name, m in models.items()}
+dependence[real] = induction_without(model, 3)
+print(f"{'induction score':16}{'whole':>8}{'without previous-token':>26}{'without others':>18}")
+for name, (whole, cut, other) in dependence.items():
+    print(f"{name:16}{whole:8.2f}{cut:26.2f}{other:18.2f}")
+
+# %% tags=["nbval-check-output"]
+halved = sum(cut < whole / 2 < other for whole, cut, other in dependence.values())
+print(
+    f"Induction depends on previous-token heads, and not on others, in {halved} of {len(dependence)} models."
+)
+
+# %% [markdown]
+# *What to see:* the middle column against the right one.
+#
+# ## 5. The same order of appearance? Error bars first
+#
+# From here on every result comes from several seeds, and a mean without an error is half a result. The
+# **standard error** of the mean of $n$ runs is
+#
+# $$\mathrm{SE} = \frac{1}{\sqrt n} \sqrt{\frac{1}{n-1} \sum_i (x_i - \bar x)^2}$$
+#
+# It says how far the mean of *these* runs may be off. With five runs it is itself rough: two means
+# whose errors overlap have not been told apart.
+
+# %% exercise="mean_and_error"
+
+
+# %%
+def band(curves: list[list[float]]) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+    """Mean of several curves, and the band of one standard error around it."""
+    pairs = [mean_and_error(list(values)) for values in zip(*curves, strict=True)]
+    mean, error = torch.tensor(pairs).T
+    return mean, (mean - error, mean + error)
+
+
+lines = {
+    role: band([t.births[role] for t in siblings.values()])
+    for role in ("previous token", "induction")
+}
+x = torch.arange(0, EVERY * len(lines["induction"][0]), EVERY)
+plot_lines(
+    {role: mean for role, (mean, _) in lines.items()},
+    "Strongest head of each kind during training, five seeds, one standard error",
+    bands={role: edges for role, (_, edges) in lines.items()},
+    x=x, x_title="training step", y_title="score",
+)  # fmt: skip
+
+# %% [markdown]
+# *What to see:* which line rises first, and whether the bands touch while they rise.
+
+
+# %% tags=["nbval-check-output"]
+def first_over(curve: list[float], level: float) -> int:
+    return EVERY * next(i for i, score in enumerate(curve) if score > level)
+
+
+steps_over = {
+    name: [first_over(t.births[role], 0.3) for role in ("previous token", "induction")]
+    for name, t in siblings.items()
+}
+print("Step at which a score first passes .3:")
+for name, (previous, later) in steps_over.items():
+    print(f"  {name}: previous token {previous}, induction {later}")
+print("Previous token first in", sum(a < b for a, b in steps_over.values()), "of", len(steps_over))
+
+# %%
+chapter.explain("what_is_universal")
+
+# %% [markdown]
+# # B. Does a head have one job?
+#
+# Models seem to store more features than they have dimensions (**superposition**). Heads may do
+# likewise: more jobs than heads. Janiak et al. (2023) describe a head that does induction, fuzzy
+# previous-token and indentation, by context. In part A every head had *one* context, random tokens
+# shown twice; now we change it.
+#
+# ## 6. One head, several contexts
+#
+# For a head and a context we want two numbers: what it looks at, and what is lost without it.
+
+# %%
+chapter.predict("jobs_by_context", choices=["the same", "clearly lower", "clearly higher"])
+
+# %% exercise="head_jobs"
+
+# %%
+texts = {
+    "random, twice": repeats_for(model),
+    "English": text_tokens(model, passage("alice"), 4, 64),
+    "names (IOI)": ioi_batch(model, 8, seed=0).tokens,
+}
+scores = head_profile(model, texts["random, twice"])
+chosen = [
+    *strongest_heads(scores["previous token"], 2),
+    *strongest_heads(scores["duplicate token"], 1),
+    *strongest_heads(scores["induction"], 1),
+]
+jobs = {head_name(head): head_jobs(model, head, texts) for head in chosen}
+for name, contexts in jobs.items():
+    print(f"head {name}")
+    for context, found in contexts.items():
+        print(f"  {context:14}", *(f"{what} {value:6.3f}  " for what, value in found.items()))
+
+# %%
+plot_matrix(
+    torch.tensor([[found["cost"] for found in contexts.values()] for contexts in jobs.values()]),
+    "What is lost without the head: nats per token",
+    x_labels=list(texts), y_labels=list(jobs), x_title="context", y_title="head", diverging=True,
+)  # fmt: skip
+
+# %% tags=["nbval-check-output"]
+costs = [[abs(found["cost"]) for found in contexts.values()] for contexts in jobs.values()]
+print("Heads whose largest cost is over ten times their smallest:",
+      sum(max(row) > 10 * min(row) for row in costs), "of", len(costs))  # fmt: skip
+
+# %% [markdown]
+# *What to see:* read a head's row of costs against its scores. A head can look at the same place
+# everywhere and matter in one context alone. "A previous-token head" is what it does; what it is *for*
+# depends on who reads it.
+#
+# ### How much do our names explain?
+#
+# Three behaviours are three names. On English, how much of the attention that does not rest on BOS do
+# they cover?
+
+# %%
+english = texts["English"]
+marked = torch.stack(list(behaviour_masks(english).values())).any(0)
+covered, away = [], []
+
+
+def take_stock(pattern: Float[Tensor, "batch head q k"], hook):
+    covered.append((pattern * marked[:, None]).sum((0, 2, 3)))
+    away.append(pattern[..., 1:].sum((0, 2, 3)))
+
+
+names = [utils.get_act_name("pattern", layer) for layer in range(model.cfg.n_layers)]
+model.run_with_hooks(english, return_type=None, fwd_hooks=[(name, take_stock) for name in names])
+share = torch.stack(covered).sum() / torch.stack(away).sum()
+print(
+    f"Attention on BOS: {1 - torch.stack(away).sum() / (english.numel() * model.cfg.n_layers * model.cfg.n_heads):.2f}"
+)
+print(f"Of the rest, on keys that any of the three behaviours marks: {share:.2f}")
+
+# %% [markdown]
+# The larger part has no name in this chapter. That no head showed two of *our* behaviours does not say
+# that heads have one job: a detector finds what it was made for. Sparse autoencoders on attention
+# outputs, which need no names beforehand, find several in at least 90 % of GPT-2 small's heads
+# (Kissane et al. 2024, 2406.17759).
+#
+# ## 7. More jobs than heads, made on purpose
+#
+# In a real model we do not know the jobs. So we train models on tasks whose jobs are known, and give them
+# too few heads, or heads to spare. Two tasks, one layer each:
+#
+# - **All at once**: the next symbol is the one of 1, 2, 3 or 4 positions ago, each recoded by a code of its
+#   own, and nobody says which. To give every candidate its chance a model has to look at all
+#   four places at the *same* position: four jobs.
+# - **Look-ups**: eight symbols, then commands. Command $j$ asks for symbol $j$: eight jobs, asked *one at
+#   a time*.
+#
+# A job's own loss and an ablation tell who does it: replace one head's $z$ by its mean and see which jobs
+# get worse.
+
+# %% exercise="ablation_costs"
+
+# %%
+chapter.predict(
+    "two_heads_four_jobs",
+    choices=[
+        "each head takes two jobs",
+        "each head takes one job, two jobs are given up",
+        "both heads do a bit of every job",
+    ],
+)
+
+# %%
+at_once = TASKS["all at once"]
+tokens = held_out(at_once)
+few, many = shipped_family("all at once", counts=[2, 8], seeds=[0])
+backs = [f"{back} back" for back in at_once.backs]
+for trained in (few, many):
+    print(f"{trained.n_heads} heads, loss by job:", *(f"{x:.2f}" for x in at_once.loss(trained.model, tokens)),
+          f"(guessing {at_once.worst:.2f})")  # fmt: skip
+plot_matrix(
+    ablation_costs(few.model, tokens, at_once.loss)[:, 0],
+    "All at once, two heads: what each job loses without each head",
+    x_labels=["head 0", "head 1"], y_labels=backs, x_title="head taken away", y_title="job",
+    unit="nats", diverging=True,
+)  # fmt: skip
+
+# %%
+plot_matrix(
+    ablation_costs(many.model, tokens, at_once.loss)[:, 0],
+    "All at once, eight heads",
+    x_labels=[str(h) for h in range(8)], y_labels=backs, x_title="head taken away", y_title="job",
+    unit="nats", diverging=True,
+)  # fmt: skip
+
+# %% [markdown]
+# *What to see:* a column is a head, a row a job. Count the coloured cells in a column, and look for rows
+# that have none.
+#
+# ## 8. How many jobs does a head carry?
+#
+# Counting cells by eye does not scale to 40 models. The **effective number** of a head's jobs weighs them:
+#
+# $$n_h = \frac{\left(\sum_j c_{jh}\right)^2}{\sum_j c_{jh}^2}$$
+#
+# for its costs $c_{jh} \ge 0$. (The same formula is known as participation ratio.)
+
+# %% exercise="effective_number"
+
+# %%
+chapter.predict(
+    "spare_heads",
+    choices=[
+        "one head for each job",
+        "a few heads for all jobs, the others idle",
+        "every head does every job",
+    ],
+)
+
+
+# %%
+def shares(task: str, n_heads: int) -> dict[str, list[float]]:
+    """Over seeds: loss, heads in use (some job loses over .1 nats), jobs of a head in use."""
+    rows: dict[str, list[float]] = {"loss": [], "in use": [], "jobs": []}
+    held = held_out(TASKS[task])
+    for trained in shipped_family(task, counts=[n_heads]):
+        costs = ablation_costs(trained.model, held, TASKS[task].loss)[:, 0]
+        used = costs.amax(0) > 0.1
+        rows["loss"].append(TASKS[task].loss(trained.model, held).mean().item())
+        rows["in use"].append(int(used.sum()))
+        rows["jobs"].append(effective_number(costs)[used].mean().item() if used.any() else 0.0)
+    return rows
+
+
+measured = {(task, n): shares(task, n) for task in ("all at once", "look-ups") for n in COUNTS}
+print("mean +- standard error over", len(SEEDS), "seeds")
+print(f"{'task':12}{'heads':>6}{'loss, nats':>18}{'heads in use':>18}{'jobs of each':>18}")
+for (task, n), rows in measured.items():
+    cells = [f"{mean:.2f} +- {error:.2f}" for mean, error in map(mean_and_error, rows.values())]
+    print(f"{task:12}{n:6}", *(f"{cell:>17}" for cell in cells))
+
+# %%
+plot_bars(
+    {f"{task}, {n}": mean_and_error(rows["jobs"])[0] for (task, n), rows in measured.items()},
+    "Jobs carried by a head in use, by task and number of heads",
+    y_title="effective number of jobs",
+    errors={
+        f"{task}, {n}": mean_and_error(rows["jobs"])[1] for (task, n), rows in measured.items()
+    },
+)
+
+# %% [markdown]
+# *What to see:* compare the two tasks at the same number of heads, 8 for instance.
+
+# %% tags=["nbval-check-output"]
+alone = mean_and_error(measured["all at once", 8]["jobs"])[0]
+shared = mean_and_error(measured["look-ups", 8]["jobs"])[0]
+print("All at once, 8 heads: below 1.5 jobs a head:", alone < 1.5)
+print("Look-ups, 8 heads: more jobs a head than that:", shared > 1.5)
+
+# %%
+chapter.explain("when_heads_share")
+
+# %% [markdown]
+# # C. One large head or many small ones?
+#
+# A layer of $h$ heads of dimension $d_{model}/h$ has the same number of parameters whatever $h$. What does
+# the number buy? Every family member below has the same size, the same data, optimiser and number of
+# steps.
+
+# %% tags=["nbval-check-output"]
+for n in COUNTS:
+    config = family_recipe("induction", n, 0).config
+    size = sum(w.numel() for w in induction[f"induction, {n} heads, seed 0"].model.parameters())
+    print(f"{n:3} heads of dimension {config.d_head:2}: {size} parameters")
+
+# %%
+chapter.predict(
+    "which_family",
+    choices=[
+        "one head of 64 dimensions",
+        "8 heads of 8 dimensions",
+        "32 heads of 2 dimensions",
+    ],
+)
+
+# %% [markdown]
+# ## 9. Loss, and when it falls
+
+# %%
+curves = {n: band([t.history for t in induction.values() if t.n_heads == n]) for n in COUNTS}
+plot_lines(
+    {f"{n} heads": mean for n, (mean, _) in curves.items()},
+    "Induction: loss on second copies while training, five seeds, one standard error",
+    bands={f"{n} heads": edges for n, (_, edges) in curves.items()},
+    x=torch.arange(0, EVERY * len(curves[1][0]), EVERY), x_title="training step", y_title="nats",
+)  # fmt: skip
+
+# %%
+print(f"{'task':20}{'heads':>6}{'final loss':>18}{'seeds half-way':>16}{'at step':>16}")
+for task in ("induction", "induction, longer", "look-ups", "all at once"):
+    for n in sorted({t.n_heads for t in shipped_family(task)}):
+        family = shipped_family(task, counts=[n])
+        mean, error = mean_and_error([t.history[-1] for t in family])
+        reached = [float(t.half_way) for t in family if t.half_way is not None]
+        when = f"{sum(reached) / len(reached):.0f}" if reached else "never"
+        print(
+            f"{task:20}{n:6}{mean:10.3f} +- {error:.3f}{len(reached):11} of {len(family)}{when:>16}"
+        )
+
+# %% [markdown]
+# *What to see:* the row of 32 heads, in 500 steps and in 2,000 ("longer"). Half-way means from guessing
+# evenly to the best possible loss. Bhojanapalli et al. (2020) prove that a head whose dimension is below
+# the sequence length cannot express every attention pattern; a head of 2 dimensions has to pick one of
+# some thirty positions. It cannot, sharply, or it learns to slowly? The longer runs tell these apart.
+#
+# ### One run of your own
+#
+# The shipped runs took minutes; one takes seconds. This seed is not among them.
+
+# %%
+with torch.enable_grad():
+    own = next(iter(train_head_family("all at once", counts=[2], seeds=[5])))
+mean, error = mean_and_error([t.history[-1] for t in shipped_family("all at once", counts=[2])])
+print(f"your run: {own.history[-1]:.3f} nats; the five that ship: {mean:.3f} +- {error:.3f}")
+
+# %% [markdown]
+# ## 10. Do heads of one layer do the same?
+#
+# If many heads look at the same keys, some of them are spare. Similarity here is the cosine between two
+# heads' patterns on the same sequence.
+
+# %% exercise="head_similarity"
+
+# %%
+similar = {}
+for n in COUNTS[1:]:
+    for layer in range(2):
+        values = []
+        for seed in SEEDS:
+            one = induction[f"induction, {n} heads, seed {seed}"].model
+            _, cache = one.run_with_cache(held_out(TASKS["induction"]))
+            values.append(head_similarity(cache["pattern", layer]))
+        similar[f"layer {layer}, {n} heads"] = mean_and_error(values)
+plot_bars(
+    {name: mean for name, (mean, _) in similar.items()},
+    "Induction: mean similarity between heads of a layer",
+    y_title="cosine", errors={name: error for name, (_, error) in similar.items()},
+)  # fmt: skip
+
+# %% [markdown]
+# *What to see:* 1 would be the same pattern in every head. Heads that rest on BOS alike also count as
+# similar: this number cannot tell "does the same" from "does nothing".
+#
+# ## 11. How many heads can go?
+#
+# Michel et al. (2019) took heads out of trained models, least important first, and found that many
+# layers run on a single head. The same here: remove heads one after another, in the order of their costs,
+# until the loss has risen by more than is allowed.
+
+# %% exercise="removable_heads"
+
+# %%
+spare = {}
+for task in ("induction", "look-ups", "all at once"):
+    held = held_out(TASKS[task])
+    for n in COUNTS[1:]:
+        values = []
+        for trained in shipped_family(task, counts=[n]):
+            allowed = 0.1 * (
+                TASKS[task].worst - TASKS[task].loss(trained.model, held).mean().item()
+            )
+            gone = removable_heads(trained.model, held, TASKS[task].loss, allowed)
+            values.append(len(gone) / (n * trained.model.cfg.n_layers))
+        spare[f"{task}, {n}"] = mean_and_error(values)
+plot_bars(
+    {name: mean for name, (mean, _) in spare.items()},
+    "Share of heads that can go while nine tenths of what was learned stays",
+    y_title="share of heads", errors={name: error for name, (_, error) in spare.items()},
+)  # fmt: skip
+
+# %% [markdown]
+# *What to see:* the bars of one task from left to right. Where jobs can share a head, most heads can go;
+# where they cannot, few can, until there are more heads than jobs. Voita et al. (2019) saw the same in
+# translation models: a few specialised heads do the heavy lifting, and the rest can be pruned.
+
+# %%
+chapter.explain("what_pruning_shows")
+
+# %% [markdown]
+# ## What was measured

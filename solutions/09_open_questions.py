@@ -7,7 +7,6 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from transformer_lens import utilities as utils
 
-from circuits_course.heads import head_scores
 from circuits_course.profiles import Place
 
 
@@ -52,20 +51,20 @@ def head_profile(model, tokens: Int[Tensor, "batch pos"]) -> dict[str, Float[Ten
     over the queries (of all sequences alike) that have such a key. Behaviours that no query could
     show are left out.
     """
-    profile = {}
-    for behaviour, mask in behaviour_masks(tokens).items():
-        asked = mask.any(-1)  # [batch, q]
-        if not asked.any():
-            continue
+    masks = {name: mask for name, mask in behaviour_masks(tokens).items() if mask.any()}
+    n_layers, n_heads = model.cfg.n_layers, model.cfg.n_heads
+    profile = {name: torch.zeros(n_layers, n_heads) for name in masks}
 
-        def score(pattern: Float[Tensor, "batch head q k"], mask=mask, asked=asked):
+    def score(pattern: Float[Tensor, "batch head q k"], hook):
+        for behaviour, mask in masks.items():
+            asked = mask.any(-1)  # [batch, q]
             # BEGIN BLANK
             on_target = (pattern * mask[:, None]).sum(-1)  # [batch, head, q]
-            mean = on_target.transpose(1, 2)[asked].mean(0)  # [head]
+            profile[behaviour][hook.layer()] = on_target.transpose(1, 2)[asked].mean(0)
             # END BLANK
-            return mean[None]  # head_scores averages over the batch
 
-        profile[behaviour] = head_scores(model, tokens, score)
+    names = [utils.get_act_name("pattern", layer) for layer in range(n_layers)]
+    model.run_with_hooks(tokens, return_type=None, fwd_hooks=[(name, score) for name in names])
     return profile
 
 

@@ -257,7 +257,7 @@ def test_auto_says_which_and_why(monkeypatch, capsys, chosen, on_disk, problem, 
         monkeypatch.setenv("CIRCUITS_COURSE_MODEL", chosen)
     monkeypatch.setattr(models, "hub_on_disk", lambda name: on_disk)
     monkeypatch.setattr(models, "hub_problem", lambda: problem)
-    name = models._choose()
+    name = models.choose_model()
     assert capsys.readouterr().out == expected + "\n"
     assert name in expected
 
