@@ -24,7 +24,7 @@ from circuits_course.errors import CourseError, UnknownName
 from circuits_course.jobs import AllAtOnce, LookUps
 from circuits_course.keeping import file_hash
 from circuits_course.paths import PACKAGE
-from circuits_course.synthetic import MarkovAndRepeats, repeated_random_tokens
+from circuits_course.synthetic import BOS, MarkovAndRepeats
 from circuits_course.training import Recipe, model_with, steps
 from circuits_course.transformer import CourseConfig, CourseTransformer
 
@@ -32,7 +32,7 @@ COUNTS = (1, 2, 4, 8, 32)
 SEEDS = (0, 1, 2, 3, 4)
 SHIPPED = {
     "induction": COUNTS,
-    "induction, longer": (4, 32),
+    "induction, longer": (2, 4, 32),
     "look-ups": COUNTS,
     "all at once": COUNTS,
 }
@@ -43,7 +43,7 @@ FAMILIES = PACKAGE / "measured" / "head_families.json"
 
 @dataclass(frozen=True)
 class CopyTask:
-    """Repeated random tokens as a task of one job: predict the second copy."""
+    """Repeated random tokens, no two alike within a copy: one job, to predict the second copy."""
 
     data: MarkovAndRepeats
     period: int = 14
@@ -56,7 +56,9 @@ class CopyTask:
         return float(torch.tensor(self.data.d_vocab - 1).log())
 
     def batch(self, size: int, generator: torch.Generator) -> Int[Tensor, "batch pos"]:
-        return repeated_random_tokens(size, self.period, self.data.d_vocab, generator)
+        order = torch.rand(size, self.data.d_vocab - 1, generator=generator).argsort(-1)
+        copy = 1 + order[:, : self.period]
+        return torch.cat([torch.full((size, 1), BOS), copy, copy], dim=1)
 
     def loss(
         self, model: CourseTransformer, tokens: Int[Tensor, "batch pos"]
