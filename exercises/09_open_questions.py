@@ -13,7 +13,6 @@
 # will not settle them here either, but you will see what one honest evening of measuring can say.
 
 # %%
-from collections import Counter
 from collections.abc import Callable
 
 import torch
@@ -26,13 +25,14 @@ from circuits_course.diversity import (
     COUNTS,
     EVERY,
     SEEDS,
+    SHIPPED,
     TASKS,
     family_recipe,
     held_out,
     shipped_family,
     train_head_family,
 )
-from circuits_course.heads import baseline_heads, head_name, strongest_heads
+from circuits_course.heads import baseline_heads, head_name, head_scores, strongest_heads
 from circuits_course.ioi import known_circuits
 from circuits_course.models import choose_model, real_models_at_hand
 from circuits_course.plots import plot_bars, plot_lines, plot_matrix, plot_scatter
@@ -209,14 +209,21 @@ for role in roles:
 order = ("previous token", "induction", "S-inhibition", "name mover")
 for name, (_, classes) in known.items():
     means = [sum(layer for layer, _ in classes[role]) / len(classes[role]) for role in order]
-    print(f"{name}: classes in the order {', '.join(order)}: {means == sorted(means)}")
+    below = min(layer for layer, _ in classes["previous token"])
+    early = [head_name(head) for head in classes["induction"] if head[0] <= below]
+    print(f"{name}: mean depths in the order {', '.join(order)}: {means == sorted(means)}")
+    print("  induction class, yet above no previous-token head of its circuit:", *early or ["none"])
 
 # %% [markdown]
 # The rows are the head classes of indirect object identification (chapter 06): GPT-2 small's as
-# published (Wang et al. 2022, figure 2), the other models' as measured for this course. The *order* of
-# the classes along depth is a prediction of the algorithm: each class reads what the one before wrote.
-# Where the table says "none found", one model has a class that the other lacks: compare "subject
-# suppressor" and "backup name mover".
+# published (Wang et al. 2022, figure 2), the other models' as measured for this course. Three things to
+# read from them:
+#
+# - The *order* along depth is a prediction of the algorithm: each class reads what the one before
+#   wrote. If it fails, look at the second line of each model: heads that are in a class for *where they
+#   look* may get there by other means than the algorithm says.
+# - There is no "third of the way": depths of one class differ between the models, and within one.
+# - "None found" means that one model has a class the other lacks, or that its detector was not run.
 #
 # ## 4. The same algorithm? Ask by intervention
 #
@@ -260,13 +267,63 @@ for name, (whole, cut, other) in dependence.items():
     print(f"{name:16}{whole:8.2f}{cut:26.2f}{other:18.2f}")
 
 # %% tags=["nbval-check-output"]
-halved = sum(cut < whole / 2 < other for whole, cut, other in dependence.values())
-print(
-    f"Induction depends on previous-token heads, and not on others, in {halved} of {len(dependence)} models."
-)
+count = len(dependence)
+cut_hurts = sum(cut < whole / 2 for whole, cut, _ in dependence.values())
+other_hurts = sum(other < whole / 2 for whole, _, other in dependence.values())
+print(f"Induction halved without previous-token heads: {cut_hurts} of {count} models")
+print(f"Induction halved without the others: {other_hurts} of {count} models")
 
 # %% [markdown]
-# *What to see:* the middle column against the right one.
+# *What to see:* the middle column is what the algorithm predicts. The right column was meant as a
+# control, and in some models it hurts as well. A control that hurts is a finding: those heads do
+# something that our three behaviours have no name for.
+#
+# ### What the control found
+#
+# Where do the layer-0 heads look, if not one back? Ask how much a token looks at *itself*. Then take the
+# head that does it most out of the induction head's **queries** alone, or out of its **keys** alone
+# (chapter 05 split them like this).
+
+
+# %%
+def looks_at_itself(pattern: Float[Tensor, "batch head q k"]) -> Float[Tensor, "batch head"]:
+    return pattern.diagonal(0, -2, -1)[..., 1:].mean(-1)
+
+
+def induction_with_input_cut(model, head: int, which: str) -> float:
+    """Induction score when head 0.`head` is missing from layer 1's "q" or "k" input, only there."""
+    tokens = repeats_for(model)
+    _, cache = model.run_with_cache(tokens)
+    write = cache["z", 0][:, :, head] @ model.W_O[0, head]  # [batch, pos, d_model]
+    varying = write - write.mean((0, 1))
+
+    def cut(into: Float[Tensor, "batch pos head d_model"], hook):
+        return into - varying[:, :, None]
+
+    model.set_use_split_qkv_input(True)
+    with model.hooks(fwd_hooks=[(f"blocks.1.attn.hook_{which}_input", cut)]):
+        score = head_profile(model, tokens)["induction"][1].max().item()
+    model.set_use_split_qkv_input(False)
+    return score
+
+
+print(
+    f"{'':14}{'head':>5}{'at itself':>12}{'whole':>8}{'cut from queries':>18}{'cut from keys':>15}"
+)
+for name, one in models.items():
+    itself = head_scores(one, repeats_for(one), looks_at_itself)[0]
+    head = int(itself.argmax())
+    q, k = (induction_with_input_cut(one, head, which) for which in "qk")
+    print(
+        f"{name:14}{f'0.{head}':>5}{itself[head]:12.2f}{dependence[name][0]:8.2f}{q:18.2f}{k:15.2f}"
+    )
+
+# %% [markdown]
+# *What to see:* in four of the five seeds a head of layer 0 looks at the current token almost only, and
+# the induction head's queries need it while its keys do not. It writes the current token a second
+# time, for the query to ask with. `induction-2l`, trained longer, has no such head, and its induction
+# works without. Textbooks draw two heads; here it is three, and without a control we would not have
+# looked.
 #
 # ## 5. The same order of appearance? Error bars first
 #
@@ -364,7 +421,16 @@ plot_matrix(
     x_labels=list(texts), y_labels=list(jobs), x_title="context", y_title="head", diverging=True,
 )  # fmt: skip
 
+
 # %% tags=["nbval-check-output"]
+def top_behaviour(found: dict[str, float]) -> str:
+    return max((value, name) for name, value in found.items() if name != "cost")[1]
+
+
+same = sum(
+    len({top_behaviour(found) for found in contexts.values()}) == 1 for contexts in jobs.values()
+)
+print("Heads whose strongest behaviour is the same in every context:", same, "of", len(jobs))
 costs = [[abs(found["cost"]) for found in contexts.values()] for contexts in jobs.values()]
 print("Heads whose largest cost is over ten times their smallest:",
       sum(max(row) > 10 * min(row) for row in costs), "of", len(costs))  # fmt: skip
@@ -401,8 +467,8 @@ print(f"Of the rest, on keys that any of the three behaviours marks: {share:.2f}
 # %% [markdown]
 # The larger part has no name in this chapter. That no head showed two of *our* behaviours does not say
 # that heads have one job: a detector finds what it was made for. Sparse autoencoders on attention
-# outputs, which need no names beforehand, find several in at least 90 % of GPT-2 small's heads
-# (Kissane et al. 2024, 2406.17759).
+# outputs, which need no names beforehand, find several tasks in at least 90 % of GPT-2 small's
+# heads, by their authors' estimate (Kissane et al. 2024, arXiv 2406.17759).
 #
 # ## 7. More jobs than heads, made on purpose
 #
@@ -557,22 +623,29 @@ plot_lines(
 )  # fmt: skip
 
 # %%
-print(f"{'task':20}{'heads':>6}{'final loss':>18}{'seeds half-way':>16}{'at step':>16}")
-for task in ("induction", "induction, longer", "look-ups", "all at once"):
-    for n in sorted({t.n_heads for t in shipped_family(task)}):
+print(
+    f"{'task':20}{'heads':>6}{'final loss':>18}{'half-way is':>13}{'reached by':>12}{'at step':>9}"
+)
+for task in TASKS:
+    half = (TASKS[task].worst + TASKS[task].best) / 2
+    for n in SHIPPED[task]:
         family = shipped_family(task, counts=[n])
         mean, error = mean_and_error([t.history[-1] for t in family])
-        reached = [float(t.half_way) for t in family if t.half_way is not None]
+        reached = [t.half_way for t in family if t.half_way is not None]
         when = f"{sum(reached) / len(reached):.0f}" if reached else "never"
-        print(
-            f"{task:20}{n:6}{mean:10.3f} +- {error:.3f}{len(reached):11} of {len(family)}{when:>16}"
-        )
+        count = f"{len(reached)} of {len(family)}"
+        print(f"{task:20}{n:6}{mean:9.3f} +- {error:.3f}{half:13.2f}{count:>12}{when:>9}")
 
 # %% [markdown]
-# *What to see:* the row of 32 heads, in 500 steps and in 2,000 ("longer"). Half-way means from guessing
-# evenly to the best possible loss. Bhojanapalli et al. (2020) prove that a head whose dimension is below
-# the sequence length cannot express every attention pattern; a head of 2 dimensions has to pick one of
-# some thirty positions. It cannot, sharply, or it learns to slowly? The longer runs tell these apart.
+# *What to see:* the rows of 32 heads, after 500 steps and after 2,000 ("longer"). Half-way means from
+# guessing evenly to the best possible loss. Bhojanapalli et al. (2020) prove that a head whose dimension
+# is below the sequence length cannot express every attention pattern, and a head of 2 dimensions has to
+# pick one of some thirty positions. So: can it not, or does it learn late? Compare its step with that of
+# 4 heads, and its final loss too.
+#
+# Two cautions. A seed may fail where its sisters learn: look for a large error, and at what more steps
+# did for it. And a threshold can mislead: at "all at once" two heads end within a hair of half-way, so
+# their step is the threshold's doing.
 #
 # ### One run of your own
 #
@@ -649,3 +722,38 @@ chapter.explain("what_pruning_shows")
 
 # %% [markdown]
 # ## What was measured
+#
+# **Universality.** In every model looked at here induction falls without its previous-token heads, and in
+# all five seeds the previous-token head comes first in training. The numbers of the heads change with the
+# seed, their depth with the model, and four of five seeds grew a third part that `induction-2l` does
+# without. That fits the literature: the algorithm is stable over training and scale while the heads are
+# not (Tigges et al. 2024, on Pythia), and evidence for full universality is mixed (Chughtai et al. 2023).
+# *What this does not show:* the small models share data and architecture, and one or two real models are
+# no sample.
+#
+# **One head, several jobs.** The heads of the real model that we followed kept their behaviour when the
+# context changed; what changed was whether they mattered. On tasks with known jobs, two heads with four
+# jobs took two each, eight heads took about one each, and eight jobs asked one at a time nearly always
+# went to one head, with seven to spare. So having more jobs than heads is not what decides; here it was
+# whether jobs are asked *at the same time*. *What this does not show:* how a model of many layers does
+# it, where a job can move to another layer.
+#
+# **Few or many heads.** At equal parameters the best number depended on the task: one head cannot do what
+# needs several patterns at once, and 32 heads of dimension 2 learned induction late. That heads can be
+# removed afterwards (Michel et al. 2019) and that a few specialised ones carry the work (Voita et al.
+# 2019) both show here, on tasks small enough to see why. *What this does not show:* every family was
+# trained by one recipe, and another learning rate may favour another number.
+#
+# ## Where to go on
+#
+# - Take a one-head model of `shipped_family("look-ups")`: where does the head look after each command?
+#   Is it the query that chooses?
+# - Six jobs: put `AllAtOnce(backs=(1, 2, 3, 4, 5, 6))` into `circuits_course.diversity.TASKS` and train two,
+#   three and six heads. Does three heads give 2.0 jobs each?
+# - Run part A with `load_model("pythia-70m")`, and with any model that you care about.
+# - Chapter 10 hands you sealed models. What you claim about them will be tested by intervention.
+#
+# Papers: Bhojanapalli et al. 2020 (arXiv 2002.07028), Chughtai et al. 2023 (arXiv 2302.03025), Janiak et
+# al. 2023 ("Polysemantic attention head in a 4-layer transformer", LessWrong), Kissane et al. 2024 (arXiv
+# 2406.17759), Michel et al. 2019 (arXiv 1905.10650), Tigges et al. 2024 (arXiv 2407.10827), Voita et al.
+# 2019 (arXiv 1905.09418), Wang et al. 2022 (arXiv 2211.00593).

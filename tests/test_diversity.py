@@ -104,6 +104,14 @@ def test_batches_come_from_the_generator_alone():
         assert not torch.equal(draw(task, seed=3), draw(task, seed=4))
 
 
+def test_copies_leave_no_doubt():
+    tokens = draw(TASKS["induction"])
+    period = TASKS["induction"].period
+    assert tokens.shape == (16, 1 + 2 * period)
+    assert torch.equal(tokens[:, 1 : period + 1], tokens[:, period + 1 :])
+    assert all(len(set(row)) == period for row in tokens[:, 1 : period + 1].tolist())
+
+
 # --- the families -----------------------------------------------------------------------------
 
 
