@@ -184,9 +184,10 @@ plot_scatter(
 )  # fmt: skip
 
 # %% [markdown]
-# *What to see:* in every model the high previous-token scores stand to the left of the high induction
-# scores. How far to the left, and how many heads share a behaviour, differs. In a model of two layers
-# there is no other way; in a deep one there is.
+# *What to see:* induction reads what previous-token heads wrote, so some of the latter must stand to the
+# left of the former. In a model of two layers there is no other way. In a deep one, look for high
+# previous-token scores to the *right* of the strongest induction heads: whatever those are for, they
+# cannot feed them.
 #
 # "Induction heads sit a third of the way up" is a rule one hears. Here it is tested on what is known:
 
@@ -321,8 +322,8 @@ for name, one in models.items():
 # %% [markdown]
 # *What to see:* in four of the five seeds a head of layer 0 looks at the current token almost only, and
 # the induction head's queries need it while its keys do not. It writes the current token a second
-# time, for the query to ask with. `induction-2l`, trained longer, has no such head, and its induction
-# works without. Textbooks draw two heads; here it is three, and without a control we would not have
+# time, for the query to ask with. `induction-2l`, trained longer and on more symbols, has no such
+# head, and its induction works without. Textbooks draw two heads; here it is three, and without a control we would not have
 # looked.
 #
 # ## 5. The same order of appearance? Error bars first
@@ -465,7 +466,7 @@ print(
 print(f"Of the rest, on keys that any of the three behaviours marks: {share:.2f}")
 
 # %% [markdown]
-# The larger part has no name in this chapter. That no head showed two of *our* behaviours does not say
+# The rest has no name in this chapter. That no head showed two of *our* behaviours does not say
 # that heads have one job: a detector finds what it was made for. Sparse autoencoders on attention
 # outputs, which need no names beforehand, find several tasks in at least 90 % of GPT-2 small's
 # heads, by their authors' estimate (Kissane et al. 2024, arXiv 2406.17759).
