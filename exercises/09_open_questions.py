@@ -167,19 +167,20 @@ for behaviour in ("previous token", "induction"):
 
 # %%
 places = compare_profiles(profiles)
-for behaviour, found in places.items():
-    print(f"{behaviour}:", ", ".join(f"{name} {place.depth:.2f}" for name, place in found.items()))
+print(f"{'depth of the strongest':24}", *(f"{behaviour:>16}" for behaviour in places))
+for name in profiles:
+    print(f"{name:24}", *(f"{found[name].depth:16.2f}" for found in places.values()))
 
 # %%
 points = [
     (layer / max(len(scores) - 1, 1), scores[layer, head].item(), f"{name} {layer}.{head}", behaviour)
     for name, profile in profiles.items() if name not in siblings
     for behaviour, scores in profile.items() if behaviour != "duplicate token"
-    for layer, head in strongest_heads(scores, 8)
+    for layer, head in (scores > 0.3).nonzero().tolist()
 ]  # fmt: skip
 depth, score, names, kinds = map(list, zip(*points, strict=True))
 plot_scatter(
-    depth, score, "The eight strongest heads of each behaviour in each model",
+    depth, score, "Every head with a score above .3",
     labels=names, groups=kinds, x_title="relative depth", y_title="score",
 )  # fmt: skip
 
@@ -418,8 +419,9 @@ for name, contexts in jobs.items():
 # %%
 plot_matrix(
     torch.tensor([[found["cost"] for found in contexts.values()] for contexts in jobs.values()]),
-    "What is lost without the head: nats per token",
-    x_labels=list(texts), y_labels=list(jobs), x_title="context", y_title="head", diverging=True,
+    "What is lost without the head",
+    x_labels=list(texts), y_labels=list(jobs), x_title="context", y_title="head",
+    unit="nats per token", diverging=True,
 )  # fmt: skip
 
 
@@ -507,7 +509,7 @@ for trained in (few, many):
           f"(guessing {at_once.worst:.2f})")  # fmt: skip
 plot_matrix(
     ablation_costs(few.model, tokens, at_once.loss)[:, 0],
-    "All at once, two heads: what each job loses without each head",
+    "All at once, two heads",
     x_labels=["head 0", "head 1"], y_labels=backs, x_title="head taken away", y_title="job",
     unit="nats", diverging=True,
 )  # fmt: skip
@@ -521,8 +523,10 @@ plot_matrix(
 )  # fmt: skip
 
 # %% [markdown]
-# *What to see:* a column is a head, a row a job. Count the coloured cells in a column, and look for rows
-# that have none.
+# *What to see:* a column is a head, a row a job, and red is what the job loses without the head. Count the
+# red cells in each column, and look for heads that have none and jobs that have two. Blue is a job that
+# goes *better*: all four jobs bid for the same prediction, so one that falls silent leaves more to the
+# others.
 #
 # ## 8. How many jobs does a head carry?
 #
@@ -547,7 +551,7 @@ chapter.predict(
 
 # %%
 def shares(task: str, n_heads: int) -> dict[str, list[float]]:
-    """Over seeds: loss, heads in use (some job loses over .1 nats), jobs of a head in use."""
+    """Over seeds: loss, heads in use (some job loses over .1 nats), jobs of each (0 if none is)."""
     rows: dict[str, list[float]] = {"loss": [], "in use": [], "jobs": []}
     held = held_out(TASKS[task])
     for trained in shipped_family(task, counts=[n_heads]):
@@ -592,8 +596,8 @@ chapter.explain("when_heads_share")
 # # C. One large head or many small ones?
 #
 # A layer of $h$ heads of dimension $d_{model}/h$ has the same number of parameters whatever $h$. What does
-# the number buy? Every family member below has the same size, the same data, optimiser and number of
-# steps.
+# the number buy? Every family member below has the same size, data, optimiser and number of steps (four
+# times as many where it says "longer").
 
 # %% tags=["nbval-check-output"]
 for n in COUNTS:
@@ -617,9 +621,9 @@ chapter.predict(
 # %%
 curves = {n: band([t.history for t in induction.values() if t.n_heads == n]) for n in COUNTS}
 plot_lines(
-    {f"{n} heads": mean for n, (mean, _) in curves.items()},
-    "Induction: loss on second copies while training, five seeds, one standard error",
-    bands={f"{n} heads": edges for n, (_, edges) in curves.items()},
+    {f"{n} x {64 // n}": mean for n, (mean, _) in curves.items()},
+    "Induction: loss on second copies, five seeds, one standard error; heads x dimension",
+    bands={f"{n} x {64 // n}": edges for n, (_, edges) in curves.items()},
     x=torch.arange(0, EVERY * len(curves[1][0]), EVERY), x_title="training step", y_title="nats",
 )  # fmt: skip
 
@@ -697,7 +701,7 @@ plot_bars(
 # %%
 spare = {}
 for task in ("induction", "look-ups", "all at once"):
-    held = held_out(TASKS[task])
+    held = held_out(TASKS[task], batch=32)
     for n in COUNTS[1:]:
         values = []
         for trained in shipped_family(task, counts=[n]):
@@ -714,9 +718,10 @@ plot_bars(
 )  # fmt: skip
 
 # %% [markdown]
-# *What to see:* the bars of one task from left to right. Where jobs can share a head, most heads can go;
-# where they cannot, few can, until there are more heads than jobs. Voita et al. (2019) saw the same in
-# translation models: a few specialised heads do the heavy lifting, and the rest can be pruned.
+# *What to see:* the bars of one task from left to right. Where jobs can share a head, nearly all heads can
+# go. Where they cannot, few can, even with more heads than jobs: the picture of eight heads above shows
+# jobs that two heads carry together. In translation models Voita et al. (2019) found the first kind: a
+# few specialised heads do the heavy lifting, and the rest can be pruned.
 
 # %%
 chapter.explain("what_pruning_shows")
