@@ -400,9 +400,9 @@ chapter.predict("jobs_by_context", choices=["the same", "clearly lower", "clearl
 
 # %%
 texts = {
-    "random, twice": repeats_for(model),
-    "English": text_tokens(model, passage("alice"), 4, 64),
-    "names (IOI)": ioi_batch(model, 8, seed=0).tokens,
+    "random, twice": repeats_for(model, batch=2),
+    "English": text_tokens(model, passage("alice"), 2, 64),
+    "names (IOI)": ioi_batch(model, 4, seed=0).tokens,
 }
 scores = head_profile(model, texts["random, twice"])
 chosen = [
