@@ -16,7 +16,7 @@ from torch import Tensor
 from transformer_lens import ActivationCache
 
 from circuits_course.errors import CourseError
-from circuits_course.heads import Head
+from circuits_course.heads import PUBLISHED, Head
 from circuits_course.patching import Ablation
 from circuits_course.paths import PACKAGE
 from circuits_course.tasks import IOIBatch, word_token
@@ -147,6 +147,27 @@ def sizes(model: Any) -> dict[str, int]:
     """What tells one real model from another: layers, heads a layer, vocabulary."""
     cfg = model.cfg
     return {"n_layers": cfg.n_layers, "n_heads": cfg.n_heads, "d_vocab": model.W_U.shape[-1]}
+
+
+def known_circuits() -> dict[str, tuple[int, dict[str, list[Head]]]]:
+    """The IOI circuits published and measured so far: {model: (its layers, {class: heads})}.
+
+    GPT-2 small's is that of Wang et al. 2022 (arXiv 2211.00593, figure 2).
+    """
+    published = {role: list(heads) for role, heads in PUBLISHED["gpt2-small"].items()}
+    circuits = {"gpt2-small": (12, published)}
+    for path in sorted(MEASURED.glob("ioi_*.json")):
+        table = json.loads(path.read_text(encoding="utf-8"))
+        circuits[table["model"]] = (
+            table["sizes"]["n_layers"],
+            {role: [_head(name) for name in names] for role, names in table["classes"].items()},
+        )
+    return circuits
+
+
+def _head(name: str) -> Head:
+    layer, head = map(int, name.split("."))
+    return layer, head
 
 
 def measured(model: Any) -> dict[str, Any]:

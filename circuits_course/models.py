@@ -23,11 +23,36 @@ if TYPE_CHECKING:
 
 WEIGHTS = PACKAGE / "weights"
 GPT2 = "gpt2-small"
-GPT2_REPOS = ("openai-community/gpt2", "gpt2")  # the hub's name now, and the one before
-GPT2_FILES = ("config.json", "model.safetensors", "tokenizer.json")
+
+
+@dataclass(frozen=True)
+class HubModel:
+    """A model on the Hugging Face hub; of several names of its repository the current one first."""
+
+    repos: tuple[str, ...]
+    summary: str
+
+
+HUB = {
+    GPT2: HubModel(
+        ("openai-community/gpt2", "gpt2"),
+        "GPT-2 small, 12 layers, the literature's, from the Hugging Face hub (548 MB, once)",
+    ),
+    "gpt2-medium": HubModel(
+        ("openai-community/gpt2-medium", "gpt2-medium"),
+        "GPT-2 medium, 24 layers, from the Hugging Face hub",
+    ),
+    "pythia-70m": HubModel(
+        ("EleutherAI/pythia-70m",), "Pythia, 6 layers, from the Hugging Face hub"
+    ),
+    "pythia-160m": HubModel(
+        ("EleutherAI/pythia-160m",), "Pythia, 12 layers, from the Hugging Face hub"
+    ),
+}
+HUB_FILES = ("config.json", "model.safetensors", "tokenizer.json")
 REAL = {
     SMOLLM2: "SmolLM2-135M-Instruct, 30 layers, from the package index (93 MB, once)",
-    GPT2: "GPT-2 small, 12 layers, the literature's, from the Hugging Face hub (548 MB, once)",
+    **{name: model.summary for name, model in HUB.items()},
 }
 
 
@@ -41,35 +66,46 @@ def model_names() -> list[str]:
     return ["auto", *course_models(), *REAL]
 
 
+def real_models_at_hand() -> list[str]:
+    """The real models that are on this disk."""
+    return [name for name in REAL if real_on_disk(name)]
+
+
+def real_on_disk(name: str) -> bool:
+    return find_kept(name) is not None if name == SMOLLM2 else hub_on_disk(name) is not None
+
+
 def load_model(name: str = "auto", *, checkpoint: int | None = None) -> Any:
     """A model in eval mode, on CUDA if there is one and otherwise on the CPU.
 
     A course model comes as a `CourseTransformer` whose `facts` hold its recipe, scores and, where
     something was planted, the truth; `checkpoint` is a training step (see `checkpoints`). A real
-    model comes as a TransformerLens bridge in compatibility mode. "auto" is GPT-2 small if it is on
-    disk or the hub answers, else SmolLM2, and says which; the environment variable
-    CIRCUITS_COURSE_MODEL overrides it.
+    model comes as a TransformerLens bridge in compatibility mode; besides those with a name here,
+    any that the hub keeps in one safetensors file can be had by its repository ("owner/name").
+    "auto" is GPT-2 small if it is on disk or the hub answers, else SmolLM2, and says which; the
+    environment variable CIRCUITS_COURSE_MODEL overrides it.
 
     Raises UnknownName with the nearest names, or CourseError saying what is missing and how to get
     it.
     """
     if name == "auto":
-        name = _choose()
+        name = choose_model()
     if name in course_models():
         return _course_model(name, checkpoint)
-    if name not in REAL:
+    if name not in REAL and "/" not in name:
         raise UnknownName("model", name, model_names())
     if checkpoint is not None:
         raise CourseError(f"{name} has no checkpoints; only {', '.join(course_models())} have.")
     return _real_model(name)
 
 
-def _choose() -> str:
+def choose_model() -> str:
+    """The name behind "auto"; prints it and why it is the one."""
     chosen = os.environ.get("CIRCUITS_COURSE_MODEL")
     if chosen and chosen != "auto":
         say(f"Model: {chosen} (CIRCUITS_COURSE_MODEL says so).")
         return chosen
-    if gpt2_on_disk():
+    if hub_on_disk(GPT2):
         say(f"Model: {GPT2} (it is on this disk).")
         return GPT2
     problem = hub_problem()
@@ -115,42 +151,48 @@ def _course_model(name: str, checkpoint: int | None) -> CourseTransformer:
 
 
 def _real_model(name: str) -> Any:
-    folder = smollm2_folder() if name == SMOLLM2 else gpt2_folder()
+    folder = smollm2_folder() if name == SMOLLM2 else hub_folder(name)
     from circuits_course.bridges import bridge_from_folder
 
     return bridge_from_folder(folder)
 
 
-def gpt2_on_disk() -> Path | None:
-    """The folder of GPT-2 small in the Hugging Face cache, if all of it is there."""
+def _repos(name: str) -> tuple[str, ...]:
+    """The repositories of a model of the hub: by its name here, or by theirs."""
+    return HUB[name].repos if name in HUB else (name,)
+
+
+def hub_on_disk(name: str) -> Path | None:
+    """The folder of a model of the hub in the Hugging Face cache, if all of it is there."""
     from huggingface_hub import try_to_load_from_cache
 
-    for repo in GPT2_REPOS:
-        paths = [try_to_load_from_cache(repo, file) for file in GPT2_FILES]
+    for repo in _repos(name):
+        paths = [try_to_load_from_cache(repo, file) for file in HUB_FILES]
         if all(isinstance(path, str) for path in paths):
             return Path(cast(str, paths[0])).parent
     return None
 
 
-def gpt2_folder() -> Path:
-    """The folder of GPT-2 small, fetched from the hub if it is not on disk."""
-    if folder := gpt2_on_disk():
+def hub_folder(name: str) -> Path:
+    """The folder of a model of the hub, fetched if it is not on disk."""
+    if folder := hub_on_disk(name):
         return folder
+    repo = _repos(name)[0]
     if problem := hub_problem():
         raise CourseError(
-            f"{GPT2} is not on this disk and the Hugging Face hub cannot be reached: {problem}. "
-            f"With a network, run `hf download {GPT2_REPOS[0]} {' '.join(GPT2_FILES)}`; "
+            f"{name} is not on this disk and the Hugging Face hub cannot be reached: {problem}. "
+            f"With a network, run `hf download {repo} {' '.join(HUB_FILES)}`; "
             f'without one, load_model("{SMOLLM2}") does.'
         )
     from huggingface_hub import snapshot_download
 
-    say("Fetching GPT-2 small (548 MB, once).")
+    say(f"Fetching {name} (once).")
     files = ["*.json", "*.txt", "model.safetensors"]
     try:
-        return Path(snapshot_download(GPT2_REPOS[0], allow_patterns=files))
+        return Path(snapshot_download(repo, allow_patterns=files))
     except Exception as error:
         raise CourseError(
-            f"{GPT2} could not be fetched: {str(error).splitlines()[0]} Run the cell again, or use "
+            f"{name} could not be fetched: {str(error).splitlines()[0]} Run the cell again, or use "
             f'load_model("{SMOLLM2}").'
         ) from error
 
@@ -177,7 +219,7 @@ def hub_problem() -> str | None:
 def _ask_hub(endpoint: str) -> str | None:
     from urllib.request import Request, urlopen
 
-    url = f"{endpoint}/{GPT2_REPOS[0]}/resolve/main/config.json"
+    url = f"{endpoint}/{_repos(GPT2)[0]}/resolve/main/config.json"
     try:
         with urlopen(Request(url, method="HEAD"), timeout=patience()):
             return None
@@ -215,17 +257,17 @@ def model_path(name: str) -> Path:
     if name == SMOLLM2:
         kept, temporary = cache_dir() / "models" / SMOLLM2, fallback_dir() / SMOLLM2
         return temporary if temporary.is_dir() and not kept.is_dir() else kept
-    if name == GPT2:
+    if name in HUB:
         from huggingface_hub import constants
 
-        where = f"models--{GPT2_REPOS[0].replace('/', '--')}"
-        return gpt2_on_disk() or Path(constants.HF_HUB_CACHE) / where
+        where = f"models--{_repos(name)[0].replace('/', '--')}"
+        return hub_on_disk(name) or Path(constants.HF_HUB_CACHE) / where
     raise UnknownName("model", name, model_names())
 
 
 def _row(name: str, where: Path, summary: str) -> ModelRow:
     files = [where] if where.is_file() else [f for f in where.glob("*") if f.is_file()]
-    on_disk = bool(files) if name != GPT2 else gpt2_on_disk() is not None
+    on_disk = hub_on_disk(name) is not None if name in HUB else bool(files)
     size = sum(file.stat().st_size for file in files) if on_disk else 0
     return ModelRow(name, on_disk, where, size, summary)
 
@@ -287,8 +329,8 @@ def _place() -> Finding:
 
 def _real() -> Finding:
     checks: list[tuple[Callable[[], Any], str]] = [
-        (gpt2_on_disk, f"{GPT2} is on this disk"),
-        (lambda: find_kept(SMOLLM2), f"{SMOLLM2} is on this disk"),
+        (lambda: real_on_disk(GPT2), f"{GPT2} is on this disk"),
+        (lambda: real_on_disk(SMOLLM2), f"{SMOLLM2} is on this disk"),
         (lambda: index_problem() is None, f"{SMOLLM2} will be fetched when first used"),
     ]
     for holds, advice in checks:

@@ -21,11 +21,12 @@ import torch
 from torch import Tensor
 
 from circuits_course.errors import UnknownName
+from circuits_course.jobs import AllAtOnce, LookUps
 from circuits_course.keeping import write_whole
 from circuits_course.synthetic import MarkovAndRepeats, PlantedSkipTrigrams
 from circuits_course.transformer import CourseConfig, CourseTransformer
 
-Data = MarkovAndRepeats | PlantedSkipTrigrams
+Data = MarkovAndRepeats | PlantedSkipTrigrams | LookUps | AllAtOnce
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ import torch
 
 from circuits_course.heads import PUBLISHED, bos_token, head_scores, strongest_heads
 from circuits_course.ioi import attention_between, name_tokens
-from circuits_course.models import gpt2_on_disk, load_model
+from circuits_course.models import load_model, real_on_disk
 from circuits_course.reference import load_reference
 from circuits_course.synthetic import repeated_random_tokens
 from circuits_course.tasks import ioi_batch
@@ -19,7 +19,7 @@ from circuits_course.tasks import ioi_batch
 pytestmark = [
     pytest.mark.gpt2,
     pytest.mark.skipif(
-        gpt2_on_disk() is None,
+        not real_on_disk("gpt2-small"),
         reason="the weights of GPT-2 small are not on this disk: hf download openai-community/gpt2",
     ),
 ]

@@ -255,9 +255,9 @@ def test_auto_says_which_and_why(monkeypatch, capsys, chosen, on_disk, problem, 
     monkeypatch.delenv("CIRCUITS_COURSE_MODEL", raising=False)
     if chosen:
         monkeypatch.setenv("CIRCUITS_COURSE_MODEL", chosen)
-    monkeypatch.setattr(models, "gpt2_on_disk", lambda: on_disk)
+    monkeypatch.setattr(models, "hub_on_disk", lambda name: on_disk)
     monkeypatch.setattr(models, "hub_problem", lambda: problem)
-    name = models._choose()
+    name = models.choose_model()
     assert capsys.readouterr().out == expected + "\n"
     assert name in expected
 
@@ -274,18 +274,22 @@ def test_gpt2_without_a_network_answers_within_five_seconds(tmp_path):
     code = """
 import time
 from circuits_course import models, errors
-models.gpt2_on_disk()  # imports
-before = time.monotonic()
-try:
-    models.load_model("gpt2-small")
-except errors.CourseError as error:
-    print(time.monotonic() - before < 5, error)
+models.hub_on_disk("gpt2-small")  # imports
+for name in ("gpt2-small", "pythia-70m", "someone/something"):
+    before = time.monotonic()
+    try:
+        models.load_model(name)
+    except errors.CourseError as error:
+        print(time.monotonic() - before < 5, error)
 """
     answer = subprocess.run(
         [sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=60
     )
-    assert answer.stdout.startswith("True gpt2-small is not on this disk"), answer
-    assert "hf download openai-community/gpt2" in answer.stdout
+    gpt2, pythia, other = answer.stdout.splitlines()
+    assert gpt2.startswith("True gpt2-small is not on this disk"), answer
+    assert "hf download openai-community/gpt2" in gpt2
+    assert pythia.startswith("True pythia-70m is not on this disk"), answer
+    assert "hf download someone/something" in other
 
 
 # -- what ships -------------------------------------------------------------------------------
@@ -324,7 +328,7 @@ def test_the_list_of_models(cache):
 
 
 def test_doctor_names_what_is_missing(cache, monkeypatch):
-    monkeypatch.setattr(models, "gpt2_on_disk", lambda: None)
+    monkeypatch.setattr(models, "hub_on_disk", lambda name: None)
     monkeypatch.setattr(models, "index_problem", lambda: "no route")
     findings = {finding.name: finding for finding in models.doctor()}
     assert findings["Python"].ok
@@ -336,14 +340,12 @@ def test_doctor_names_what_is_missing(cache, monkeypatch):
 # -- real models ------------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="session")
-def small_gpt2(tmp_path_factory) -> Path:
-    """A random model of GPT-2's shape and a tokenizer of bytes, from `save_pretrained`."""
+def save_byte_tokenizer(folder: Path) -> int:
+    """A tokenizer of bytes, BOS last, saved there; returns the size of its vocabulary."""
     from tokenizers import Tokenizer, decoders, pre_tokenizers
     from tokenizers.models import BPE
-    from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
+    from transformers import PreTrainedTokenizerFast
 
-    folder = tmp_path_factory.mktemp("gpt2")
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
     symbols = {symbol: token for token, symbol in enumerate([*alphabet, "<|endoftext|>"])}
     tokenizer = Tokenizer(BPE(vocab=symbols, merges=[]))
@@ -351,17 +353,67 @@ def small_gpt2(tmp_path_factory) -> Path:
     tokenizer.decoder = decoders.ByteLevel()
     special = dict.fromkeys(("bos_token", "eos_token", "unk_token"), "<|endoftext|>")
     PreTrainedTokenizerFast(tokenizer_object=tokenizer, **special).save_pretrained(folder)
+    return len(symbols)
+
+
+@pytest.fixture(scope="session")
+def small_gpt2(tmp_path_factory) -> Path:
+    """A random model of GPT-2's shape and a tokenizer of bytes, from `save_pretrained`."""
+    from transformers import GPT2Config, GPT2LMHeadModel
+
+    folder = tmp_path_factory.mktemp("gpt2")
+    size = save_byte_tokenizer(folder)
     torch.manual_seed(0)
-    sizes = {"n_layer": 2, "n_head": 3, "n_embd": 24, "n_positions": 32, "vocab_size": len(symbols)}
-    ends = dict.fromkeys(("bos_token_id", "eos_token_id"), len(symbols) - 1)
+    sizes = {"n_layer": 2, "n_head": 3, "n_embd": 24, "n_positions": 32, "vocab_size": size}
+    ends = dict.fromkeys(("bos_token_id", "eos_token_id"), size - 1)
     GPT2LMHeadModel(GPT2Config(**sizes, **ends)).save_pretrained(folder)
     return folder
+
+
+@pytest.fixture(scope="session")
+def small_pythia(tmp_path_factory) -> Path:
+    """A random model of Pythia's shape: rotary positions in part, attention beside the MLP."""
+    from transformers import GPTNeoXConfig, GPTNeoXForCausalLM
+
+    folder = tmp_path_factory.mktemp("pythia")
+    size = save_byte_tokenizer(folder)
+    torch.manual_seed(0)
+    config = GPTNeoXConfig(
+        vocab_size=size, hidden_size=32, num_hidden_layers=2, num_attention_heads=4,
+        intermediate_size=64, max_position_embeddings=48, rotary_pct=0.25,
+        bos_token_id=size - 1, eos_token_id=size - 1, tie_word_embeddings=False,
+    )  # fmt: skip
+    GPTNeoXForCausalLM(config).save_pretrained(folder)
+    return folder
+
+
+@pytest.mark.parametrize("name", ["pythia-70m", "EleutherAI/pythia-410m"])
+def test_a_model_of_pythias_shape_by_name(small_pythia, monkeypatch, name):
+    from transformers import AutoModelForCausalLM
+
+    asked = []
+    monkeypatch.setattr(models, "hub_on_disk", lambda name: asked.append(name) or small_pythia)
+    bridge = models.load_model(name)
+    assert asked == [name]
+    tokens = bridge.to_tokens("ab ac ab ac")
+    expected = AutoModelForCausalLM.from_pretrained(small_pythia)(tokens).logits.log_softmax(-1)
+    torch.testing.assert_close(bridge(tokens).log_softmax(-1), expected, atol=1e-4, rtol=1e-4)
+    assert (bridge.cfg.n_layers, bridge.cfg.n_heads, bridge.W_V.shape) == (2, 4, (2, 4, 32, 8))
+    _, cache = bridge.run_with_cache(tokens)
+    assert cache["pattern", 1].shape[1:] == (4, tokens.shape[1], tokens.shape[1])
+
+
+def test_models_at_hand_are_those_on_disk(small_gpt2, cache, monkeypatch):
+    monkeypatch.setattr(
+        models, "hub_on_disk", lambda name: small_gpt2 if name == "pythia-70m" else None
+    )
+    assert models.real_models_at_hand() == ["pythia-70m"]
 
 
 def test_a_model_of_gpt2s_shape_through_the_same_path(small_gpt2, monkeypatch, capfd):
     from transformers import GPT2LMHeadModel
 
-    monkeypatch.setattr(models, "gpt2_on_disk", lambda: small_gpt2)
+    monkeypatch.setattr(models, "hub_on_disk", lambda name: small_gpt2)
     bridge = models.load_model("gpt2-small")
     assert capfd.readouterr().out == ""
     tokens = bridge.to_tokens("ab ac")
