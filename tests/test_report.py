@@ -13,9 +13,10 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from synthetic_class import judged, make_class
 from typer.testing import CliRunner
 
-from circuits_course.checks import load_checks
+from circuits_course.checks import load_checks, ready
 from circuits_course.cli import app
 from circuits_course.errors import CourseError
 from circuits_course.paths import source_dir
@@ -102,6 +103,16 @@ def test_every_figure_of_a_class_is_known(tmp_path):
     assert found == expected
     assert not any(report.trouble for report in reports)
     _page_agrees(page(reports), expected)
+
+
+def test_a_class_over_the_whole_course(tmp_path):
+    """One learner a chapter; `python tests/synthetic_class.py` does it with two hundred."""
+    expected = make_class(tmp_path, len(ready()), ready(), seed=1)
+    reports = check_folder(tmp_path)
+    assert judged(reports) == expected
+    assert not any(report.trouble for report in reports)
+    outcomes = {outcome for row in expected.values() for outcome, _ in row.values()}
+    assert {"PASSED", "WRONG", "NOT_ATTEMPTED"} <= outcomes
 
 
 def _page_agrees(html, expected):
