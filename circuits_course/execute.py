@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from circuits_course.errors import CourseError
+from circuits_course.slots import WIDGET, without_widget
 
 if TYPE_CHECKING:
     from nbformat import NotebookNode
 
 MODEL = "smollm2-135m"  # the language model that everybody can load
 CELL_SECONDS = 600
-WIDGET_TYPE = "application/vnd.jupyter.widget-view+json"
 ANSI = re.compile(r"\x1b\[[0-9;]*m")
 # The measured time of this machine and where an object happened to lie say nothing to a reader.
 VARYING = (
@@ -120,9 +120,11 @@ def _clean_outputs(
 
 def _clean_data(data: dict[str, Any], places: dict[str, str]) -> None:
     """Drops the live forms of an output: nothing answers them in a saved notebook."""
-    data.pop(WIDGET_TYPE, None)
+    data.pop(WIDGET, None)
     if "image/png" in data:
         data.pop("text/html", None)
+    if isinstance(page := data.get("text/html"), str):
+        data["text/html"] = without_widget(page)
     for mime, value in data.items():
         if mime.startswith("text/") and isinstance(value, str):
             data[mime] = _clean_text(value, places)

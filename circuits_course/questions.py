@@ -143,7 +143,7 @@ def _sentence_widget(question: Sentence, record: Record, earlier: str | None) ->
     area = widgets.Textarea(
         value=earlier or "",
         placeholder="One sentence, in your own words",
-        layout=widgets.Layout(width="100%", height="4.5em"),
+        layout=widgets.Layout(width="auto", height="4.5em"),
     )
 
     def keep() -> str:

@@ -7,6 +7,8 @@ import re
 import sys
 from typing import Any
 
+from circuits_course.slots import with_widget
+
 # Dark enough on white, light enough on a dark theme; glyph and word carry the meaning.
 COLOURS = {"good": "#2da44e", "bad": "#cf5b4b", "open": "#8c8c8c", "note": "#4b83cf"}
 
@@ -29,11 +31,7 @@ def show(text: str, *, tone: str = "note", body: str | None = None, widget: Any 
 
     bundle: dict[str, Any] = {"text/plain": text, "text/html": box(body or prose(text), tone)}
     if widget is not None:
-        bundle["application/vnd.jupyter.widget-view+json"] = {
-            "version_major": 2,
-            "version_minor": 0,
-            "model_id": widget.model_id,
-        }
+        bundle = with_widget(bundle, bundle["text/html"], widget)
     display(bundle, raw=True)
 
 

@@ -1,21 +1,14 @@
-"""Explorers and live figures: they move while a kernel runs, and leave a still picture behind.
-
-A widget's own output says "model not found" once its kernel is gone. So a figure with a widget is
-saved as a picture, and the widget takes its place only in the page that belongs to the kernel.
-"""
+"""Explorers and live figures: they move while a kernel runs, and leave a still picture behind."""
 
 from __future__ import annotations
 
 import html
-import json
-import os
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
 from importlib.util import find_spec
 from typing import Any
-from uuid import uuid4
 
 import numpy as np
 
@@ -25,8 +18,8 @@ from circuits_course.plots.heatmaps import plot_matrix
 from circuits_course.plots.lines import plot_lines
 from circuits_course.plots.sketch import sketch_lines
 from circuits_course.render import in_notebook
+from circuits_course.slots import WIDGET, with_widget
 
-WIDGET = "application/vnd.jupyter.widget-view+json"
 MAX_POINTS = 400
 SHORTEST_WAIT = 0.35  # seconds between two pictures: about three a second
 SHARE_FOR_PICTURES = 0.02  # of the time, at most, goes into drawing
@@ -53,28 +46,10 @@ def bundle_with_widget(figure: Figure, widget: Any) -> dict[str, Any]:
         made: Any = widget() if callable(widget) else widget
     except ModuleNotFoundError:  # circuitsvis
         return bundle
-    if _shows_widgets_by_view_only():
-        return {
-            **bundle,
-            WIDGET: {"version_major": 2, "version_minor": 0, "model_id": made.model_id},
-        }
-    bundle.pop(PLOTLY, None)  # JupyterLab prefers it to text/html
-    return {**bundle, "text/html": _slot(figure, made.model_id)}
-
-
-def _shows_widgets_by_view_only() -> bool:
-    """Colab isolates each output and VS Code makes only the models it shows: no stage there."""
-    return "google.colab" in sys.modules or "VSCODE_PID" in os.environ
-
-
-def _slot(figure: Figure, model_id: str) -> str:
-    from circuits_course.live import KEY, stage
-
-    stage()
-    slot = f"circuits-{uuid4().hex}"
-    item = json.dumps({"slot": slot, "model": model_id})
-    script = f'((window.circuitsCourse ??= {{}})["{KEY}"] ??= []).push({item});'
-    return f'<div id="{slot}">{figure.image_tag()}</div><script>{script}</script>'
+    live = with_widget(bundle, figure.image_tag(), made)
+    if WIDGET not in live:
+        live.pop(PLOTLY, None)  # JupyterLab prefers it to text/html
+    return live
 
 
 class Explorer:
@@ -223,15 +198,17 @@ class PatchingExplorer(Explorer):
         super().__init__(self._sweep, controls, start=start)
 
     def _handle(self, name: str) -> Any:
-        """Buttons in a row: JupyterLab keeps the arrow keys of a closed menu to itself."""
+        """Buttons in a row, so that every choice is in sight."""
         import ipywidgets
 
-        return ipywidgets.ToggleButtons(
+        buttons = ipywidgets.ToggleButtons(
             options=self.controls[name],
             value=self.start[name],
             description=name,
             style={"description_width": "7em", "button_width": "auto"},
         )
+        buttons.add_class("widget-inline-hbox")  # the label beside its buttons, not above
+        return buttons
 
     def _sweep(self, corruption: str, component: str, direction: str) -> Figure:
         from circuits_course.patching import patch_sweep

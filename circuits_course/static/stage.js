@@ -1,6 +1,6 @@
-// Puts live widgets in the place of still pictures. Each picture's own script registers it under the
+// Puts live widgets in the place of their still forms. Each one's own script registers it under the
 // kernel that made it; this model (one per kernel) picks it up. A saved page has no such model, so
-// there the pictures stay.
+// there the still forms stay.
 async function onPage(id) {
   for (let frames = 0; frames < 600; frames++) {
     const place = document.getElementById(id);
@@ -10,21 +10,28 @@ async function onPage(id) {
   return null; // its cell ran again in the meantime
 }
 
+// JupyterLab moves between cells with the arrow keys, even where a closed menu or a group of radio
+// buttons has the focus and needs them.
+function keepKeys({ target }) {
+  if (target.matches("select, input[type=radio]")) target.dataset.lmSuppressShortcuts = "true";
+}
+
 async function mount(manager, { slot, model }) {
   const place = await onPage(slot);
   if (!place || place.dataset.live) return;
   place.dataset.live = "yes";
-  const picture = place.querySelector("img");
+  const still = place.firstElementChild;
   try {
     const view = await manager.create_view(await manager.get_model(model));
     place.setAttribute("role", "group");
-    place.setAttribute("aria-label", picture.alt);
+    if (still.alt) place.setAttribute("aria-label", still.alt);
+    place.addEventListener("focusin", keepKeys);
     place.append(view.el);
     view.luminoWidget?.processMessage({ type: "after-attach" });
-    picture.hidden = true;
+    still.hidden = true;
   } catch (error) {
     delete place.dataset.live;
-    console.warn("The still picture stays:", error);
+    console.warn("The still form stays:", error);
   }
 }
 
