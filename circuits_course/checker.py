@@ -422,5 +422,5 @@ def _describe(value: Any) -> str:
         return f"of shape {shape_text(value)}" if value.ndim else f"{value.item()!r}"
     if isinstance(value, nn.Module):
         return f"a {type(value).__name__}"
-    text = repr(value)
+    text = getattr(value, "__name__", "") or repr(value)
     return text if len(text) <= 60 else f"{text[:57]}..."

@@ -74,6 +74,15 @@ def test_wrong_answer_on_file_is_recognised_in_other_words(row_means):
     )
 
 
+def test_a_function_among_the_inputs_goes_by_its_name():
+    exercise = ChapterChecks("00").exercise(
+        "applied", difficulty=1, importance=1, minutes=1, hints=[]
+    )
+    exercise.cases(lambda: [Case("the lengths of lists", len, [[1, 2], [3]])])
+    exercise.oracle(lambda function, values: [function(value) for value in values])
+    assert "on function len, values [[1, 2], [3]]" in exercise.check(lambda f, v: 3).message
+
+
 def test_wrong_shape_is_named_and_still_diagnosed(row_means):
     result = row_means.check(lambda x: x.mean(0))
     assert result.message.startswith("Wrong shape: expected [2], got [3] on x of shape [2, 3].")

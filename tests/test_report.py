@@ -312,3 +312,11 @@ def test_the_command_writes_one_page(tmp_path):
     assert "ann" in out.read_text()
     assert "http" not in out.read_text(), "the page must need nothing but itself"
     assert write_page(check_folder(tmp_path / "class"), out) == out
+
+
+def test_learners_stand_in_the_order_of_their_numbers(tmp_path):
+    for number in (10, 2, 1):
+        notebook(tmp_path / f"ann_{number}.ipynb", RIGHT)
+    html = page(check_folder(tmp_path))
+    places = [html.index(f"<th>ann_{number}</th>") for number in (1, 2, 10)]
+    assert places == sorted(places)

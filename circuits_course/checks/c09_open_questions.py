@@ -361,7 +361,7 @@ mean_and_error = checks.exercise(
 
 @mean_and_error.cases
 def _error_cases() -> Iterator[Case]:
-    yield Case("two runs, 1 and 3", [1.0, 3.0])
+    yield Case("three runs, 1, 2 and 6", [1.0, 2.0, 6.0])
     yield Case("five runs that agree", [0.5] * 5)
     yield Case("four runs of which one went wrong", [0.0, 0.0, 0.0, 4.0])
     for seed, count in enumerate((3, 5, 10)):
@@ -466,10 +466,10 @@ def _only(n_layers: int, n_heads: int, layer: int, head: int, score: float = 0.9
 @compare_profiles.cases
 def _compare_cases() -> Iterator[Case]:
     yield Case(
-        "two models whose strongest heads are 1.0 of 3 layers and 4.2 of 9",
+        "two models whose strongest heads are 1.0 of 4 layers and 6.2 of 9",
         {
-            "small": {"induction": _only(3, 2, 1, 0)},
-            "large": {"induction": _only(9, 4, 4, 2, 0.6)},
+            "small": {"induction": _only(4, 2, 1, 0)},
+            "large": {"induction": _only(9, 4, 6, 2, 0.6)},
         },
     )
     yield Case("a model of one layer", {"flat": {"previous token": _only(1, 5, 0, 3)}})

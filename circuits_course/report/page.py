@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from html import escape
@@ -116,7 +117,7 @@ def _chapter(name: str, rows: Rows) -> str:
 def _grid(rows: Rows, exercises: list[str]) -> str:
     head = ["learner", "passed", *exercises]
     body = []
-    for learner in sorted(rows, key=str.casefold):
+    for learner in sorted(rows, key=_as_people_sort):
         answers = rows[learner]
         passed = sum(a.outcome == Outcome.PASSED.name for a in answers.values())
         cells = [_cell(answers.get(exercise)) for exercise in exercises]
@@ -182,6 +183,12 @@ def _stops(rows: Rows, exercises: list[str]) -> str:
         last[tried[-1] if tried else "nothing tried"] += 1
     table = [[escape(e), f"{last[e]}"] for e in ["nothing tried", *exercises] if last[e]]
     return _table(["last exercise tried", "learners"], table, "Where people stopped")
+
+
+def _as_people_sort(name: str) -> list[tuple[int, str]]:
+    """Numbers within names by their size: ann_2 before ann_10."""
+    parts = re.split(r"(\d+)", name.casefold())
+    return [(int(part) if part.isdecimal() else -1, part) for part in parts]
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]], caption: str = "") -> str:
