@@ -1,12 +1,14 @@
-"""A learner's first minutes with chapter 04, in a real browser.
+"""A learner's first minutes with chapter 04, and every explorer by keyboard, in a real browser.
 
-JupyterLab runs on a free port of this machine; a headless Chromium opens the notebook, runs it,
-and types a wrong and then a right answer. No request may leave the machine: pictures and widgets
-must not need a content delivery network.
+JupyterLab runs on a free port of this machine; a headless Chromium opens a notebook and runs it. In
+chapter 04 it types a wrong and then a right answer; in a notebook of explorers and questions it
+uses nothing but keys, and looks at what is left of them once the kernel is gone. No request may
+leave the machine: pictures and widgets must not need a content delivery network.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -15,10 +17,11 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import nbformat
 import pytest
 
 from circuits_course import build
@@ -26,6 +29,7 @@ from circuits_course import build
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 
 CHAPTER = "04_induction_heads"
+EXPLORERS = "explorers"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
 CHROMIUM = next(filter(None, map(shutil.which, BROWSERS)), None)
 TOKEN = "a-token-for-this-test"
@@ -50,6 +54,51 @@ RIGHT = '''def induction_score(pattern, period):
 
 induction_score = chapter.check(induction_score)'''
 
+CELLS = {
+    "set-up": """\
+import os
+os.environ["CIRCUITS_COURSE_HOME"] = os.path.abspath("nothing-done-yet")
+import numpy as np
+import torch
+from circuits_course import Chapter, gates
+from circuits_course.patching import LogitDifference
+from circuits_course.plots import plot_attention, plot_matrix
+from circuits_course.widgets import CheckpointScrubber, Explorer, PatchingExplorer
+chapter = Chapter("04")
+model = gates.gate_model("and")
+""",
+    "scrubber": """\
+frames = {step: np.random.default_rng(step).dirichlet(np.ones(6), (2, 6)) for step in (0, 50, 400)}
+def draw(step, frame):
+    return plot_attention(list("abcabc"), frame, f"Step {step}", head_names=["0.1", "1.2"])
+CheckpointScrubber(frames, draw)
+""",
+    "menu": """\
+def draw(kind, layer):
+    return plot_matrix(np.eye(4) * layer, f"{kind} in layer {layer}",
+                       x_title="key", y_title="query", unit="share")
+Explorer(draw, {"kind": ["z", "pattern", "mlp"], "layer": [0, 1, 2]})
+""",
+    "patching": """\
+PatchingExplorer(
+    model,
+    model.to_tokens("11="),
+    {"both bits": model.to_tokens("00="), "first bit": model.to_tokens("01=")},
+    LogitDifference(torch.tensor([2]), torch.tensor([1])),
+    words=["BOS", "1", "1", "="],
+)
+""",
+    "question": 'chapter.quiz("what_is_moved")',
+    "attempt": """\
+def induction_score(pattern, period):
+    return pattern.diagonal(-period, -2, -1)[..., 1:].mean(-1)
+chapter.check(induction_score)
+chapter.check(chapter.reference("loss_per_token"))
+chapter.hint("induction_score")
+""",
+    "progress": "chapter.progress()",
+}
+
 pytestmark = [
     pytest.mark.skipif(
         CHROMIUM is None,
@@ -62,26 +111,30 @@ pytestmark = [
 ]
 
 
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    """A scratch folder with a copy of the chapter's notebook."""
-    place = tmp_path / "notebooks"
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A scratch folder with a copy of the chapter's notebook and one of every explorer."""
+    place = tmp_path_factory.mktemp("browser") / "notebooks"
     place.mkdir()
     shutil.copy(build.notebook_path(CHAPTER, "notebooks"), place)
+    kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    cells = [nbformat.v4.new_code_cell(source.strip()) for source in CELLS.values()]
+    notebook = nbformat.v4.new_notebook(cells=cells, metadata={"kernelspec": kernel})
+    nbformat.write(notebook, place / f"{EXPLORERS}.ipynb")
     return place
 
 
-@pytest.fixture
-def lab(folder: Path, tmp_path: Path) -> Iterator[str]:
+@pytest.fixture(scope="module")
+def lab(folder: Path) -> Iterator[str]:
     """Address of a JupyterLab that serves the folder and has settings of its own."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    log = tmp_path / "jupyter.log"
+    log = folder.parent / "jupyter.log"
     with log.open("w") as out:
         server = subprocess.Popen(
             [sys.executable, "-m", "jupyterlab", *server_options(folder, port)],
-            env=os.environ | own_settings(tmp_path),
+            env=os.environ | own_settings(folder.parent),
             cwd=folder,
             stdout=out,
             stderr=subprocess.STDOUT,
@@ -139,12 +192,16 @@ class Lab:
     """The page, as a learner handles it."""
 
     def __init__(self, page: playwright.Page, address: str) -> None:
-        self.page = page
+        self.page, self.address = page, address
         self.strangers: list[str] = []
         page.context.on("request", self._note)
-        page.goto(f"{address}/lab/tree/{CHAPTER}.ipynb?token={TOKEN}")
-        page.locator(".jp-Notebook .jp-CodeCell").first.wait_for(timeout=60_000)
-        page.get_by_text(re.compile(r"\| Idle$")).wait_for(timeout=60_000)
+
+    def open(self, name: str) -> Lab:
+        """Opens a notebook of the folder, alone, and waits for its kernel."""
+        self.page.goto(f"{self.address}/lab/tree/{name}.ipynb?token={TOKEN}&reset")
+        self.page.locator(".jp-Notebook .jp-CodeCell").first.wait_for(timeout=60_000)
+        self.page.get_by_text(re.compile(r"\| Idle$")).wait_for(timeout=60_000)
+        return self
 
     def _note(self, request: playwright.Request) -> None:
         place = urlsplit(request.url)
@@ -161,6 +218,11 @@ class Lab:
         playwright.expect(waiting).to_have_count(0, timeout=RUN_MS)
         said = self.page.locator("[data-mime-type$=stderr]").all_inner_texts()
         assert re.match(r"\[\d+\]", prompts.last.inner_text()), f"a cell failed: {said}"
+
+    def press(self, *keys: str) -> None:
+        """Presses keys one after another, wherever the focus is."""
+        for key in keys:
+            self.page.keyboard.press(key)
 
     def cell(self, text: str) -> playwright.Locator:
         """The code cell whose source contains the text."""
@@ -201,7 +263,7 @@ def page(lab: str) -> Iterator[Lab]:
 
 
 def test_wrong_and_right_answer_and_pictures_in_a_browser(page: Lab) -> None:
-    page.run_all()
+    page.open(CHAPTER).run_all()
     cell = page.cell("def induction_score(")
     cell.scroll_into_view_if_needed()
     assert "Not attempted yet" in cell.locator(".jp-OutputArea-output").first.inner_text()
@@ -233,6 +295,133 @@ def look_at_another_head(cell: playwright.Locator) -> None:
     playwright.expect(chosen).to_contain_text(name, timeout=ANSWER_MS)
     attention = cell.locator(f"img[alt^='Head {name}. Attention']")
     playwright.expect(attention).to_be_visible(timeout=ANSWER_MS)
+
+
+def test_explorers_by_keyboard_and_in_a_saved_notebook(page: Lab, folder: Path) -> None:
+    page.open(EXPLORERS).run_all()
+    scrub_with_the_arrow_keys(page)
+    choose_from_a_menu(page)
+    patch_by_button(page)
+    answer_a_question(page)
+    assert_progress_is_shown(page)
+    show_pictures(page)
+    page.press("Escape", "ControlOrMeta+s")
+    saved = folder / f"{EXPLORERS}.ipynb"
+    wait_until(lambda: "Step 400" in saved.read_text())
+    assert "widget-view" not in saved.read_text()
+
+    page.open(EXPLORERS)  # the page again, the kernel still there
+    playwright.expect(page.cell("CheckpointScrubber(").get_by_role("slider")).to_be_visible()
+    end_kernels(page.address)
+    shutil.copy(saved, folder / "signed.ipynb")
+    saved.with_name("strange.ipynb").write_text(saved.read_text().replace("np.eye(4)", "np.eye(5)"))
+    for name in ("signed", "strange"):  # JupyterLab runs no script of a notebook it does not know
+        assert_still_forms_stand_alone(page.open(name))
+    assert page.strangers == []
+
+
+def scrub_with_the_arrow_keys(page: Lab) -> None:
+    cell = page.cell("CheckpointScrubber(frames")
+    cell.get_by_role("slider").focus()
+    for key, step in (("ArrowLeft", 50), ("Home", 0), ("ArrowRight", 50), ("End", 400)):
+        page.press(key)
+        assert_shows(cell, f"Step {step}.")
+    page.press("ArrowLeft")
+    assert_shows(cell, "Step 50.")
+
+
+def choose_from_a_menu(page: Lab) -> None:
+    cell = page.cell("Explorer(draw")
+    cell.locator("select").focus()
+    page.press("ArrowDown")
+    assert_shows(cell, "pattern in layer 0.")
+    page.press("m")
+    assert_shows(cell, "mlp in layer 0.")
+    page.press("Tab", "ArrowRight")
+    assert_shows(cell, "mlp in layer 1.")
+
+
+def patch_by_button(page: Lab) -> None:
+    """From the first button on, with Tab, Shift+Tab, Enter and Space alone."""
+    cell = page.cell("PatchingExplorer(\n")
+    cell.get_by_role("button").first.focus()
+    page.press("Tab", "Enter")
+    assert_shows(cell, "Denoising resid_pre, corruption first bit.")
+    page.press("Tab", "Tab", "Space")
+    assert_shows(cell, "Denoising z, corruption first bit.")
+    page.press(*["Tab"] * 6, "Enter")
+    assert_shows(cell, "Noising z, corruption first bit.")
+    page.press("Shift+Tab", "Enter")
+    assert_shows(cell, "Denoising z, corruption first bit.")
+
+
+def answer_a_question(page: Lab) -> None:
+    cell = page.cell("chapter.quiz(")
+    choices = cell.get_by_role("radio")
+    choices.first.focus()
+    for key, chosen in (("Space", 0), ("ArrowDown", 1), ("ArrowUp", 0), ("ArrowUp", 2)):
+        page.press(key)
+        playwright.expect(choices.nth(chosen)).to_be_checked()
+    page.press("Tab")
+    playwright.expect(cell.get_by_role("button", name="Commit")).to_be_focused()
+    page.press("Enter")
+    playwright.expect(cell).to_contain_text("✘ Not all four", timeout=ANSWER_MS)
+
+
+def assert_progress_is_shown(page: Lab) -> None:
+    rows = page.cell("chapter.progress()").get_by_role("row")
+    playwright.expect(rows.filter(has_text="induction_score")).to_have_text(
+        re.compile(r"✘ not yet\s*1\s*1")
+    )
+    playwright.expect(rows.filter(has_text="loss_per_token")).to_have_text(
+        re.compile(r"✔ passed\s*1\s*0")
+    )
+
+
+def show_pictures(page: Lab) -> None:
+    """Every explorer as a picture, where CIRCUITS_COURSE_PICTURES names a folder."""
+    if place := os.environ.get("CIRCUITS_COURSE_PICTURES"):
+        page.press("Escape", "ControlOrMeta+b")
+        for number, name in enumerate(CELLS):
+            cell = page.page.locator(".jp-CodeCell").nth(number)
+            cell.screenshot(path=Path(place) / f"{name}.png")
+
+
+def assert_shows(cell: playwright.Locator, title: str) -> None:
+    """The live picture of a cell is the one with this title."""
+    picture = cell.locator(f"img[alt^='{title}']:visible")
+    playwright.expect(picture).to_have_count(1, timeout=ANSWER_MS)
+
+
+def assert_still_forms_stand_alone(page: Lab) -> None:
+    """What a notebook shows without its kernel: pictures and text, no control, no error."""
+    outputs = page.page.locator(".jp-OutputArea-output")
+    still = ("Step 400.", "z in layer 0.", "Denoising resid_pre, corruption both bits.")
+    for title in still:
+        playwright.expect(page.page.locator(f"img[alt^='{title}']")).to_be_visible()
+    for text in ("W_V and W_O", "✘ not yet"):
+        playwright.expect(outputs.filter(has_text=text)).to_be_visible()
+    playwright.expect(page.page.locator(".jp-OutputArea .jupyter-widgets")).to_have_count(0)
+    playwright.expect(page.page.get_by_text("model not found")).to_have_count(0)
+
+
+def end_kernels(address: str) -> None:
+    """Ends every session of the server."""
+    for session in json.loads(ask(f"{address}/api/sessions")):
+        ask(f"{address}/api/sessions/{session['id']}", "DELETE")
+
+
+def ask(url: str, method: str = "GET") -> bytes:
+    request = urllib.request.Request(f"{url}?token={TOKEN}", method=method)
+    with urllib.request.urlopen(request, timeout=30) as answer:
+        return answer.read()
+
+
+def wait_until(done: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + ANSWER_MS / 1000
+    while not done():
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
 
 
 def assert_plot_is_drawn(plot: playwright.Locator) -> None:

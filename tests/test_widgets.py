@@ -15,8 +15,8 @@ from circuits_course import widgets
 from circuits_course.errors import CourseError
 from circuits_course.plots import plot_attention, plot_heads
 from circuits_course.plots.figure import PLOTLY
+from circuits_course.slots import WIDGET, with_widget, without_widget
 from circuits_course.widgets import (
-    WIDGET,
     CheckpointScrubber,
     Explorer,
     LiveTraining,
@@ -107,6 +107,16 @@ def test_front_ends_without_a_shared_page_get_the_widget_itself(live, monkeypatc
     bundle = bundle_with_widget(plot_heads([[0.5]], "Scores"), widget)
     assert bundle[WIDGET]["model_id"] == widget.model_id
     assert "image/png" in bundle
+
+
+def test_a_notebook_that_is_built_keeps_the_still_form_of_a_question_alone(live):
+    import ipywidgets
+
+    question = '<div role="status"><p>Which?</p></div>'
+    page = with_widget({"text/plain": "Which?"}, question, ipywidgets.HTML())["text/html"]
+    assert page != question
+    assert without_widget(page) == question
+    assert without_widget(question) == question
 
 
 def test_saved_scrubber_shows_the_chosen_checkpoint():
