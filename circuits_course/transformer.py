@@ -132,7 +132,10 @@ def sinusoids(n_ctx: int, d_model: int) -> Float[Tensor, "n_ctx d_model"]:
 
 
 class Unembed(nn.Module):
-    """Project the residual stream onto the vocabulary: W_U [d_model, d_vocab]."""
+    """Project the residual stream onto the vocabulary: W_U [d_model, d_vocab].
+
+    b_U is 0 here; in a real model it holds what folding the final norm leaves.
+    """
 
     b_U: Tensor
 
@@ -144,7 +147,7 @@ class Unembed(nn.Module):
     def forward(
         self, resid: Float[Tensor, "batch pos d_model"]
     ) -> Float[Tensor, "batch pos d_vocab"]:
-        return resid @ self.W_U
+        return resid @ self.W_U + self.b_U
 
 
 class LayerNormPre(nn.Module):

@@ -25,7 +25,7 @@ LOOSE = Tolerance(atol=1e-3, rtol=1e-3)
 
 @cache
 def normed_model(n_layers: int = 3, seed: int = 0) -> CourseTransformer:
-    """A random model with norms and MLPs whose writes have a mean, so that centring matters."""
+    """A random model with norms, MLPs and b_U whose writes have a mean: centring matters."""
     cfg = CourseConfig(n_layers, 4, 20, 6, 30, 16, d_mlp=28, normalization_type="LNPre", seed=seed)
     model = CourseTransformer(cfg)
     generator = torch.Generator().manual_seed(seed)
@@ -33,6 +33,7 @@ def normed_model(n_layers: int = 3, seed: int = 0) -> CourseTransformer:
         for weight in model.parameters():
             weight.copy_(0.3 * torch.randn(weight.shape, generator=generator))
         model.unembed.W_U.add_(normal(1, 30, seed=seed + 1))
+        model.unembed.b_U.copy_(normal(30, seed=seed + 2))
     return model.requires_grad_(False)
 
 
@@ -130,6 +131,13 @@ def cached_scale(model: Any, prompt: str | Tensor) -> Tensor:
         return states @ model.W_U
     centred = states - states.mean(-1, keepdim=True)
     return centred / _activations(model, prompt)["ln_final.hook_scale"][0] @ model.W_U
+
+
+@logit_lens.wrong(
+    "the bias b_U is missing. model.unembed adds it after W_U, at the last state too."
+)
+def no_unembedding_bias(model: Any, prompt: str | Tensor) -> Tensor:
+    return _lens(model, prompt) - model.b_U
 
 
 @logit_lens.wrong("these are probabilities. Return logits, before the softmax.")
@@ -491,6 +499,10 @@ def _direction(model: Any, token: int, other: int | None) -> Tensor:
     return column if other is None else column - model.W_U[:, other]
 
 
+def _bias(model: Any, token: int, other: int | None) -> float:
+    return float(model.b_U[token] - (0.0 if other is None else model.b_U[other]))
+
+
 def _attribution(
     model: Any, prompt: str | Tensor, token: int, other: int | None, position: int = -1,
     centre: bool = True,
@@ -500,7 +512,7 @@ def _attribution(
         name: (_frozen(model, prompt, write, centre)[position] @ direction).item()
         for name, write in _writes(model, prompt).items()
     }
-    return {**values, "bias": 0.0}
+    return {**values, "bias": _bias(model, token, other)}
 
 
 @contributions_by_component.oracle
@@ -516,6 +528,16 @@ def _as_floats(values: Any, *inputs: Any) -> dict[str, float]:
 
 
 @contributions_by_component.wrong(
+    'the entry "bias" is b_U: its value at `token`, minus that at `other` if given. Without it the '
+    "values do not sum to the logit."
+)
+def bias_of_zero(
+    model: Any, prompt: str | Tensor, token: int, other: int | None = None
+) -> dict[str, float]:
+    return {**_attribution(model, prompt, token, other), "bias": 0.0}
+
+
+@contributions_by_component.wrong(
     "each write was normed by itself. Then every write counts as if it were alone, however short "
     "it is, and the sum is no longer the logit. Keep the scale of the whole run."
 )
@@ -527,7 +549,7 @@ def normed_each(
         name: (model.ln_final(write)[-1] @ direction).item()
         for name, write in _writes(model, prompt).items()
     }
-    return {**values, "bias": 0.0}
+    return {**values, "bias": _bias(model, token, other)}
 
 
 @contributions_by_component.wrong(
@@ -540,7 +562,7 @@ def no_scale(
     direction = _direction(model, token, other)
     writes = _writes(model, prompt)
     values = {name: (write[-1] @ direction).item() for name, write in writes.items()}
-    return {**values, "bias": 0.0}
+    return {**values, "bias": _bias(model, token, other)}
 
 
 @contributions_by_component.wrong(
@@ -686,6 +708,13 @@ def written_at_first(model: Any, prompt: str | Tensor, layer: int, head: int) ->
 def all_positions(model: Any, prompt: str | Tensor, layer: int, head: int) -> Tensor:
     write = _head_result(model, prompt, layer, head)
     return _frozen(model, prompt, write).sum(0) @ model.W_U
+
+
+@head_write.wrong(
+    "you added b_U. The unembedding's bias is nobody's write; a head adds its own part alone."
+)
+def with_bias(model: Any, prompt: str | Tensor, layer: int, head: int) -> Tensor:
+    return _write_oracle(model, prompt, layer, head) + model.b_U
 
 
 @head_write.wrong("a softmax hides how much the head adds: return what it adds to the logits.")
@@ -986,6 +1015,7 @@ def _survival_cases() -> Iterator[Case]:
     one, other = torch.tensor([[1]]), torch.tensor([[2]])
     yield Case("a write that nobody touches", _copying_then_erasing(0.0), one, other, 0)
     yield Case("a write that layer 1 erases", _copying_then_erasing(1.0), one, other, 0)
+    yield Case("a write that layer 1 overturns", _copying_then_erasing(1.5), one, other, 0)
     for seed, (what, model) in enumerate(_models()):
         for layer in range(2):
             yield Case(f"layer {layer}, {what}", model, *_pair(5 + seed, seed), layer)

@@ -27,7 +27,9 @@ def lens_by_stopping_early(model, prompt):
 def lens_by_hooks(model, prompt):
     tokens = model.to_tokens(prompt) if isinstance(prompt, str) else prompt
     states = residual_states(model, tokens)[:, 0]
-    return einsum(model.ln_final(states), model.W_U, "state pos d, d vocab -> state pos vocab")
+    return model.b_U + einsum(
+        model.ln_final(states), model.W_U, "state pos d, d vocab -> state pos vocab"
+    )
 
 
 def ranks_by_sorting(model, prompt, token):
@@ -94,7 +96,7 @@ def contributions_by_hooks(model, prompt, token, other=None):
         values[label] = write @ model.W_U[:, token].double()
         if other is not None:
             values[label] -= write @ model.W_U[:, other].double()
-    values["bias"] = torch.tensor(0.0)
+    values["bias"] = model.b_U[token] - (0 if other is None else model.b_U[other])
     return values
 
 
@@ -102,7 +104,9 @@ def contributions_by_logit_attrs(model, prompt, token, other=None):
     _, cache = model.run_with_cache(prompt)
     writes, labels = cache.decompose_resid(layer=-1, pos_slice=-1, return_labels=True)
     values = cache.logit_attrs(writes, tokens=token, incorrect_tokens=other, pos_slice=-1)
-    return {"bias": 0, **dict(zip(labels, values[..., 0].squeeze(-1).tolist(), strict=True))}
+    b_U = model.b_U.tolist()
+    bias = b_U[token] - b_U[other] if other is not None else b_U[token]
+    return {"bias": bias, **dict(zip(labels, values[..., 0].squeeze(-1).tolist(), strict=True))}
 
 
 def write_by_result(model, prompt, layer, head):
