@@ -340,6 +340,8 @@ class Exercise:
 
     def _on(self, case: Case) -> str:
         named = [*zip(self._parameters(), case.args, strict=False), *case.kwargs.items()]
+        if not named:
+            return "when called"
         return "on " + ", ".join(f"{name} {_describe(value)}" for name, value in named)
 
     def _tried(self) -> str:

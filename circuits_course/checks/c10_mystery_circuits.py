@@ -232,6 +232,12 @@ RULES: dict[str, Callable[[list[int], int, int], bool]] = {
 }
 
 
+@targets_of.observe
+def _as_truths(output: Any, tokens: Tensor) -> dict[str, Tensor]:
+    """Zeros and ones will do for truth values."""
+    return {role: torch.as_tensor(mask).bool() for role, mask in output.items()}
+
+
 @targets_of.oracle
 def _targets_oracle(tokens: Tensor) -> dict[str, Tensor]:
     return _targets(tokens, RULES)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from operator import index
 from typing import Any
 
 from circuits_course.errors import CourseError, UnknownName
@@ -23,7 +24,8 @@ class Claim:
     edges: [((layer, head), (layer, head, "q" | "k" | "v")), ...] with "logits" as the last
     receiver, between claimed heads. algorithm: a name from `ALGORITHMS`. predictions: a function
     from the symbols read so far (BOS left out) to the next one, or a mapping {"a b c": "d", ...}.
-    What is left out scores nothing. Raises UnknownName or CourseError where the form is wrong.
+    Lists will do for pairs and triples. What is left out scores nothing. Raises UnknownName or
+    CourseError where the form is wrong.
     """
 
     mystery: str
@@ -41,6 +43,9 @@ class Claim:
             "heads is a dictionary {role: [(layer, head), ...]}",
             self.heads,
         )
+        plain = {role: _plain_items(heads) for role, heads in self.heads.items()}
+        object.__setattr__(self, "heads", plain)
+        object.__setattr__(self, "edges", _plain_items(self.edges))
         for role, heads in self.heads.items():
             if role not in ROLES:
                 raise UnknownName("role", role, ROLES)
@@ -86,6 +91,24 @@ class Claim:
             raise CourseError(
                 f"The edge {edge!r} leads to a head that is not in a later layer than its sender."
             )
+
+
+def _plain_items(listed: Any) -> Any:
+    """The items of a list made plain; what is no list stays as it is, to be complained about."""
+    is_list = isinstance(listed, Sequence) and not isinstance(listed, str)
+    return [_plain(item) for item in listed] if is_list else listed
+
+
+def _plain(value: Any) -> Any:
+    """Lists as tuples, whole numbers of any library as int, at any depth; all else as it is."""
+    if isinstance(value, list | tuple):
+        return tuple(_plain(item) for item in value)
+    if isinstance(value, str | bool):
+        return value
+    try:
+        return index(value)
+    except TypeError:
+        return value
 
 
 def _is_head(value: Any) -> bool:

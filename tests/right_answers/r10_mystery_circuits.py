@@ -202,14 +202,25 @@ def agate_with_tuples():
     )
 
 
+def agate_with_lists_and_tensors():
+    truth = true_claim(load_mystery("agate"))
+    heads = {role: [list(head) for head in found] for role, found in truth.heads.items()}
+    edges = [[torch.tensor(sender).unbind(), receiver] for sender, receiver in truth.edges]
+    return Claim("agate", heads, edges, truth.algorithm, lambda symbols: symbols[len(symbols) - 2])
+
+
+def targets_as_numbers(tokens):
+    return {role: mask.long() for role, mask in targets_in_loops(tokens).items()}
+
+
 RIGHT = {
     "divergence": [divergence_by_torch, divergence_in_loops, divergence_by_entropies],
-    "targets_of": [targets_in_loops, targets_by_diagonals],
+    "targets_of": [targets_in_loops, targets_by_diagonals, targets_as_numbers],
     "share_on": [share_by_einsum, share_by_numpy],
     "single_effects": [effects_one_call_each, effects_in_one_list],
     "faithfulness": [faithfulness_by_sets, faithfulness_as_what_is_won],
     "incompleteness": [incompleteness_by_sets, incompleteness_one_call_each],
     "importance": [importance_by_sets, importance_with_the_head_itself_too],
     "edge_effect": [edge_by_index, edge_in_float64],
-    "claim_agate": [agate_by_mapping, agate_with_tuples],
+    "claim_agate": [agate_by_mapping, agate_with_tuples, agate_with_lists_and_tensors],
 }
