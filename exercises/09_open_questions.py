@@ -6,7 +6,7 @@
 # result does not show.
 #
 # **Time** 90 to 120 minutes. **You need** chapters 03, 04 and 07; chapters 05 and 06 help. **Models**
-# 75 small ones that ship with the course, and every real model on your disk.
+# 90 small ones that ship with the course, and every real model on your disk.
 #
 # So far there was an answer to find. Now there may not be. *Are circuits the same in every model? Does a
 # head have one job? Are many small heads better than one large one?* Each has papers on both sides. You
@@ -725,6 +725,9 @@ plot_bars(
 
 # %%
 chapter.explain("what_pruning_shows")
+
+# %%
+chapter.progress()
 
 # %% [markdown]
 # ## What was measured
