@@ -8,6 +8,7 @@ teacher's report.
 
 from __future__ import annotations
 
+import asyncio
 import html
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,6 +16,8 @@ from typing import Any
 
 from circuits_course.errors import CourseError, UnknownName
 from circuits_course.render import COLOURS, in_notebook, prose, show
+
+SETTLING = 0.3  # seconds for what a page still holds back
 
 Record = Callable[[str], None]
 
@@ -161,11 +164,25 @@ def _form(question: str, field: Any, verb: str, submit: Callable[[], str]) -> An
     answer = widgets.HTML()
     button = widgets.Button(description=verb)
 
-    def clicked(_: object) -> None:
+    def say() -> None:
         said = submit()
         edge = f"border-left:4px solid {COLOURS[_tone(said)]};padding-left:.8em"
         answer.value = f'<div role="status" style="{edge}">{prose(said)}</div>'
 
-    button.on_click(clicked)
+    button.on_click(lambda _: _once_settled(say))
     title = widgets.HTML(f"<b>{html.escape(question)}</b>")
     return widgets.VBox([title, field, button, answer])
+
+
+def _once_settled(act: Callable[[], None]) -> None:
+    """Acts a moment later where an event loop runs, as in a kernel, and else at once.
+
+    While the kernel is at work a page holds back what is changed in a field, but not a click: the
+    click may come before the choice that it commits.
+    """
+    try:
+        loop = asyncio.get_running_loop()
+    except RuntimeError:
+        act()
+    else:
+        loop.call_later(SETTLING, act)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import subprocess
 import sys
 
@@ -9,11 +10,12 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from circuits_course import Chapter
+from circuits_course import Chapter, questions
 from circuits_course.checker import CheckFailed
 from circuits_course.checks import load_checks, ready
 from circuits_course.cli import app
 from circuits_course.errors import CourseError, UnknownName
+from circuits_course.questions import MultipleChoice, _choice_widget
 from circuits_course.reference import load_reference
 
 
@@ -229,3 +231,37 @@ def test_importing_the_course_is_quick():
         for _ in range(3)
     )
     assert seconds < 0.3
+
+
+# --- questions as widgets ---------------------------------------------------------------------
+
+
+def _clicked(form):
+    next(child for child in form.children if hasattr(child, "click")).click()
+    return form.children
+
+
+def test_a_click_that_overtakes_its_choice_waits_for_it():
+    """In a kernel, whose page sends clicks at once and changes of a field when it gets to it."""
+    question = MultipleChoice("k", "Which?", {"a": "No.", "b": "Yes."}, answer="b")
+    kept = []
+    form = _choice_widget(question, kept.append, None)
+
+    async def hasty():
+        form.children[1].value = "a"
+        _clicked(form)
+        form.children[1].value = "b"
+        await asyncio.sleep(questions.SETTLING + 0.3)
+
+    asyncio.run(hasty())
+    assert kept == ["b"]
+    assert "Yes." in form.children[-1].value
+
+
+def test_without_an_event_loop_a_click_counts_at_once():
+    question = MultipleChoice("k", "Which?", {"a": "No.", "b": "Yes."}, answer="b")
+    kept = []
+    form = _choice_widget(question, kept.append, "a")
+    _clicked(form)
+    assert kept == ["a"]
+    assert "No." in form.children[-1].value
