@@ -224,7 +224,7 @@ for name, (_, classes) in known.items():
 # - The *order* along depth is a prediction of the algorithm: each class reads what the one before
 #   wrote. If it fails, look at the second line of each model: heads that are in a class for *where they
 #   look* may get there by other means than the algorithm says.
-# - There is no "third of the way": depths of one class differ between the models, and within one.
+# - Is the mean depth of the induction class a third in either model? And how wide is its range?
 # - "None found" means that one model has a class the other lacks, or that its detector was not run.
 #
 # ## 4. The same algorithm? Ask by intervention
@@ -468,8 +468,8 @@ print(
 print(f"Of the rest, on keys that any of the three behaviours marks: {share:.2f}")
 
 # %% [markdown]
-# The rest has no name in this chapter. That no head showed two of *our* behaviours does not say
-# that heads have one job: a detector finds what it was made for. Sparse autoencoders on attention
+# The rest has no name in this chapter. A head that keeps to one of *our* behaviours may still have other
+# jobs: a detector finds what it was made for. Sparse autoencoders on attention
 # outputs, which need no names beforehand, find several tasks in at least 90 % of GPT-2 small's
 # heads, by their authors' estimate (Kissane et al. 2024, arXiv 2406.17759).
 #
@@ -732,7 +732,7 @@ chapter.progress()
 # %% [markdown]
 # ## What was measured
 #
-# **Universality.** In every model looked at here induction falls without its previous-token heads, and in
+# **Universality.** In the models that section 4 cut, induction falls without previous-token heads, and in
 # all five seeds the previous-token head comes first in training. The numbers of the heads change with the
 # seed, their depth with the model, and four of five seeds grew a third part that `induction-2l` does
 # without. That fits the literature: the algorithm is stable over training and scale while the heads are
@@ -740,15 +740,15 @@ chapter.progress()
 # *What this does not show:* the small models share data and architecture, and one or two real models are
 # no sample.
 #
-# **One head, several jobs.** The heads of the real model that we followed kept their behaviour when the
-# context changed; what changed was whether they mattered. On tasks with known jobs, two heads with four
+# **One head, several jobs.** Section 6 counted how many heads of the real model kept their behaviour when
+# the context changed, and how many kept their worth: two different questions. On tasks with known jobs, two heads with four
 # jobs took two each, eight heads took about one each, and eight jobs asked one at a time nearly always
 # went to one head, with seven to spare. So having more jobs than heads is not what decides; here it was
 # whether jobs are asked *at the same time*. *What this does not show:* how a model of many layers does
 # it, where a job can move to another layer.
 #
-# **Few or many heads.** At equal parameters the best number depended on the task: one head cannot do what
-# needs several patterns at once, and 32 heads of dimension 2 learned induction late. That heads can be
+# **Few or many heads.** At equal parameters the best number depended on the task: one head did not learn
+# what needs several patterns at once, and 32 heads of dimension 2 learned induction late. That heads can be
 # removed afterwards (Michel et al. 2019) and that a few specialised ones carry the work (Voita et al.
 # 2019) both show here, on tasks small enough to see why. *What this does not show:* every family was
 # trained by one recipe, and another learning rate may favour another number.
