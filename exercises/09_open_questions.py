@@ -18,6 +18,7 @@ from collections.abc import Callable
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
+from transformer_lens import head_detector
 from transformer_lens import utilities as utils
 
 from circuits_course import Chapter, load_model
@@ -98,6 +99,20 @@ plot_matrix(
 # *What to see:* the diagonal of 1s is what a previous-token head looks at. Below it each repeated
 # token has a 2 at its earlier copy, and a 3 one place further on.
 #
+# TransformerLens has the same three rules, for its `detect_head`, which scores one sequence at a time.
+# Where do they differ from yours?
+
+# %% tags=["nbval-check-output"]
+theirs = (
+    head_detector.get_previous_token_head_detection_pattern,
+    head_detector.get_duplicate_token_head_detection_pattern,
+    head_detector.get_induction_head_detection_pattern,
+)
+for (behaviour, mask), pattern_of in zip(masks.items(), theirs, strict=True):
+    other = (pattern_of(example).bool().cpu() != mask[0].cpu()).nonzero().tolist()
+    print(f"{behaviour}: they differ at [query, key]", other or "nowhere")
+
+# %% [markdown]
 # ## 2. The profile of a model
 #
 # A head's score for a behaviour: how much attention a query gives to all marked keys together, averaged
