@@ -6,15 +6,15 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from circuits_course.chapter import Chapter as Chapter
-    from circuits_course.models import load_model as load_model
-    from circuits_course.transformer import CourseTransformer as CourseTransformer
+    from circuits_course.models.loading import load_model
+    from circuits_course.models.transformer import CourseTransformer
+    from circuits_course.notebook.chapter import Chapter
 
 # Imported on first use: torch and TransformerLens take seconds, and not every command needs them.
 _LAZY = {
-    "Chapter": "circuits_course.chapter",
-    "CourseTransformer": "circuits_course.transformer",
-    "load_model": "circuits_course.models",
+    "Chapter": "circuits_course.notebook.chapter",
+    "CourseTransformer": "circuits_course.models.transformer",
+    "load_model": "circuits_course.models.loading",
 }
 __all__ = ["Chapter", "CourseTransformer", "load_model"]
 

@@ -46,7 +46,7 @@ def _one_line_errors(command: Callable[..., Any]) -> Callable[..., Any]:
 @_one_line_errors
 def doctor() -> None:
     """Say "ready", or what is missing and how to get it."""
-    from circuits_course.models import doctor as examine
+    from circuits_course.models.health import doctor as examine
 
     findings = examine()
     for finding in findings:
@@ -61,7 +61,7 @@ def doctor() -> None:
 @_one_line_errors
 def models() -> None:
     """List the models: which are on disk, where, how large."""
-    from circuits_course.models import list_models
+    from circuits_course.models.catalogue import list_models
 
     table = Table("model", "on disk", "size", "where", "what")
     for row in list_models():
@@ -77,7 +77,7 @@ def train(
     out: Annotated[Path | None, typer.Option(help="Folder to write to.")] = None,
 ) -> None:
     """Train a course model again from its recipe."""
-    from circuits_course.training import train as run
+    from circuits_course.models.training import train as run
 
     console.print(f"Written: {run(name, out=out, progress=True)}", soft_wrap=True)
 
@@ -90,8 +90,8 @@ def build(
     execute: Annotated[bool, typer.Option(help="Run the solved notebook.")] = True,
 ) -> None:
     """Build the notebooks of a chapter from its source, reference answers and checks."""
-    from circuits_course.build import build as build_notebooks
-    from circuits_course.build import drift
+    from circuits_course.authoring.build import build as build_notebooks
+    from circuits_course.authoring.build import drift
 
     if not check:
         for path in build_notebooks(chapters or None, execute=execute):
@@ -113,7 +113,7 @@ def check(
     exercise: Annotated[str | None, typer.Option(help="Check this exercise only.")] = None,
 ) -> None:
     """Check the answers in a file without Jupyter; exit code 0 when all that are there pass."""
-    from circuits_course.chapter import Chapter
+    from circuits_course.notebook.chapter import Chapter
 
     course_chapter = Chapter(chapter)
     if exercise:
@@ -138,8 +138,8 @@ def progress(
     chapter: Annotated[str | None, typer.Argument(help="Default: every chapter.")] = None,
 ) -> None:
     """Show where you stand."""
-    from circuits_course.chapter import Chapter
     from circuits_course.checks import ready
+    from circuits_course.notebook.chapter import Chapter
 
     for name in [chapter] if chapter else ready():
         course_chapter = Chapter(name)
@@ -157,7 +157,7 @@ def publish(
     out: Annotated[Path, typer.Option(help="Folder for the copies.")] = Path("colab"),
 ) -> None:
     """Write copies of the notebooks with Colab's badge and set-up cell."""
-    from circuits_course.publish import publish as run
+    from circuits_course.authoring.publish import publish as run
 
     for path in run(repo, ref, out):
         console.print(f"Written: {path}", soft_wrap=True)
@@ -173,7 +173,7 @@ def bundle(
     python_version: Annotated[str, typer.Option(help="The Python of those platforms.")] = "",
 ) -> None:
     """Put the course, its wheels and the real model into one folder, for a room without network."""
-    from circuits_course.bundle import bundle as run
+    from circuits_course.classroom.bundle import bundle as run
 
     made = run(folder, platforms=platform or (), python_version=python_version)
     console.print(f'Made: {made}. Learners run "python install.py" in it.', soft_wrap=True)
@@ -190,7 +190,8 @@ def report(
     """Check every answer of a class, each notebook apart, and write one page about it."""
     from rich.progress import Progress as Bar
 
-    from circuits_course.report import check_folder, write_page
+    from circuits_course.classroom.grading import check_folder
+    from circuits_course.classroom.report_page import write_page
 
     with Bar(console=console, transient=True) as bar:
         task = bar.add_task("Checking", total=None)

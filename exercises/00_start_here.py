@@ -23,7 +23,7 @@ from torch import Tensor
 from transformer_lens import utilities as utils
 
 from circuits_course import Chapter, load_model
-from circuits_course.models import doctor
+from circuits_course.models.health import doctor
 from circuits_course.plots import plot_attention, plot_heads
 
 chapter = Chapter("00_start_here")

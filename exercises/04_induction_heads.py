@@ -24,28 +24,21 @@ from transformer_lens import FactoredMatrix
 from transformer_lens import utilities as utils
 
 from circuits_course import Chapter, load_model
-from circuits_course.head_browser import HeadBrowser
-from circuits_course.heads import (
-    PUBLISHED,
+from circuits_course.plots import HeadBrowser
+from circuits_course.circuits import (
     InductionTrace,
+    PUBLISHED,
     baseline_heads,
-    bos_token,
     head_name,
     head_scores,
-    longest_period,
     strongest_heads,
 )
+from circuits_course.data import bos_token, longest_period
 from circuits_course.models import checkpoints
-from circuits_course.plots import (
-    plot_attention,
-    plot_bars,
-    plot_heads,
-    plot_lines,
-    plot_scatter,
-)
-from circuits_course.training import RECIPES, steps
-from circuits_course.transformer import smear
-from circuits_course.widgets import CheckpointScrubber, LiveTraining
+from circuits_course.plots import plot_attention, plot_bars, plot_heads, plot_lines, plot_scatter
+from circuits_course.models import RECIPES, steps
+from circuits_course.models import smear
+from circuits_course.plots import CheckpointScrubber, LiveTraining
 
 torch.set_grad_enabled(False)
 chapter = Chapter("04_induction_heads")

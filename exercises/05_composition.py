@@ -19,8 +19,8 @@ from transformer_lens import FactoredMatrix
 from transformer_lens import utilities as utils
 
 from circuits_course import Chapter, load_model
-from circuits_course.basis import Basis, HeadWeights, small_basis
-from circuits_course.composition import (
+from circuits_course.circuits import Basis, HeadWeights, small_basis
+from circuits_course.circuits import (
     CutPath,
     HeadCircuits,
     all_composition_scores,
@@ -29,16 +29,11 @@ from circuits_course.composition import (
     key_parts,
     turn,
 )
-from circuits_course.heads import bos_token, head_name, head_scores, strongest_heads
+from circuits_course.circuits import head_name, head_scores, strongest_heads
+from circuits_course.data import bos_token
 from circuits_course.models import checkpoints
-from circuits_course.plots import (
-    plot_attention,
-    plot_bars,
-    plot_lines,
-    plot_matrix,
-    plot_scatter,
-)
-from circuits_course.synthetic import repeated_random_tokens
+from circuits_course.plots import plot_attention, plot_bars, plot_lines, plot_matrix, plot_scatter
+from circuits_course.data import repeated_random_tokens
 
 torch.set_grad_enabled(False)
 chapter = Chapter("05_composition")

@@ -26,20 +26,21 @@ from transformer_lens import ActivationCache
 
 from circuits_course import Chapter, load_model
 from circuits_course.errors import CourseError
-from circuits_course.heads import PUBLISHED, Head, bos_token, head_name, strongest_heads
-from circuits_course.ioi import (
+from circuits_course.circuits import Head, PUBLISHED, head_name, strongest_heads
+from circuits_course.data import bos_token
+from circuits_course.circuits import (
     KnockOuts,
     answer_directions,
     attention_between,
     component_names,
-    measured,
+    measured_circuit,
     name_tokens,
     other_heads,
     run_at_end,
 )
-from circuits_course.patching import path_patch_sweep
+from circuits_course.circuits import path_patch_sweep
 from circuits_course.plots import plot_bars, plot_heads, plot_lines, plot_scatter
-from circuits_course.tasks import TEMPLATES, IOIBatch, ioi_batch
+from circuits_course.data import IOIBatch, TEMPLATES, ioi_batch
 
 torch.set_grad_enabled(False)
 chapter = Chapter("06_indirect_object_identification")
@@ -549,11 +550,11 @@ chapter.explain("why_three_criteria")
 # ## 9. How sure is it?
 #
 # Your circuit rests on a few prompts. The same detectors, on more prompts and several seeds, give the
-# table that this course ships. `python -m circuits_course.measured.ioi` measures it again.
+# table that this course ships. `python -m circuits_course.authoring.measure_ioi` measures it again.
 
 # %%
 try:
-    table = measured(model)
+    table = measured_circuit(model)
     evidence = table["evidence"]
     print(
         f"found on {len(evidence['seeds'])} seeds of {evidence['prompts a seed']} prompts, scored on "

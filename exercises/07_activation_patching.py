@@ -23,13 +23,14 @@ from torch import Tensor
 from transformer_lens import patching as theirs
 from transformer_lens import utilities as utils
 
-from circuits_course import Chapter, load_model, patching
-from circuits_course.gates import gate_model
-from circuits_course.heads import Head, head_name, head_scores, strongest_heads
-from circuits_course.patching import Ablation, LogitDifference, patch_sweep
+from circuits_course import Chapter, load_model
+from circuits_course.circuits import patching
+from circuits_course.circuits import gate_model
+from circuits_course.circuits import Head, head_name, head_scores, strongest_heads
+from circuits_course.circuits import Ablation, LogitDifference, patch_sweep
 from circuits_course.plots import plot_bars, plot_heads, plot_lines, plot_matrix, plot_scatter
-from circuits_course.tasks import ioi_batch
-from circuits_course.widgets import PatchingExplorer
+from circuits_course.data import ioi_batch
+from circuits_course.plots import PatchingExplorer
 
 torch.set_grad_enabled(False)
 chapter = Chapter("07_activation_patching")
@@ -128,7 +129,7 @@ plot_matrix(
 # chapter 04 said. Layer 1 then moves it to the last position, where the answer is read.
 #
 # Your sweep runs the whole model once for each cell. TransformerLens does the same; the course's
-# engine (`circuits_course.patching`) computes only what a patch changes. All three must agree.
+# engine (`circuits_course.circuits.patching`) computes only what a patch changes. All three must agree.
 
 # %% tags=["nbval-check-output"]
 clean_tokens, corrupt_tokens = (model.to_tokens(p) for p in (clean_prompt, corrupt_prompt))

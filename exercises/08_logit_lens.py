@@ -18,8 +18,8 @@ from torch import Tensor
 from transformer_lens.tools.analysis import logit_lens as their_lens
 
 from circuits_course import Chapter, load_model
-from circuits_course.heads import head_name, strongest_heads
-from circuits_course.lens import (
+from circuits_course.circuits import head_name, strongest_heads
+from circuits_course.circuits import (
     Shortlist,
     TunedLens,
     least_squares_lens,
@@ -27,7 +27,7 @@ from circuits_course.lens import (
     windows,
 )
 from circuits_course.plots import plot_bars, plot_heads, plot_lines, plot_scatter
-from circuits_course.texts import passage
+from circuits_course.data import passage
 
 torch.set_grad_enabled(False)
 chapter = Chapter("08_logit_lens")

@@ -22,7 +22,7 @@ from transformer_lens import head_detector
 from transformer_lens import utilities as utils
 
 from circuits_course import Chapter, load_model
-from circuits_course.diversity import (
+from circuits_course.circuits import (
     COUNTS,
     EVERY,
     SEEDS,
@@ -33,13 +33,14 @@ from circuits_course.diversity import (
     shipped_family,
     train_head_family,
 )
-from circuits_course.heads import baseline_heads, head_name, head_scores, strongest_heads
-from circuits_course.ioi import known_circuits
+from circuits_course.circuits import baseline_heads, head_name, head_scores, strongest_heads
+from circuits_course.circuits import known_circuits
 from circuits_course.models import choose_model, real_models_at_hand
 from circuits_course.plots import plot_bars, plot_lines, plot_matrix, plot_scatter
-from circuits_course.profiles import Place, repeats_for, text_tokens
-from circuits_course.tasks import ioi_batch
-from circuits_course.texts import passage
+from circuits_course.circuits import Place
+from circuits_course.data import repeats_for, text_tokens
+from circuits_course.data import ioi_batch
+from circuits_course.data import passage
 
 torch.set_grad_enabled(False)
 chapter = Chapter("09_open_questions")

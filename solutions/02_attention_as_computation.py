@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from circuits_course.basis import Basis, HeadWeights
+from circuits_course.circuits import Basis, HeadWeights
 
 
 def read_feature(

@@ -8,7 +8,8 @@ from torch import Tensor
 from transformer_lens import FactoredMatrix
 from transformer_lens import utilities as utils
 
-from circuits_course.heads import InductionTrace, bos_token, longest_period
+from circuits_course.circuits import InductionTrace
+from circuits_course.data import bos_token, longest_period
 
 
 def repeated_tokens(

@@ -7,8 +7,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from transformer_lens import FactoredMatrix
 
-from circuits_course.basis import Basis, HeadWeights
-from circuits_course.composition import CutPath, HeadCircuits
+from circuits_course.circuits import Basis, HeadWeights
+from circuits_course.circuits import CutPath, HeadCircuits
 
 
 def composition_score(

@@ -9,9 +9,10 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from transformer_lens import ActivationCache
 
-from circuits_course.heads import Head, bos_token
-from circuits_course.patching import path_patch_sweep
-from circuits_course.tasks import IOIBatch
+from circuits_course.circuits import Head
+from circuits_course.data import bos_token
+from circuits_course.circuits import path_patch_sweep
+from circuits_course.data import IOIBatch
 
 
 def logit_difference(

@@ -8,7 +8,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from transformer_lens import utilities as utils
 
-from circuits_course.heads import Head
+from circuits_course.circuits import Head
 
 Prompt = str | Int[Tensor, "batch pos"]
 

@@ -4,7 +4,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from circuits_course.lens import Shortlist, TunedLens
+from circuits_course.circuits import Shortlist, TunedLens
 
 
 def logit_lens(model, prompt: str | Int[Tensor, "1 pos"]) -> Float[Tensor, "state pos d_vocab"]:

@@ -7,7 +7,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from transformer_lens import utilities as utils
 
-from circuits_course.profiles import Place
+from circuits_course.circuits import Place
 
 
 def mean_and_error(values: list[float]) -> tuple[float, float]:

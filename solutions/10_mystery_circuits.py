@@ -4,9 +4,9 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from circuits_course.heads import Head
+from circuits_course.circuits import Head
 from circuits_course.mystery import Claim
-from circuits_course.patching import Ablation, path_patch
+from circuits_course.circuits import Ablation, path_patch
 
 
 def divergence(

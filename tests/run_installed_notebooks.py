@@ -17,7 +17,7 @@ import nbformat
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 
-from circuits_course.paths import source_dir
+from circuits_course.storage import source_dir
 
 SHOWN = ("circuits-course", "torch", "numpy", "transformers", "ipywidgets", "ipython", "plotly")
 

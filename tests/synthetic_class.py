@@ -21,9 +21,10 @@ from pathlib import Path
 from typing import Any
 
 from circuits_course.checks import load_checks, ready
-from circuits_course.paths import source_dir
-from circuits_course.reference import reference_source
-from circuits_course.report import check_folder, write_page
+from circuits_course.storage import source_dir
+from circuits_course.checks.references import reference_source
+from circuits_course.classroom.grading import check_folder
+from circuits_course.classroom.report_page import write_page
 
 Judged = dict[str, tuple[str, str | None]]  # exercise -> (outcome, diagnosis)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from circuits_course.basis import Basis, HeadWeights, checked, small_basis
+from circuits_course.circuits.basis import Basis, HeadWeights, checked, small_basis
 from circuits_course.errors import CourseError, UnknownName
 
 

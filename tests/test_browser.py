@@ -24,7 +24,7 @@ from urllib.parse import urlsplit
 import nbformat
 import pytest
 
-from circuits_course import build
+from circuits_course.authoring import build
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 
@@ -61,7 +61,7 @@ os.environ["CIRCUITS_COURSE_HOME"] = os.path.abspath("nothing-done-yet")
 import numpy as np
 import torch
 from circuits_course import Chapter, gates
-from circuits_course.patching import LogitDifference
+from circuits_course.circuits.patching import LogitDifference
 from circuits_course.plots import plot_attention, plot_matrix
 from circuits_course.widgets import CheckpointScrubber, Explorer, PatchingExplorer
 chapter = Chapter("04")

@@ -9,7 +9,9 @@ from types import SimpleNamespace
 import nbformat
 import pytest
 
-from circuits_course import build, paths, reference
+from circuits_course import storage as paths
+from circuits_course.authoring import build
+from circuits_course.checks import references as reference
 from circuits_course.errors import CourseError, UnknownName
 
 NAME = "00_start_here"

@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from circuits_course import bundle as bundling
-from circuits_course.bundle import bundle
+from circuits_course.classroom import bundle as bundling
+from circuits_course.classroom.bundle import bundle
 from circuits_course.cli import app
-from circuits_course.downloads import REQUIREMENT, WHEEL
+from circuits_course.models.smollm2 import REQUIREMENT, WHEEL
 from circuits_course.errors import CourseError
-from circuits_course.paths import source_dir
+from circuits_course.storage import source_dir
 
 
 class Pip:

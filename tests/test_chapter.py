@@ -10,13 +10,14 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from circuits_course import Chapter, questions
-from circuits_course.checker import CheckFailed
+from circuits_course import Chapter
+from circuits_course.notebook import questions
+from circuits_course.checking.outcome import CheckFailed
 from circuits_course.checks import load_checks, ready
 from circuits_course.cli import app
 from circuits_course.errors import CourseError, UnknownName
-from circuits_course.questions import MultipleChoice, _choice_widget
-from circuits_course.reference import load_reference
+from circuits_course.notebook.questions import MultipleChoice, _choice_widget
+from circuits_course.checks.references import load_reference
 
 
 @pytest.fixture(autouse=True)

@@ -7,9 +7,10 @@ import functools
 import pytest
 import torch
 
-from circuits_course.checker import Case, Outcome
+from circuits_course.checking.declaring import Case
+from circuits_course.checking.outcome import Outcome
 from circuits_course.checks import ChapterChecks
-from circuits_course.checks.models import random_model, random_tokens
+from circuits_course.checks.inputs import random_model, random_tokens
 
 
 @pytest.fixture

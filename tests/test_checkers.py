@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from circuits_course.checker import Outcome
+from circuits_course.checking.outcome import Outcome
 from circuits_course.checks import load_checks, ready
-from circuits_course.reference import load_reference, stub_source
+from circuits_course.checks.references import load_reference, stub_source
 
 FOLDER = Path(__file__).parent / "right_answers"
 EXERCISES = [(chapter, name) for chapter in ready() for name in load_checks(chapter).exercises]

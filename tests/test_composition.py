@@ -6,14 +6,15 @@ import pytest
 import torch
 from transformer_lens import utilities as utils
 
-from circuits_course.composition import (
+from circuits_course.circuits.composition import (
     all_composition_scores,
     for_key_parts,
     head_circuits,
     key_parts,
 )
 from circuits_course.errors import CourseError, UnknownName
-from circuits_course.transformer import CourseConfig, CourseTransformer
+from circuits_course.models.config import CourseConfig
+from circuits_course.models.transformer import CourseTransformer
 
 SIZES = {"n_layers": 3, "n_heads": 4, "d_model": 24, "d_head": 6, "d_vocab": 30, "n_ctx": 12}
 

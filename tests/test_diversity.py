@@ -8,8 +8,8 @@ from dataclasses import replace
 import pytest
 import torch
 
-from circuits_course import diversity
-from circuits_course.diversity import (
+from circuits_course.circuits import head_families as diversity
+from circuits_course.circuits.head_families import (
     COUNTS,
     EVERY,
     SEEDS,
@@ -21,8 +21,8 @@ from circuits_course.diversity import (
     train_head_family,
 )
 from circuits_course.errors import CourseError, UnknownName
-from circuits_course.jobs import AllAtOnce, LookUps
-from circuits_course.training import steps
+from circuits_course.data.head_jobs import AllAtOnce, LookUps
+from circuits_course.models.training import steps
 
 
 def draw(task, size=16, seed=0):

@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from circuits_course.errors import UnknownName
-from circuits_course.gates import GATES, gate_model
-from circuits_course.patching import LogitDifference, attribution_patch, patch_sweep
+from circuits_course.circuits.gates import GATES, gate_model
+from circuits_course.circuits.patching import LogitDifference, attribution_patch, patch_sweep
 
 TRUTH = {"and": all, "or": any}
 ONE = LogitDifference(torch.tensor([2]), torch.tensor([1]))

@@ -9,12 +9,14 @@ from __future__ import annotations
 import pytest
 import torch
 
-from circuits_course.heads import PUBLISHED, bos_token, head_scores, strongest_heads
-from circuits_course.ioi import attention_between, name_tokens
-from circuits_course.models import load_model, real_on_disk
-from circuits_course.reference import load_reference
-from circuits_course.synthetic import repeated_random_tokens
-from circuits_course.tasks import ioi_batch
+from circuits_course.circuits.heads import PUBLISHED, head_scores, strongest_heads
+from circuits_course.data.sequences import bos_token
+from circuits_course.circuits.ioi import attention_between, name_tokens
+from circuits_course.models.catalogue import real_on_disk
+from circuits_course.models.loading import load_model
+from circuits_course.checks.references import load_reference
+from circuits_course.data.markov import repeated_random_tokens
+from circuits_course.data.ioi import ioi_batch
 
 pytestmark = [
     pytest.mark.gpt2,

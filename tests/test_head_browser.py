@@ -6,11 +6,11 @@ import pytest
 import torch
 
 from circuits_course.errors import CourseError
-from circuits_course.head_browser import HeadBrowser
-from circuits_course.models import load_model
+from circuits_course.plots.explorers.head_browser import HeadBrowser
+from circuits_course.models.loading import load_model
 from circuits_course.plots import plot_thumbnails
 from circuits_course.plots.thumbnails import mosaic
-from circuits_course.widgets import bundle_with_widget
+from circuits_course.plots.figure import bundle_with_widget
 
 
 @pytest.fixture(scope="module")

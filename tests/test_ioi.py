@@ -6,21 +6,21 @@ import pytest
 import torch
 
 from circuits_course.errors import CourseError
-from circuits_course.heads import PUBLISHED, head_name
-from circuits_course.ioi import (
+from circuits_course.circuits.heads import PUBLISHED, head_name
+from circuits_course.circuits.ioi import (
     KnockOuts,
     answer_directions,
     attention_between,
     component_names,
-    measured,
+    measured_circuit,
     name_tokens,
     other_heads,
     run_at_end,
     sizes,
 )
-from circuits_course.models import load_model
-from circuits_course.reference import load_reference
-from circuits_course.tasks import ioi_batch
+from circuits_course.models.loading import load_model
+from circuits_course.checks.references import load_reference
+from circuits_course.data.ioi import ioi_batch
 
 answers = load_reference("06_indirect_object_identification")
 
@@ -147,7 +147,7 @@ def test_the_published_circuit_has_26_heads_in_seven_classes():
 
 def test_a_model_that_was_not_measured_says_so():
     with pytest.raises(CourseError, match="measures it"):
-        measured(gpt2_shaped())
+        measured_circuit(gpt2_shaped())
 
 
 @pytest.fixture(scope="module")
@@ -157,7 +157,7 @@ def smollm2():
 
 @pytest.fixture(scope="module")
 def table(smollm2):
-    return measured(smollm2)
+    return measured_circuit(smollm2)
 
 
 def test_the_table_says_what_it_rests_on(smollm2, table):

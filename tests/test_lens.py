@@ -7,9 +7,9 @@ import torch
 from transformer_lens.tools.analysis import logit_lens as their_lens
 
 from circuits_course.checks.c08_logit_lens import normed_model
-from circuits_course.checks.models import normal, random_model, random_tokens
+from circuits_course.checks.inputs import normal, random_model, random_tokens
 from circuits_course.errors import CourseError
-from circuits_course.lens import (
+from circuits_course.circuits.lens import (
     Shortlist,
     TunedLens,
     least_squares_lens,
@@ -17,7 +17,7 @@ from circuits_course.lens import (
     state_names,
     windows,
 )
-from circuits_course.reference import load_reference
+from circuits_course.checks.references import load_reference
 
 TOKENS = random_tokens(5, 7, seed=1)
 reference = load_reference("08_logit_lens")
@@ -26,7 +26,7 @@ reference = load_reference("08_logit_lens")
 def _bridge(hf_model):
     from transformer_lens.model_bridge import TransformerBridge
 
-    from circuits_course.models import load_model
+    from circuits_course.models.loading import load_model
 
     tokenizer = load_model("smollm2-135m").tokenizer
     generator = torch.Generator().manual_seed(0)

@@ -15,9 +15,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from circuits_course import downloads, keeping, models
+from circuits_course import storage as keeping
+from circuits_course.models import loading as models, smollm2 as downloads
 from circuits_course.errors import CourseError, UnknownName
-from circuits_course.keeping import damage, find_kept, keep, seal
+from circuits_course.storage import damage, find_kept, keep, seal
 
 SMALL = {"a.bin": b"one", "b.bin": b"two"}
 
@@ -429,7 +430,7 @@ def test_a_model_of_gpt2s_shape_through_the_same_path(small_gpt2, monkeypatch, c
 def test_loading_leaves_the_hub_setting_as_it_was(small_gpt2):
     from huggingface_hub import constants
 
-    from circuits_course.bridges import offline
+    from circuits_course.models.bridges import offline
 
     before = constants.HF_HUB_OFFLINE
     with offline():

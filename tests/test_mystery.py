@@ -13,12 +13,11 @@ from typer.testing import CliRunner
 
 from circuits_course.cli import app
 from circuits_course.errors import CourseError, UnknownName
-from circuits_course.mystery import ALGORITHMS, ROLES, Claim, grade, load_mystery, mystery_paths
+from circuits_course.mystery import ALGORITHMS, Claim, ROLES, grade, load_mystery, mystery_paths
 from circuits_course.mystery.bench import Bench, all_heads, divergence
 from circuits_course.mystery.grading import NUDGES, edges_mark, grade_on
 from circuits_course.mystery.inputs import TwoNames
 from circuits_course.mystery.making import (
-    SHELF,
     SHIPPED,
     make_mystery,
     new_mystery,
@@ -26,6 +25,7 @@ from circuits_course.mystery.making import (
     verified,
     without,
 )
+from circuits_course.mystery.shelf import SHELF
 from circuits_course.mystery.roles import TARGETS, attends_as, share_on_targets
 from circuits_course.mystery.sealing import SIZES, open_seal, read_mystery
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from circuits_course import build
-from circuits_course.chapters import CHAPTERS
+from circuits_course.authoring import build
+from circuits_course.checks.chapters import CHAPTERS
 
 ROOT = Path(__file__).resolve().parent.parent
 READY = build.chapters_with_source()

@@ -10,9 +10,9 @@ import pytest
 import torch
 from transformer_lens import patching
 
-from circuits_course.checks.models import random_model, random_tokens
+from circuits_course.checks.inputs import random_model, random_tokens
 from circuits_course.errors import CourseError, UnknownName
-from circuits_course.patching import (
+from circuits_course.circuits.patching import (
     Ablation,
     LogitDifference,
     ablate,
@@ -22,7 +22,8 @@ from circuits_course.patching import (
     path_patch,
     path_patch_sweep,
 )
-from circuits_course.transformer import CourseConfig, CourseTransformer
+from circuits_course.models.config import CourseConfig
+from circuits_course.models.transformer import CourseTransformer
 
 HEAD, HEAD_POS, POS = ("layer", "head"), ("layer", "head", "position"), ("layer", "position")
 THEIRS = {
@@ -59,7 +60,7 @@ def with_smeared_keys():
 def _bridge(hf_model):
     from transformer_lens.model_bridge import TransformerBridge
 
-    from circuits_course.models import load_model
+    from circuits_course.models.loading import load_model
 
     tokenizer = load_model("smollm2-135m").tokenizer
     torch.manual_seed(0)
@@ -182,7 +183,7 @@ def test_a_metric_may_read_each_prompt_elsewhere(model, prompts):
 
 def test_the_engine_itself_works_in_parts(model, prompts, monkeypatch):
     whole = patch_sweep(model, *prompts, METRIC, HEAD)
-    monkeypatch.setattr("circuits_course.patching.tail.ROWS", 1)
+    monkeypatch.setattr("circuits_course.circuits.patching.tail.ROWS", 1)
     parts = patch_sweep(model, *prompts, METRIC, HEAD)
     torch.testing.assert_close(parts, whole, atol=1e-5, rtol=1e-5)
 
@@ -331,7 +332,7 @@ def test_attribution_is_the_slope_of_the_sweep(model, prompts, component, axes):
 
 @torch.no_grad()
 def slope_of(model, clean, corrupted, component, layer, head, position, step=1e-3):
-    from circuits_course.patching.stages import stages_of
+    from circuits_course.circuits.patching.stages import stages_of
 
     stages = stages_of(model, clean)
     source = getattr(stages.run(clean), component)[layer]
@@ -458,7 +459,7 @@ def test_a_reference_may_have_more_prompts_than_the_batch(model):
 
 
 def test_resampling_never_gives_a_prompt_its_own_output():
-    from circuits_course.patching.ablation import _other_rows
+    from circuits_course.circuits.patching.ablation import _other_rows
 
     groups = torch.tensor([0, 1, 0, 1, 1, 2, 0])
     for seed in range(5):

@@ -5,10 +5,10 @@ from __future__ import annotations
 import torch
 
 from circuits_course import load_model
-from circuits_course.checks.models import random_model
-from circuits_course.heads import PUBLISHED
-from circuits_course.ioi import known_circuits
-from circuits_course.profiles import repeats_for, text_tokens
+from circuits_course.checks.inputs import random_model
+from circuits_course.circuits.heads import PUBLISHED
+from circuits_course.circuits.ioi import known_circuits
+from circuits_course.data.sequences import repeats_for, text_tokens
 
 
 def test_repeats_fit_into_the_models_context():

@@ -12,7 +12,7 @@ import time
 import pytest
 
 from circuits_course.errors import CourseError
-from circuits_course.progress import Progress
+from circuits_course.notebook.progress import Progress
 
 
 @pytest.fixture

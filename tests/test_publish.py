@@ -9,11 +9,11 @@ import pytest
 from typer.testing import CliRunner
 
 from circuits_course.cli import app
-from circuits_course.colab import set_up
+from circuits_course.notebook.colab import set_up
 from circuits_course.errors import CourseError
-from circuits_course.models import Finding
-from circuits_course.paths import source_dir
-from circuits_course.publish import publish, stamped
+from circuits_course.models.health import Finding
+from circuits_course.storage import source_dir
+from circuits_course.authoring.publish import publish, stamped
 
 REPO, REF = "owner/course", "v1.0"
 
@@ -82,7 +82,7 @@ def test_the_command(tmp_path):
 
 def test_set_up_says_ready_or_what_is_missing_as_often_as_it_is_run(monkeypatch, capsys):
     findings = [Finding("Python", True, "3.11")]
-    monkeypatch.setattr("circuits_course.models.doctor", lambda: findings)
+    monkeypatch.setattr("circuits_course.models.health", lambda: findings)
     for _ in range(2):
         set_up()
     assert capsys.readouterr().out == "ready\nready\n"

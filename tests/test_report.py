@@ -19,12 +19,13 @@ from typer.testing import CliRunner
 from circuits_course.checks import load_checks, ready
 from circuits_course.cli import app
 from circuits_course.errors import CourseError
-from circuits_course.paths import source_dir
-from circuits_course.progress import Progress
-from circuits_course.reference import reference_source, stub_source
-from circuits_course.report import check_folder, write_page
-from circuits_course.report.page import page
-from circuits_course.report.submissions import find_submissions, read_notebook
+from circuits_course.storage import source_dir
+from circuits_course.notebook.progress import Progress
+from circuits_course.checks.references import reference_source, stub_source
+from circuits_course.classroom.grading import check_folder
+from circuits_course.classroom.report_page import write_page
+from circuits_course.classroom.report_page import page
+from circuits_course.classroom.submissions import find_submissions, read_notebook
 
 CHAPTER = "00_start_here"
 LEARNERS = 200

@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from circuits_course.errors import CourseError
-from circuits_course.models import load_model
-from circuits_course.tasks import NAMES, TEMPLATES, ioi_batch, single_token_words, word_token
+from circuits_course.models.loading import load_model
+from circuits_course.data.ioi import NAMES, TEMPLATES, ioi_batch, single_token_words, word_token
 
 
 @pytest.fixture(scope="module")

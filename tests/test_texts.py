@@ -7,7 +7,7 @@ import re
 import pytest
 
 from circuits_course.errors import UnknownName
-from circuits_course.texts import SOURCES, passage
+from circuits_course.data.texts import SOURCES, passage
 
 
 @pytest.mark.parametrize("name", SOURCES)

@@ -7,17 +7,18 @@ from dataclasses import replace
 import pytest
 import torch
 
-from circuits_course import models, training
+from circuits_course.models import loading as models, training
 from circuits_course.errors import UnknownName
-from circuits_course.synthetic import (
+from circuits_course.data.markov import (
     MarkovAndRepeats,
-    PlantedSkipTrigrams,
     repeated_random_tokens,
     repeated_segments,
     sample_rows,
 )
-from circuits_course.training import RECIPES, Recipe, steps, verify
-from circuits_course.transformer import CourseConfig
+from circuits_course.data.skip_trigrams import PlantedSkipTrigrams
+from circuits_course.models.recipes import RECIPES, Recipe
+from circuits_course.models.training import steps, verify
+from circuits_course.models.config import CourseConfig
 
 TINY = Recipe(
     name="tiny",

@@ -12,13 +12,9 @@ from transformer_lens import ActivationCache, patching
 from transformer_lens.head_detector import detect_head
 
 from circuits_course.errors import CourseError, UnknownName
-from circuits_course.transformer import (
-    Attention,
-    CourseConfig,
-    CourseTransformer,
-    default_vocabulary,
-    smear,
-)
+from circuits_course.models.config import CourseConfig, default_vocabulary
+from circuits_course.models.layers import Attention, smear
+from circuits_course.models.transformer import CourseTransformer
 
 SIZES = {"n_layers": 2, "n_heads": 3, "d_model": 12, "d_head": 5, "d_vocab": 11, "n_ctx": 16}
 PLAIN = CourseConfig(**SIZES)

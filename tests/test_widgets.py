@@ -11,18 +11,16 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from circuits_course import widgets
+from circuits_course.plots.explorers import explorer as widgets
 from circuits_course.errors import CourseError
 from circuits_course.plots import plot_attention, plot_heads
 from circuits_course.plots.figure import PLOTLY
-from circuits_course.slots import WIDGET, with_widget, without_widget
-from circuits_course.widgets import (
-    CheckpointScrubber,
-    Explorer,
-    LiveTraining,
-    PatchingExplorer,
-    bundle_with_widget,
-)
+from circuits_course.page.saved_form import WIDGET, with_widget, without_widget
+from circuits_course.plots.explorers.explorer import Explorer
+from circuits_course.plots.explorers.live_training import LiveTraining
+from circuits_course.plots.explorers.patching import PatchingExplorer
+from circuits_course.plots.explorers.scrubber import CheckpointScrubber
+from circuits_course.plots.figure import bundle_with_widget
 
 
 @pytest.fixture
@@ -56,7 +54,7 @@ def test_without_widget_packages_the_figure_stands_alone(live, monkeypatch):
 
 
 def test_without_circuitsvis_the_figure_stands_alone(live, monkeypatch):
-    from circuits_course import live as module
+    from circuits_course.page import live as module
 
     module.library.cache_clear()
     monkeypatch.setattr(module, "find_spec", lambda name: None)
@@ -86,7 +84,7 @@ def test_live_output_is_preferred_over_plotly(live):
 
 
 def test_circuitsvis_is_sent_once_for_all_figures(live):
-    from circuits_course.live import AttentionView, library
+    from circuits_course.page.live import AttentionView, library
 
     library.cache_clear()
     one, two = (AttentionView(tokens=["a"], pattern=[[[1]]], head_names=["0"]) for _ in range(2))
@@ -189,8 +187,8 @@ def gate():
     """An AND gate, its two answers' logit difference, and two ways to corrupt "11="."""
     import torch
 
-    from circuits_course.gates import gate_model
-    from circuits_course.patching import LogitDifference
+    from circuits_course.circuits.gates import gate_model
+    from circuits_course.circuits.patching import LogitDifference
 
     model = gate_model("and")
     corrupted = {"both bits": model.to_tokens("00="), "first bit": model.to_tokens("01=")}

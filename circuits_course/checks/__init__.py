@@ -9,11 +9,11 @@ from collections.abc import Mapping, Sequence
 from importlib import import_module
 from importlib.util import find_spec
 
-from circuits_course.chapters import CHAPTERS, chapter_name
-from circuits_course.checker import Exercise
-from circuits_course.compare import TOLERANCE, Tolerance
+from circuits_course.checking.compare import TOLERANCE, Tolerance
+from circuits_course.checking.exercise import Exercise
+from circuits_course.checks.chapters import CHAPTERS, chapter_name
 from circuits_course.errors import CourseError, UnknownName
-from circuits_course.questions import MultipleChoice, Sentence
+from circuits_course.notebook.questions import MultipleChoice, Sentence
 
 
 class ChapterChecks:

@@ -14,9 +14,9 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from circuits_course.basis import Basis, HeadWeights, checked, small_basis
+from circuits_course.circuits.basis import Basis, HeadWeights, checked, small_basis
 from circuits_course.errors import CourseError
-from circuits_course.transformer import BOS
+from circuits_course.models.config import BOS_SYMBOL
 
 ENOUGH = 0.9  # of the attention, or of a write, counts as all of it
 SILENT = 1e-3  # a write shorter than this is none
@@ -29,7 +29,7 @@ def other_basis(seed: int | None = 1) -> Basis:
         "late": dict.fromkeys("nopqrst", 1.0),
         "round": dict.fromkeys("bdo", 1.0),
     }
-    return Basis((BOS, *"bdfhklmnopqrst"), 17, features, seed)
+    return Basis((BOS_SYMBOL, *"bdfhklmnopqrst"), 17, features, seed)
 
 
 def bases() -> list[tuple[str, Basis]]:

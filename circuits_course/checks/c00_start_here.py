@@ -8,9 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from circuits_course.checker import Case
+from circuits_course.checking.declaring import Case
 from circuits_course.checks import ChapterChecks
-from circuits_course.checks.models import normal, random_model, random_tokens
+from circuits_course.checks.inputs import normal, random_model, random_tokens
 
 checks = ChapterChecks("00_start_here")
 

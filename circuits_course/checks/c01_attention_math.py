@@ -12,11 +12,12 @@ from torch import Tensor
 from torch.nn import functional as F
 from transformer_lens import FactoredMatrix
 
-from circuits_course.checker import Case
+from circuits_course.checking.compare import Tolerance, same, shape_text
+from circuits_course.checking.declaring import Case
 from circuits_course.checks import ChapterChecks
-from circuits_course.checks.models import normal, random_model, random_tokens
-from circuits_course.compare import Tolerance, same, shape_text
-from circuits_course.transformer import CourseConfig, CourseTransformer
+from circuits_course.checks.inputs import normal, random_model, random_tokens
+from circuits_course.models.config import CourseConfig
+from circuits_course.models.transformer import CourseTransformer
 
 checks = ChapterChecks("01_attention_math")
 

@@ -13,8 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from circuits_course.basis import Basis, HeadWeights, kind, small_basis
-from circuits_course.checker import Case
+from circuits_course.checking.compare import Tolerance
+from circuits_course.checking.declaring import Case
 from circuits_course.checks import ChapterChecks
 from circuits_course.checks.behaviour import (
     ENOUGH,
@@ -34,8 +34,8 @@ from circuits_course.checks.behaviour import (
     summary,
     unusable,
 )
-from circuits_course.checks.models import normal
-from circuits_course.compare import Tolerance
+from circuits_course.checks.inputs import normal
+from circuits_course.circuits.basis import Basis, HeadWeights, kind, small_basis
 
 checks = ChapterChecks("02_attention_as_computation")
 BEHAVIOUR = Tolerance(atol=0.06, rtol=0.0)  # two heads that agree to this do the same

@@ -9,11 +9,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from circuits_course.attempt import Raised, run_attempt
-from circuits_course.checker import Case
+from circuits_course.checking.attempt import Raised, run_attempt
+from circuits_course.checking.declaring import Case
 from circuits_course.checks import ChapterChecks
-from circuits_course.checks.models import normal, random_model, random_tokens
-from circuits_course.transformer import CourseConfig, CourseTransformer
+from circuits_course.checks.inputs import normal, random_model, random_tokens
+from circuits_course.models.config import CourseConfig
+from circuits_course.models.transformer import CourseTransformer
 
 Head = tuple[int, int]
 

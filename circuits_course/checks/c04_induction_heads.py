@@ -12,11 +12,11 @@ import torch
 from torch import Tensor
 from transformer_lens import FactoredMatrix
 
-from circuits_course.checker import Case
+from circuits_course.checking.compare import Tolerance, same
+from circuits_course.checking.declaring import Case
 from circuits_course.checks import ChapterChecks
-from circuits_course.checks.models import matching_model, normal, random_model, random_tokens
-from circuits_course.compare import Tolerance, same
-from circuits_course.heads import InductionTrace
+from circuits_course.checks.inputs import matching_model, normal, random_model, random_tokens
+from circuits_course.circuits.heads import InductionTrace
 
 checks = ChapterChecks("04_induction_heads")
 

@@ -11,13 +11,14 @@ import torch
 from torch import Tensor
 from transformer_lens import FactoredMatrix
 
-from circuits_course.basis import Basis, HeadWeights
-from circuits_course.checker import Case
+from circuits_course.checking.compare import Tolerance, same
+from circuits_course.checking.declaring import Case
 from circuits_course.checks import ChapterChecks
-from circuits_course.checks.models import normal, random_tokens
-from circuits_course.compare import Tolerance, same
-from circuits_course.composition import CutPath, HeadCircuits
-from circuits_course.transformer import BOS, CourseConfig, CourseTransformer
+from circuits_course.checks.inputs import normal, random_tokens
+from circuits_course.circuits.basis import Basis, HeadWeights
+from circuits_course.circuits.composition import CutPath, HeadCircuits
+from circuits_course.models.config import BOS_SYMBOL, CourseConfig
+from circuits_course.models.transformer import CourseTransformer
 
 checks = ChapterChecks("05_composition")
 
@@ -545,7 +546,7 @@ two_back = checks.exercise(
 
 @cache
 def _basis(n_symbols: int, n_ctx: int, seed: int | None) -> Basis:
-    return Basis((BOS, *"abcdefghij"[:n_symbols]), n_ctx, {}, seed)
+    return Basis((BOS_SYMBOL, *"abcdefghij"[:n_symbols]), n_ctx, {}, seed)
 
 
 @two_back.cases

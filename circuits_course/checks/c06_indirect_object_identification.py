@@ -10,13 +10,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from circuits_course.checker import Case
+from circuits_course.checking.compare import Tolerance
+from circuits_course.checking.declaring import Case
 from circuits_course.checks import ChapterChecks
-from circuits_course.checks.models import normal
-from circuits_course.compare import Tolerance
-from circuits_course.ioi import answer_directions, run_at_end
-from circuits_course.patching import LogitDifference, path_patch_sweep
-from circuits_course.transformer import CourseConfig, CourseTransformer
+from circuits_course.checks.inputs import normal
+from circuits_course.circuits.ioi import answer_directions, run_at_end
+from circuits_course.circuits.patching import LogitDifference, path_patch_sweep
+from circuits_course.models.config import CourseConfig
+from circuits_course.models.transformer import CourseTransformer
 
 checks = ChapterChecks("06_indirect_object_identification")
 

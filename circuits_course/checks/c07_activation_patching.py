@@ -10,14 +10,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from circuits_course import patching
-from circuits_course.checker import Case
+from circuits_course.checking.compare import Tolerance
+from circuits_course.checking.declaring import Case
 from circuits_course.checks import ChapterChecks
-from circuits_course.checks.models import normal, random_model, random_tokens
-from circuits_course.compare import Tolerance
-from circuits_course.gates import gate_model
-from circuits_course.patching.stages import Run, stages_of
-from circuits_course.transformer import CourseConfig, CourseTransformer
+from circuits_course.checks.inputs import normal, random_model, random_tokens
+from circuits_course.circuits import patching
+from circuits_course.circuits.gates import gate_model
+from circuits_course.circuits.patching.stages import Run, stages_of
+from circuits_course.models.config import CourseConfig
+from circuits_course.models.transformer import CourseTransformer
 
 checks = ChapterChecks("07_activation_patching")
 

@@ -10,11 +10,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from circuits_course.checker import Case
+from circuits_course.checking.compare import Tolerance
+from circuits_course.checking.declaring import Case
 from circuits_course.checks import ChapterChecks
-from circuits_course.checks.models import matching_model, normal, random_model, random_tokens
-from circuits_course.compare import Tolerance
-from circuits_course.profiles import Place
+from circuits_course.checks.inputs import matching_model, normal, random_model, random_tokens
+from circuits_course.circuits.profiles import Place
 
 checks = ChapterChecks("09_open_questions")
 

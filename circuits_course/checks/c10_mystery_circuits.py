@@ -11,16 +11,16 @@ import torch
 from torch import Tensor
 from torch.nn.functional import kl_div
 
-from circuits_course.checker import Case
+from circuits_course.checking.compare import Tolerance
+from circuits_course.checking.declaring import Case
 from circuits_course.checks import ChapterChecks
-from circuits_course.checks.models import normal, random_model, random_tokens
-from circuits_course.compare import Tolerance
-from circuits_course.heads import Head
+from circuits_course.checks.inputs import normal, random_model, random_tokens
+from circuits_course.circuits.heads import Head
+from circuits_course.circuits.patching import path_patch
 from circuits_course.mystery import Claim, grade, load_mystery
 from circuits_course.mystery.bench import all_heads
 from circuits_course.mystery.making import make_mystery, true_claim
 from circuits_course.mystery.sealing import Mystery, open_seal
-from circuits_course.patching import path_patch
 
 checks = ChapterChecks("10_mystery_circuits")
 ROUGH = Tolerance(atol=1e-4, rtol=1e-3)

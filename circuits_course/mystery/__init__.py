@@ -4,20 +4,7 @@
 whom and what comes out; `grade(claim)` tries it by intervention. `new_mystery(seed)` makes another.
 """
 
-from circuits_course.mystery.claims import Claim
-from circuits_course.mystery.grading import Grade, grade
-from circuits_course.mystery.making import load_mystery, mystery_paths, new_mystery
-from circuits_course.mystery.menu import ALGORITHMS, ROLES
-from circuits_course.mystery.sealing import Mystery
+import lazy_loader
 
-__all__ = [
-    "ALGORITHMS",
-    "ROLES",
-    "Claim",
-    "Grade",
-    "Mystery",
-    "grade",
-    "load_mystery",
-    "mystery_paths",
-    "new_mystery",
-]
+# What is offered, and where it lives, stands in __init__.pyi; a module is imported when asked for.
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 
-from circuits_course.mystery.planting import Key
+from circuits_course.mystery.planting import Planted
 
 Says = Callable[[list[int], dict[str, list[int]]], "int | None"]
 
@@ -49,7 +49,7 @@ SAYS: dict[str, Says] = {
 }
 
 
-def true_predictions(key: Key, vocabulary: Sequence[str]) -> Callable[[list[str]], str]:
+def true_predictions(key: Planted, vocabulary: Sequence[str]) -> Callable[[list[str]], str]:
     """The planted algorithm as a function from symbols to the next symbol ("" for none)."""
 
     def predict(symbols: list[str]) -> str:

@@ -9,9 +9,9 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from circuits_course.heads import Head
-from circuits_course.patching import Ablation, path_patch_sweep
-from circuits_course.patching.ablation import Mode
+from circuits_course.circuits.heads import Head
+from circuits_course.circuits.patching import Ablation, path_patch_sweep
+from circuits_course.circuits.patching.ablation import Mode
 
 Receiver = tuple[int, int, str] | str
 

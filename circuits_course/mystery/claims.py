@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from operator import index
 from typing import Any
 
+from circuits_course.circuits.heads import Head, head_name
 from circuits_course.errors import CourseError, UnknownName
-from circuits_course.heads import Head, head_name
 from circuits_course.mystery.bench import Receiver
 from circuits_course.mystery.menu import ALGORITHMS, ROLES
 

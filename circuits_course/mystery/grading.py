@@ -15,14 +15,14 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
+from circuits_course.circuits.heads import Head, head_name
+from circuits_course.circuits.patching.ablation import Mode
 from circuits_course.errors import CourseError
-from circuits_course.heads import Head, head_name
 from circuits_course.mystery.bench import Bench, Paths, all_heads
 from circuits_course.mystery.claims import Claim, Edge
-from circuits_course.mystery.making import load_mystery
 from circuits_course.mystery.roles import attends_as
 from circuits_course.mystery.sealing import Mystery, open_seal
-from circuits_course.patching.ablation import Mode
+from circuits_course.mystery.shelf import load_mystery
 
 BATCH, SEED = 192, 20_260_101
 FEW = 64  # prompts for edges, of which there may be many

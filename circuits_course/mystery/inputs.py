@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
-BOS = 0
+from circuits_course.data.markov import BOS_TOKEN
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,7 @@ class FreeSymbols:
 
     def sample(self, batch: int, generator: torch.Generator) -> Int[Tensor, "batch pos"]:
         symbols = torch.randint(1, self.d_vocab, (batch, self.n_ctx - 1), generator=generator)
-        return torch.cat([torch.full((batch, 1), BOS), symbols], dim=1)
+        return torch.cat([torch.full((batch, 1), BOS_TOKEN), symbols], dim=1)
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class TwoNames:
         rows = torch.arange(batch)
         tokens[rows, place[:, 2]] = once
         tokens[rows, first], tokens[rows, second] = twice, twice
-        ends = torch.full((batch, 1), BOS), torch.full((batch, 1), self.question)
+        ends = torch.full((batch, 1), BOS_TOKEN), torch.full((batch, 1), self.question)
         return torch.cat([ends[0], tokens, ends[1]], dim=1)
 
 

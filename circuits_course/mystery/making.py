@@ -11,24 +11,24 @@ from dataclasses import replace
 from pathlib import Path
 from random import Random
 
-from circuits_course.errors import CourseError, UnknownName
-from circuits_course.heads import Head
+from circuits_course.circuits.heads import Head
+from circuits_course.errors import CourseError
 from circuits_course.mystery.answers import true_predictions
 from circuits_course.mystery.claims import Claim
+from circuits_course.mystery.grading import grade_on
 from circuits_course.mystery.plans import PLANS, can_have_backup, with_backup
 from circuits_course.mystery.planting import plant, random_basis
 from circuits_course.mystery.sealing import (
     Mystery,
     open_seal,
-    read_mystery,
     rounded,
     sealed,
     write_mystery,
 )
-from circuits_course.paths import PACKAGE, data_dir
+from circuits_course.mystery.shelf import SHELF, own_shelf
 
-SHELF = PACKAGE / "mystery" / "sealed"
 TRIES = 20
+
 SHIPPED = {
     "agate": 1004,
     "basalt": 1030,
@@ -41,27 +41,8 @@ SHIPPED = {
     "iolite": 1175,
     "jasper": 1015,
 }
+
 """The mysteries of the course, from easy to hard, and the seeds that `ship` makes them from."""
-
-
-def own_shelf() -> Path:
-    """Where mysteries made on this machine are kept."""
-    return data_dir() / "mysteries"
-
-
-def mystery_paths() -> dict[str, Path]:
-    """Name -> file: those that ship with the course, from easy to hard, then one's own."""
-    own = sorted(own_shelf().glob("seed-*.safetensors"), key=lambda p: (len(p.stem), p.stem))
-    return {path.stem: path for path in [*sorted(SHELF.glob("*.safetensors")), *own]}
-
-
-def load_mystery(name: str) -> Mystery:
-    """A mystery by name ("agate", "seed-7"). Raises UnknownName with the nearest names."""
-    paths = mystery_paths()
-    if name not in paths:
-        raise UnknownName("mystery", name, paths)
-    return read_mystery(paths[name])
-
 
 # --- making -----------------------------------------------------------------------------------
 
@@ -110,8 +91,6 @@ def verified(name: str, seed: int) -> Mystery:
 
 def flaw(mystery: Mystery) -> str | None:
     """Why a mystery should not be handed out; None where its grading is as it must be."""
-    from circuits_course.mystery.grading import grade_on
-
     truth = true_claim(mystery)
     if not grade_on(mystery, truth).full:
         return "the true claim does not get full marks"

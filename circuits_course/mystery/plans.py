@@ -11,7 +11,7 @@ from random import Random
 
 import torch
 
-from circuits_course.basis import Basis
+from circuits_course.circuits.basis import Basis
 from circuits_course.mystery.inputs import FreeSymbols, Inputs, TwoNames
 from circuits_course.mystery.wiring import (
     Look,

@@ -15,8 +15,10 @@ from string import ascii_lowercase
 import torch
 from torch import Tensor
 
-from circuits_course.basis import Basis
-from circuits_course.heads import Head
+from circuits_course.circuits.basis import Basis
+from circuits_course.circuits.heads import Head
+from circuits_course.models.config import BOS_SYMBOL, CourseConfig
+from circuits_course.models.transformer import CourseTransformer
 from circuits_course.mystery.inputs import Inputs
 from circuits_course.mystery.plans import SHARP, Plan, PlannedHead
 from circuits_course.mystery.wiring import (
@@ -30,7 +32,6 @@ from circuits_course.mystery.wiring import (
     rest,
     symbols_of,
 )
-from circuits_course.transformer import BOS, CourseConfig, CourseTransformer
 
 N_SYMBOLS, N_CTX, D_HEAD = 8, 12, 20
 NOISE = 0.005
@@ -41,7 +42,7 @@ Edge = tuple[Head, tuple[int, int, str] | str]
 
 
 @dataclass(frozen=True)
-class Key:
+class Planted:
     """What is known of a mystery and kept sealed.
 
     heads: role -> heads; edges as in a claim; symbols: tokens that the algorithm gives a meaning;
@@ -60,12 +61,12 @@ def random_basis(random: Random) -> Basis:
     """Eight letters in random order, and a rotation."""
     symbols = random.sample(ascii_lowercase, N_SYMBOLS)
     features: dict[str, dict[str, float]] = {name: {} for name in FREE}
-    return Basis((BOS, *symbols), N_CTX, features, seed=random.randrange(2**31))
+    return Basis((BOS_SYMBOL, *symbols), N_CTX, features, seed=random.randrange(2**31))
 
 
 def plant(
     plan: Plan, basis: Basis, random: Random, *, n_layers: int, n_heads: int, decoys: bool = False
-) -> tuple[CourseTransformer, Key]:
+) -> tuple[CourseTransformer, Planted]:
     """The model and its key; `decoys` adds heads with high weight scores and no effect."""
     generator = torch.Generator().manual_seed(random.randrange(2**31))
     places = _places(plan, random, n_layers, n_heads)
@@ -120,7 +121,7 @@ def _add_noise(model: CourseTransformer, generator: torch.Generator) -> None:
         weight += NOISE * torch.randn(weight.shape, generator=generator)
 
 
-def _key(plan: Plan, places: dict[str, Head], decoys: list[Head]) -> Key:
+def _key(plan: Plan, places: dict[str, Head], decoys: list[Head]) -> Planted:
     heads: dict[str, list[Head]] = {}
     for name, planned in plan.heads.items():
         heads.setdefault(planned.role, []).append(places[name])
@@ -128,7 +129,7 @@ def _key(plan: Plan, places: dict[str, Head], decoys: list[Head]) -> Key:
         (places[sender], "logits" if to == "logits" else (*places[to], letter))
         for sender, to, letter in plan.edges
     ]
-    return Key(plan.algorithm, heads, edges, plan.inputs, plan.symbols, decoys)
+    return Planted(plan.algorithm, heads, edges, plan.inputs, plan.symbols, decoys)
 
 
 # --- heads that serve nothing -----------------------------------------------------------------

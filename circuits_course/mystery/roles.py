@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from circuits_course.heads import Head
+from circuits_course.circuits.heads import Head
 
 ENOUGH = 0.75  # of the attention off BOS
 ACTIVE = 0.02  # of all attention must leave BOS for a head to have a role

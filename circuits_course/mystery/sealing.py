@@ -19,11 +19,12 @@ from jaxtyping import Int
 from torch import Tensor
 
 from circuits_course.errors import CourseError
-from circuits_course.keeping import write_whole
+from circuits_course.models.config import CourseConfig
+from circuits_course.models.shipped import model_with
+from circuits_course.models.transformer import CourseTransformer
 from circuits_course.mystery.inputs import KINDS
-from circuits_course.mystery.planting import Key
-from circuits_course.training import model_with
-from circuits_course.transformer import CourseConfig, CourseTransformer
+from circuits_course.mystery.planting import Planted
+from circuits_course.storage import write_whole
 
 SEAL_BYTES = 512  # all seals are equally long, so that their length says nothing
 SIZES = ("n_layers", "n_heads", "d_model", "d_head", "d_vocab", "n_ctx")
@@ -51,23 +52,23 @@ class Mystery:
         )
 
 
-def open_seal(mystery: Mystery) -> Key:
+def open_seal(mystery: Mystery) -> Planted:
     """The key of a mystery. Look only if you have given up on it, or made it."""
     return _decoded(mystery.seal)
 
 
-def sealed(key: Key) -> str:
+def sealed(key: Planted) -> str:
     """A key as text that tells a reader nothing."""
     content = asdict(key) | {"kind": type(key.inputs).__name__}
     packed = zlib.compress(json.dumps(content).encode(), 9).ljust(SEAL_BYTES, b"\0")
     return base64.b85encode(_masked(packed)).decode()
 
 
-def _decoded(seal: str) -> Key:
+def _decoded(seal: str) -> Planted:
     try:
         content = json.loads(zlib.decompressobj().decompress(_masked(base64.b85decode(seal))))
         inputs = KINDS[content.pop("kind")](**_tuples(content.pop("inputs")))
-        return Key(**_restored(content), inputs=inputs)
+        return Planted(**_restored(content), inputs=inputs)
     except (ValueError, KeyError, TypeError, zlib.error) as error:
         raise CourseError(
             "The seal of this mystery is damaged: make it again with `circuits-course mystery new`."

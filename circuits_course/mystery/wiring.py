@@ -15,7 +15,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import pad
 
-from circuits_course.basis import Basis, HeadWeights
+from circuits_course.circuits.basis import Basis, HeadWeights
 
 
 class Look(NamedTuple):

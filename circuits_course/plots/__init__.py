@@ -3,19 +3,7 @@
 Every function returns a `Figure`. Nothing here needs Jupyter, a network or torch.
 """
 
-from circuits_course.plots.attention import plot_attention
-from circuits_course.plots.figure import Figure
-from circuits_course.plots.heatmaps import plot_heads, plot_matrix
-from circuits_course.plots.lines import plot_bars, plot_lines, plot_scatter
-from circuits_course.plots.thumbnails import plot_thumbnails
+import lazy_loader
 
-__all__ = [
-    "Figure",
-    "plot_attention",
-    "plot_bars",
-    "plot_heads",
-    "plot_lines",
-    "plot_matrix",
-    "plot_scatter",
-    "plot_thumbnails",
-]
+# What is offered, and where it lives, stands in __init__.pyi; a module is imported when asked for.
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -54,7 +54,7 @@ def plot_attention(
 
 
 def _live(title: str, words: list[str], values: np.ndarray, names: list[str]) -> Any:
-    from circuits_course.live import AttentionView
+    from circuits_course.page.live import AttentionView
 
     return AttentionView(
         title=title,

@@ -7,13 +7,15 @@ import html
 import io
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cache, cached_property
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from circuits_course.errors import CourseError
-from circuits_course.render import in_notebook
+from circuits_course.page.messages import in_notebook
+from circuits_course.page.saved_form import WIDGET, with_widget
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Canvas
@@ -79,7 +81,6 @@ class Figure:
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
         if self.live is None:
             return self.static_bundle()
-        from circuits_course.widgets import bundle_with_widget
 
         return bundle_with_widget(self, self.live)
 
@@ -157,3 +158,29 @@ def _render(figure: Figure) -> bytes:
     out = io.BytesIO()
     pixels.quantize(COLOURS_IN_PNG, dither=Image.Dither.NONE).save(out, "png", optimize=True)
     return out.getvalue()
+
+
+@cache
+def widgets_installed() -> bool:
+    """Whether the packages behind live widgets are there."""
+    return all(find_spec(name) for name in ("anywidget", "ipywidgets"))
+
+
+def bundle_with_widget(figure: Figure, widget: Any) -> dict[str, Any]:
+    """A still figure whose place is taken by a widget wherever one can run.
+
+    widget: an ipywidget, or a function that makes one (called only where it can be shown).
+    Returns a mime bundle. Without a kernel or the widget packages it is the still figure alone;
+    with them, `text/html` holds the picture and the name of the widget, not the widget.
+    """
+    bundle = figure.static_bundle()
+    if not (in_notebook() and widgets_installed()):
+        return bundle
+    try:
+        made: Any = widget() if callable(widget) else widget
+    except ModuleNotFoundError:  # circuitsvis
+        return bundle
+    live = with_widget(bundle, figure.image_tag(), made)
+    if WIDGET not in live:
+        live.pop(PLOTLY, None)  # JupyterLab prefers it to text/html
+    return live

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from circuits_course.errors import CourseError
 from circuits_course.plots.arrays import as_array, number, rounded, table
+from circuits_course.plots.axes import SIZE, axis_named, require_same_length, set_axes
 from circuits_course.plots.figure import PALETTE, Figure, layout, plotly_text
 
-SIZE = (7.0, 4.0)
 MAX_ROWS = 12
-MAX_NAMED_POINTS = 12
+
 # A second sign beside colour, as plotly and matplotlib name it.
 DASHES = (("solid", "-"), ("dash", "--"), ("dot", ":"), ("dashdot", "-."))
-SIGNS = (("circle", "o"), ("square", "s"), ("diamond", "D"), ("triangle-up", "^"), ("x", "X"))
 
 
 def plot_lines(
@@ -41,7 +40,7 @@ def plot_lines(
         raise CourseError("There is no line to plot: give {name: values}.")
     length = len(next(iter(ys.values())))
     xs = np.arange(length, dtype=float) if x is None else as_array(x, "x", ndim=1)
-    _same_length({"x": xs, **ys})
+    require_same_length({"x": xs, **ys})
     edges = _edges(bands or {}, ys)
     marks = {label: float(place) for label, place in (markers or {}).items()}
     axes: dict[str, Any] = {"x_title": x_title, "y_title": y_title, "log_x": log_x, "log_y": log_y}
@@ -56,12 +55,6 @@ def plot_lines(
     )
 
 
-def _same_length(arrays: Mapping[str, np.ndarray]) -> None:
-    lengths = {name: len(values) for name, values in arrays.items()}
-    if len(set(lengths.values())) > 1:
-        raise CourseError(f"Lines over one x must have equal lengths, got {lengths}.")
-
-
 def _edges(bands: Mapping[str, tuple[Any, Any]], ys: Mapping[str, np.ndarray]) -> dict:
     strangers = set(bands) - set(ys)
     if strangers:
@@ -69,7 +62,7 @@ def _edges(bands: Mapping[str, tuple[Any, Any]], ys: Mapping[str, np.ndarray]) -
     edges = {}
     for name, (low, high) in bands.items():
         edges[name] = as_array(low, "band", ndim=1), as_array(high, "band", ndim=1)
-        _same_length({name: ys[name], "low": edges[name][0], "high": edges[name][1]})
+        require_same_length({name: ys[name], "low": edges[name][0], "high": edges[name][1]})
     return edges
 
 
@@ -135,8 +128,8 @@ def _interactive_lines(
         data.append(trace)
     figure = layout(
         title,
-        _axis(x_title, log_x),
-        _axis(y_title, log_y),
+        axis_named(x_title, log_x),
+        axis_named(y_title, log_y),
         SIZE,
         shapes=[_mark(place, log_x) for place in marks.values()],
         annotations=[_mark_name(*mark, log_x) for mark in marks.items()],
@@ -165,10 +158,6 @@ def _band(xs: np.ndarray, edges: tuple[np.ndarray, np.ndarray], colour: str) -> 
         "hoverinfo": "skip",
         "showlegend": False,
     }
-
-
-def _axis(title: str, log: bool) -> dict[str, Any]:
-    return {"title": {"text": plotly_text(title)}, **({"type": "log"} if log else {})}
 
 
 def _mark(place: float, log: bool) -> dict[str, Any]:
@@ -215,7 +204,7 @@ def _paint_lines(
         axes.plot(xs, y, color=colour, linestyle=dash, marker=dot, linewidth=1.6, label=name)
         if name in edges:
             axes.fill_between(xs, *edges[name], color=colour, alpha=0.2, linewidth=0)
-    _set_axes(axes, x_title, y_title)
+    set_axes(axes, x_title, y_title)
     if log_x:
         axes.set_xscale("log")
         axes.xaxis.set_major_formatter("{x:g}")
@@ -234,222 +223,4 @@ def _paint_lines(
             fontsize=8,
         )
     if len(ys) > 1:
-        axes.legend(frameon=False, fontsize=8)
-
-
-def _set_axes(axes: Any, x_title: str, y_title: str) -> None:
-    axes.set_xlabel(x_title)
-    axes.set_ylabel(y_title)
-    axes.grid(color="#dddddd", linewidth=0.6)
-    axes.set_axisbelow(True)
-
-
-def plot_bars(
-    bars: Mapping[str, float],
-    title: str,
-    *,
-    y_title: str,
-    x_title: str = "",
-    errors: Mapping[str, float] | None = None,
-) -> Figure:
-    """One bar per name; errors: {name: half the length of its error bar}."""
-    names = list(bars)
-    values = as_array([float(bars[name]) for name in names], "bars", ndim=1)
-    strangers = set(errors or {}) - set(names)
-    if strangers:
-        raise CourseError(f"errors names no bar: {sorted(strangers)}; bars are {names}.")
-    spread = np.array([float((errors or {}).get(name, np.nan)) for name in names])
-    return Figure(
-        title=title,
-        alt=f"Bar chart of {y_title} for {len(names)} names, from {number(np.nanmin(values))} "
-        f"to {number(np.nanmax(values))}.",
-        table=_bars_table(names, values, spread if errors else None, x_title, y_title),
-        numbers={y_title: values, **({"errors": spread} if errors else {})},
-        paint=lambda canvas: _paint_bars(canvas, names, values, spread, x_title, y_title),
-        size=SIZE,
-        plotly=_interactive_bars(
-            names, values, spread if errors else None, title, x_title, y_title
-        ),
-    )
-
-
-def _bars_table(
-    names: list[str], values: np.ndarray, spread: np.ndarray | None, x_title: str, y_title: str
-) -> str:
-    head = [x_title or "name", y_title, *(["±"] if spread is not None else [])]
-    rows = [[name, number(value)] for name, value in zip(names, values, strict=True)]
-    if spread is not None:
-        rows = [[*row, number(error)] for row, error in zip(rows, spread, strict=True)]
-    return table(head, rows)
-
-
-def _interactive_bars(
-    names: list[str],
-    values: np.ndarray,
-    spread: np.ndarray | None,
-    title: str,
-    x_title: str,
-    y_title: str,
-) -> dict[str, Any]:
-    trace: dict[str, Any] = {
-        "type": "bar",
-        "x": list(range(len(names))),
-        "y": rounded(values),
-        "customdata": [plotly_text(name) for name in names],
-        "hovertemplate": "%{customdata}<br>%{y}<extra></extra>",
-        "marker": {"color": PALETTE[0]},
-    }
-    if spread is not None:
-        trace["error_y"] = {"type": "data", "array": rounded(spread)}
-    across = {
-        "title": {"text": plotly_text(x_title)},
-        "tickvals": list(range(len(names))),
-        "ticktext": [plotly_text(name) for name in names],
-    }
-    return {"data": [trace], "layout": layout(title, across, _axis(y_title, False), SIZE)}
-
-
-def _paint_bars(
-    canvas: Any,
-    names: list[str],
-    values: np.ndarray,
-    spread: np.ndarray,
-    x_title: str,
-    y_title: str,
-) -> None:
-    axes = canvas.add_subplot()
-    places = np.arange(len(names))
-    axes.bar(places, values, color=PALETTE[0])
-    known = np.isfinite(spread)
-    axes.errorbar(
-        places[known],
-        values[known],
-        spread[known],
-        fmt="none",
-        ecolor="#222222",
-        capsize=3,
-        linewidth=1,
-    )
-    crowded = sum(map(len, names)) > 70
-    axes.set_xticks(
-        places, names, rotation=30 if crowded else 0, ha="right" if crowded else "center"
-    )
-    _set_axes(axes, x_title, y_title)
-    axes.grid(visible=False, axis="x")
-    axes.axhline(0, color="#222222", linewidth=0.8)
-
-
-def plot_scatter(
-    x: Any,
-    y: Any,
-    title: str,
-    *,
-    labels: Sequence[str] | None = None,
-    x_title: str,
-    y_title: str,
-    groups: Sequence[str] | None = None,
-) -> Figure:
-    """Points (x[i], y[i]); labels[i] names a point on hover, groups[i] gives colour and sign."""
-    xs, ys = as_array(x, "x", ndim=1), as_array(y, "y", ndim=1)
-    _same_length({"x": xs, "y": ys})
-    names = [str(i) for i in range(len(xs))] if labels is None else [str(name) for name in labels]
-    kinds = [""] * len(xs) if groups is None else [str(group) for group in groups]
-    if not len(names) == len(kinds) == len(xs):
-        raise CourseError(f"{len(xs)} points, {len(names)} labels and {len(kinds)} groups.")
-    far = _farthest(xs, ys)
-    shown = far if labels is not None else []
-    return Figure(
-        title=title,
-        alt=f"Scatter plot of {y_title} (from {number(np.nanmin(ys))} to {number(np.nanmax(ys))}) "
-        f"against {x_title} (from {number(np.nanmin(xs))} to {number(np.nanmax(xs))}), "
-        f"{len(xs)} points.",
-        table=_scatter_table(xs, ys, names, kinds, far, x_title, y_title),
-        numbers={x_title: xs, y_title: ys},
-        paint=lambda canvas: _paint_scatter(canvas, xs, ys, names, kinds, shown, x_title, y_title),
-        size=SIZE,
-        plotly=_interactive_scatter(xs, ys, names, kinds, title, x_title, y_title),
-    )
-
-
-def _farthest(xs: np.ndarray, ys: np.ndarray) -> list[int]:
-    """The points that stand out most from the middle of the cloud, in units of its spread."""
-    far = sum(((v - np.nanmean(v)) / (np.nanstd(v) or 1.0)) ** 2 for v in (xs, ys))
-    return [int(i) for i in np.argsort(-np.nan_to_num(far), kind="stable")[:MAX_NAMED_POINTS]]
-
-
-def _scatter_table(
-    xs: np.ndarray,
-    ys: np.ndarray,
-    names: list[str],
-    kinds: list[str],
-    shown: list[int],
-    x_title: str,
-    y_title: str,
-) -> str:
-    rows = ([names[i], kinds[i], number(xs[i]), number(ys[i])] for i in shown)
-    note = f"\n({len(shown)} of {len(xs)} points, those farthest out)"
-    return table(["point", "group", x_title, y_title], rows) + (
-        note if len(shown) < len(xs) else ""
-    )
-
-
-def _interactive_scatter(
-    xs: np.ndarray,
-    ys: np.ndarray,
-    names: list[str],
-    kinds: list[str],
-    title: str,
-    x_title: str,
-    y_title: str,
-) -> dict[str, Any]:
-    data = []
-    for index, kind in enumerate(dict.fromkeys(kinds)):
-        members = [i for i, other in enumerate(kinds) if other == kind]
-        trace = {
-            "type": "scatter",
-            "mode": "markers",
-            "name": plotly_text(kind),
-            "x": rounded(xs[members]),
-            "y": rounded(ys[members]),
-            "text": [plotly_text(names[i]) for i in members],
-            "hovertemplate": "%{text}<br>(%{x}, %{y})<extra></extra>",
-            "marker": {
-                "color": PALETTE[index % len(PALETTE)],
-                "size": 8,
-                "symbol": SIGNS[index % len(SIGNS)][0],
-            },
-        }
-        data.append(trace)
-    figure = layout(
-        title, _axis(x_title, False), _axis(y_title, False), SIZE, showlegend=len(data) > 1
-    )
-    return {"data": data, "layout": figure}
-
-
-def _paint_scatter(
-    canvas: Any,
-    xs: np.ndarray,
-    ys: np.ndarray,
-    names: list[str],
-    kinds: list[str],
-    shown: list[int],
-    x_title: str,
-    y_title: str,
-) -> None:
-    axes = canvas.add_subplot()
-    for index, kind in enumerate(dict.fromkeys(kinds)):
-        members = [i for i, other in enumerate(kinds) if other == kind]
-        axes.scatter(
-            xs[members],
-            ys[members],
-            s=26,
-            color=PALETTE[index % len(PALETTE)],
-            marker=SIGNS[index % len(SIGNS)][1],
-            label=kind,
-            linewidths=0,
-        )
-    for i in shown:
-        axes.annotate(names[i], (xs[i], ys[i]), (4, 3), textcoords="offset points", fontsize=7)
-    _set_axes(axes, x_title, y_title)
-    if len(set(kinds)) > 1:
         axes.legend(frameon=False, fontsize=8)

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from einops import einsum
 
-from circuits_course.basis import HeadWeights
+from circuits_course.circuits import HeadWeights
 
 
 def turned(head, seed=0):

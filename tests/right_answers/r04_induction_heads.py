@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from einops import rearrange, reduce
 
-from circuits_course.heads import InductionTrace
+from circuits_course.circuits import InductionTrace
 
 
 def repeated_by_global_seed(batch, period, d_vocab, bos, seed):

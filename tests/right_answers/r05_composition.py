@@ -7,8 +7,8 @@ import torch
 from transformer_lens import FactoredMatrix
 from transformer_lens import utilities as utils
 
-from circuits_course.basis import HeadWeights
-from circuits_course.composition import CutPath, HeadCircuits
+from circuits_course.circuits import HeadWeights
+from circuits_course.circuits import CutPath, HeadCircuits
 
 
 def score_by_transformer_lens(kind, source, target):

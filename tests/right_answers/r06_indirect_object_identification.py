@@ -4,8 +4,8 @@ import numpy as np
 import torch
 from einops import einsum
 
-from circuits_course.heads import bos_token
-from circuits_course.patching import ablate, path_patch
+from circuits_course.data import bos_token
+from circuits_course.circuits import ablate, path_patch
 
 
 def difference_by_loop(logits, io, s):
@@ -147,7 +147,7 @@ def inhibition_one_by_one(model, batch, movers):
 
 
 def inhibition_from_per_prompt_metric(model, batch, movers):
-    from circuits_course.patching import path_patch_sweep
+    from circuits_course.circuits import path_patch_sweep
 
     rows, end = torch.arange(len(batch)), batch.positions["END"]
 

@@ -5,9 +5,9 @@ import torch
 from einops import einsum, reduce
 from transformer_lens import utilities as utils
 
-from circuits_course.patching import Ablation, LogitDifference
-from circuits_course.patching import patch_sweep as fast_sweep
-from circuits_course.patching import path_patch as fast_path_patch
+from circuits_course.circuits import Ablation, LogitDifference
+from circuits_course.circuits import patch_sweep as fast_sweep
+from circuits_course.circuits import path_patch as fast_path_patch
 
 
 def metric_by_gather(logits, clean, corrupted, right=None, wrong=None):

@@ -7,7 +7,7 @@ import torch
 from einops import einsum
 from transformer_lens.tools.analysis import logit_lens as theirs
 
-from circuits_course.lens import TunedLens, residual_states
+from circuits_course.circuits import TunedLens, residual_states
 
 
 def lens_by_transformer_lens(model, prompt):

@@ -6,8 +6,8 @@ from einops import einsum
 from torch.nn.functional import kl_div
 
 from circuits_course.mystery import Claim, load_mystery
-from circuits_course.mystery.making import true_claim
-from circuits_course.patching import Ablation, ablate, path_patch
+from circuits_course.mystery import true_claim
+from circuits_course.circuits import Ablation, ablate, path_patch
 
 
 def _kl(a, b):

@@ -1,0 +1,1 @@
+"""From sources to what ships: notebooks, copies for Colab, measured tables."""

@@ -1,0 +1,6 @@
+"""The engine that judges one answer: declare, run, compare, diagnose, say. It knows no chapter."""
+
+import lazy_loader
+
+# What is offered, and where it lives, stands in __init__.pyi; a module is imported when asked for.
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

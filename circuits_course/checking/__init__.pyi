@@ -1,0 +1,10 @@
+from .compare import Difference as Difference
+from .compare import find_difference as find_difference
+from .compare import same as same
+from .declaring import Case as Case
+from .exercise import Exercise as Exercise
+from .outcome import CheckFailed as CheckFailed
+from .outcome import Outcome as Outcome
+from .outcome import Result as Result
+from .tolerance import TOLERANCE as TOLERANCE
+from .tolerance import Tolerance as Tolerance

@@ -1,0 +1,97 @@
+"""An answer run on every case, and what each case showed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor
+
+from circuits_course.checking.attempt import Raised, run_attempt
+from circuits_course.checking.compare import Difference, find_difference, same
+from circuits_course.checking.declaring import Case, Declaration
+from circuits_course.checking.tolerance import Tolerance
+
+EXACTLY = Tolerance(0.0, 0.0)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What one case showed of an attempt: a complaint, an exception, or neither."""
+
+    case: Case
+    output: Any = None
+    seen: Any = None
+    difference: Difference | None = None
+    broken: str | None = None
+    raised: Raised | None = None
+
+    @property
+    def ok(self) -> bool:
+        return self.difference is None and self.raised is None
+
+
+def run_on_cases(exercise: Declaration, attempt: Callable[..., Any]) -> list[Finding]:
+    """What each case shows; ends early where the learner interrupted."""
+    findings = []
+    for case, expected in zip(exercise.built_cases(), exercise.expectations(), strict=True):
+        findings.append(try_case(exercise, attempt, case, expected))
+        if findings[-1].raised and findings[-1].raised.stops:
+            break
+    return findings
+
+
+def try_case(
+    exercise: Declaration, attempt: Callable[..., Any], case: Case, expected: Any
+) -> Finding:
+    """What one case shows."""
+    args, kwargs = case.inputs()
+    output = run_attempt(attempt, args, kwargs)
+    if isinstance(output, Raised) and output.harm:
+        return Finding(case, difference=Difference("harm", output.text), broken="harm")
+    if isinstance(output, Raised):
+        return Finding(case, raised=output)
+    changed = _changed_input(case, args, kwargs, exercise.parameters())
+    if changed:
+        return Finding(case, output, difference=Difference("mutation", changed))
+    return _judge(exercise, attempt, case, output, expected)
+
+
+def _judge(
+    exercise: Declaration, attempt: Callable[..., Any], case: Case, output: Any, expected: Any
+) -> Finding:
+    """Properties first, since they speak of the idea; then the values."""
+    args, kwargs = case.inputs()
+    no_oracle, observe = exercise.oracle_function is None, exercise.observer
+    if output is None and (expected is not None or no_oracle):
+        return Finding(case, output, difference=Difference.none())
+    seen = run_attempt(observe, (output, *args), kwargs) if observe else None
+    unusable = isinstance(seen, Raised)
+    for prop in exercise.properties:
+        subject = attempt if prop.of_attempt else output
+        complaint = run_attempt(prop.check, (subject, *args), kwargs)
+        if isinstance(complaint, Raised):
+            complaint = f"your result could not be used: {complaint.text}"
+        if complaint:
+            difference = Difference("property", complaint)
+            return Finding(case, output, None if unusable else seen, difference, prop.name)
+    if no_oracle:
+        return Finding(case, output)
+    if isinstance(seen, Raised):
+        text = f"your result could not be used: {seen.text}"
+        return Finding(case, output, difference=Difference("type", text))
+    seen = output if observe is None else seen
+    return Finding(case, output, seen, find_difference(expected, seen, exercise.tolerance))
+
+
+def _changed_input(case: Case, args: Any, kwargs: Any, names: list[str]) -> str | None:
+    before = [*zip(names, case.args, strict=False), *case.kwargs.items()]
+    after = [*args, *kwargs.values()]
+    for (name, old), new in zip(before, after, strict=False):
+        if isinstance(old, Tensor) and not same(old, new, EXACTLY):
+            return (
+                f"your function changed its input {name} in place; the caller still needs it. "
+                f"Work on a copy, for example {name}.clone()"
+            )
+    return None

@@ -1,0 +1,98 @@
+"""From what the cases showed to the message that a learner reads."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from torch import Tensor, nn
+
+from circuits_course.checking.attempt import leaves_stub_line
+from circuits_course.checking.compare import Difference, shape_text
+from circuits_course.checking.declaring import Case, Declaration
+from circuits_course.checking.diagnosis import diagnose
+from circuits_course.checking.outcome import Outcome, Result
+from circuits_course.checking.running import Finding
+
+
+def passed(exercise: Declaration) -> Result:
+    return Result(exercise.name, Outcome.PASSED, f"Passed: {_tried(exercise)}.")
+
+
+def wrong(exercise: Declaration, message: str, diagnosis: str | None = None) -> Result:
+    return Result(exercise.name, Outcome.WRONG, message, diagnosis)
+
+
+def not_a_function(exercise: Declaration, value: Any) -> Result:
+    return wrong(
+        exercise,
+        "Wrong: check takes the function itself, not its result (got "
+        f"{type(value).__name__}). Write chapter.check({exercise.name}), without calling "
+        f"{exercise.name}.",
+    )
+
+
+def not_attempted(exercise: Declaration, attempt: Callable[..., Any]) -> Result:
+    go_on = "The notebook goes on with the reference answer; come back when you like."
+    message = f"Not attempted yet. {leaves_stub_line(attempt) or go_on}"
+    return Result(exercise.name, Outcome.NOT_ATTEMPTED, message)
+
+
+def failure(exercise: Declaration, findings: list[Finding]) -> Result:
+    """What the first failed case shows, and the likely cause, if one on file fits."""
+    first = next(finding for finding in findings if not finding.ok)
+    cause = diagnose(exercise, findings)
+    likely = f" Likely: {cause.because}" if cause else ""
+    name = cause.name if cause else None
+    if first.raised:
+        verb = "You stopped your function" if first.raised.stops else "Your function raised"
+        text = f" {first.raised.text}" if first.raised.text else ""
+        message = f"{verb}{text} {_on(exercise, first.case)}.{likely}"
+        return Result(exercise.name, Outcome.CRASHED, message, name, first.raised.trace)
+    assert first.difference is not None
+    message = _complaint(exercise, first.case, first.difference, with_relation=cause is None)
+    return wrong(exercise, message + likely, name)
+
+
+def _complaint(
+    exercise: Declaration, case: Case, difference: Difference, with_relation: bool
+) -> str:
+    relation = f" {difference.relation}" if difference.relation and with_relation else ""
+    text = difference.text
+    if difference.kind == "none":
+        return text
+    if difference.kind in ("shape", "dtype", "type", "device"):
+        return f"Wrong {difference.kind}: {text} {_on(exercise, case)}.{relation}"
+    return f"Wrong. On {case.what}: {text}.{relation}"
+
+
+def _on(exercise: Declaration, case: Case) -> str:
+    named = [*zip(exercise.parameters(), case.args, strict=False), *case.kwargs.items()]
+    if not named:
+        return "when called"
+    return "on " + ", ".join(f"{name} {_describe(value)}" for name, value in named)
+
+
+def _tried(exercise: Declaration) -> str:
+    cases = exercise.built_cases()
+    tensors = [
+        (name, value)
+        for case in cases
+        for name, value in zip(exercise.parameters(), case.args, strict=False)
+        if isinstance(value, Tensor)
+    ]
+    count = f"{len(cases)} case{'s' * (len(cases) != 1)}"
+    if not tensors:
+        return count
+    name, largest = max(tensors, key=lambda pair: pair[1].numel())
+    others = " and others" if len({value.shape for _, value in tensors}) > 1 else ""
+    return f"{count}, {name} of shape {shape_text(largest)}{others}"
+
+
+def _describe(value: Any) -> str:
+    if isinstance(value, Tensor):
+        return f"of shape {shape_text(value)}" if value.ndim else f"{value.item()!r}"
+    if isinstance(value, nn.Module):
+        return f"a {type(value).__name__}"
+    text = getattr(value, "__name__", "") or repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."

@@ -1,0 +1,185 @@
+"""Tools for taking the circuit of indirect object identification apart.
+
+What a model says and knows at END, where heads look between two named positions, and F(C), the
+task's score when only the heads of C are left (Wang et al. 2022, arXiv 2211.00593, sections 2-4).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+from transformer_lens import ActivationCache
+
+from circuits_course.circuits.heads import PUBLISHED, Head
+from circuits_course.circuits.patching import Ablation
+from circuits_course.data.ioi import IOIBatch, word_token
+from circuits_course.errors import CourseError
+
+AT_END = ("hook_attn_out", "hook_mlp_out", "attn.hook_z", "ln_final.hook_scale")
+MEASURED = Path(__file__).parent / "measured"
+
+
+@torch.no_grad()
+def run_at_end(
+    model: Any, tokens: Int[Tensor, "batch pos"], end: Int[Tensor, " batch"]
+) -> tuple[Float[Tensor, "batch 1 d_vocab"], ActivationCache]:
+    """Logits and cache at each prompt's END alone, which is then the last and only position.
+
+    The cache holds what attribution needs: resid_pre of layer 0, every attn_out, mlp_out and z,
+    and the scale of the final norm.
+    """
+    logits, cache = model.run_with_cache(
+        tokens, names_filter=lambda name: name == "blocks.0.hook_resid_pre" or name.endswith(AT_END)
+    )
+    rows = torch.arange(len(tokens))
+    kept = {name: value[rows, end][:, None] for name, value in cache.items()}
+    return logits[rows, end][:, None], ActivationCache(kept, model)
+
+
+def answer_directions(
+    model: Any, io: Int[Tensor, " batch"], s: Int[Tensor, " batch"]
+) -> Float[Tensor, "batch d_model"]:
+    """What the logit difference reads from the normalised residual stream: W_U[IO] - W_U[S].
+
+    Where the final norm takes away the mean (LayerNorm), the directions' own mean is taken away
+    instead, which comes to the same: (x - mean x) . d = x . (d - mean d).
+    """
+    directions = (model.W_U[:, io] - model.W_U[:, s]).T
+    if str(model.cfg.normalization_type).startswith("LN"):
+        directions = directions - directions.mean(-1, keepdim=True)
+    return directions
+
+
+def component_names(model: Any) -> list[str]:
+    """Names of what writes to the residual stream, in order: "embed", "0 attn", "0 mlp", ..."""
+    layers = range(model.cfg.n_layers)
+    return ["embed", *(f"{layer} {part}" for layer in layers for part in ("attn", "mlp"))]
+
+
+def name_tokens(model: Any, names: Sequence[str]) -> Int[Tensor, " name"]:
+    """The tokens of names, each with a space before it."""
+    return torch.tensor([word_token(model, name) for name in names])
+
+
+@torch.no_grad()
+def attention_between(
+    model: Any,
+    tokens: Int[Tensor, "batch pos"],
+    positions: Mapping[str, Int[Tensor, " batch"]],
+    pairs: Iterable[tuple[str, str]],
+) -> dict[tuple[str, str], Float[Tensor, "layer head"]]:
+    """Mean attention of every head from one named position to another, for several pairs.
+
+    pairs: (query, key), for example ("END", "IO"); all are read from one run.
+    """
+    rows, pairs = torch.arange(len(tokens)), list(pairs)
+    found: dict[tuple[str, str], list[Tensor]] = {pair: [] for pair in pairs}
+
+    def keep(pattern: Tensor, hook: Any) -> None:
+        for query, key in pairs:
+            looks = pattern[rows, :, positions[query], positions[key]]
+            found[query, key].append(looks.mean(0))
+
+    names = [f"blocks.{layer}.attn.hook_pattern" for layer in range(model.cfg.n_layers)]
+    model.run_with_hooks(tokens, return_type=None, fwd_hooks=[(name, keep) for name in names])
+    return {pair: torch.stack(layers) for pair, layers in found.items()}
+
+
+class KnockOuts:
+    """F(C): the mean logit difference, in logits, when all heads outside C are knocked out.
+
+    Knocked out means: replaced, at every position, by the mean over ABC prompts of the same
+    template and order. Called with the heads to leave; `only(heads, at)` leaves some of them at
+    some positions only. MLPs stay. Scores are kept, so asking twice costs nothing.
+    """
+
+    def __init__(self, model: Any, batch: IOIBatch, per_group: int = 8, seed: int = 0) -> None:
+        reference, groups = batch.abc_reference(per_group, seed)
+        self.batch = batch
+        self.ablation = Ablation(
+            model, batch.tokens, "mean",
+            reference=reference, groups=batch.groups, reference_groups=groups,
+        )  # fmt: skip
+        layers, heads = range(model.cfg.n_layers), range(model.cfg.n_heads)
+        self.heads: frozenset[Head] = frozenset((layer, h) for layer in layers for h in heads)
+        self._known: dict[frozenset[Head], float] = {}
+
+    def __call__(self, heads: Iterable[Head]) -> float:
+        """F of these heads."""
+        left = frozenset(heads)
+        if left - self.heads:
+            raise CourseError(f"There are no heads {sorted(left - self.heads)} in this model.")
+        if left not in self._known:
+            self._known[left] = self.ablation.score(self.heads - left, self.batch.metric)
+        return self._known[left]
+
+    def only(self, heads: Iterable[Head], at: Mapping[Head, Sequence[str]]) -> float:
+        """F where heads in `at` are left at these named positions only, the others everywhere."""
+        everywhere = torch.ones_like(self.batch.tokens, dtype=torch.bool)
+        masks = dict.fromkeys(self.heads, everywhere)
+        for head in heads:
+            masks[head] = ~self._mask(at[head]) if head in at else ~everywhere
+        return self.ablation.score(masks, self.batch.metric)
+
+    def _mask(self, names: Sequence[str]) -> Tensor:
+        mask = torch.zeros_like(self.batch.tokens, dtype=torch.bool)
+        for name in names:
+            mask[torch.arange(len(mask)), self.batch.positions[name]] = True
+        return mask
+
+
+def other_heads(heads: Iterable[Head], everything: Iterable[Head]) -> set[Head]:
+    """Heads that are not among `heads`, as many in each layer, where it has so many: a control."""
+    chosen, heads = set(), set(heads)
+    for layer in {layer for layer, _ in heads}:
+        rest = sorted(head for head in set(everything) - heads if head[0] == layer)
+        chosen |= set(rest[: sum(head[0] == layer for head in heads)])
+    return chosen
+
+
+def sizes(model: Any) -> dict[str, int]:
+    """What tells one real model from another: layers, heads a layer, vocabulary."""
+    cfg = model.cfg
+    return {"n_layers": cfg.n_layers, "n_heads": cfg.n_heads, "d_vocab": model.W_U.shape[-1]}
+
+
+def known_circuits() -> dict[str, tuple[int, dict[str, list[Head]]]]:
+    """The IOI circuits published and measured so far: {model: (its layers, {class: heads})}.
+
+    GPT-2 small's is that of Wang et al. 2022 (arXiv 2211.00593, figure 2).
+    """
+    published = {role: list(heads) for role, heads in PUBLISHED["gpt2-small"].items()}
+    circuits = {"gpt2-small": (12, published)}
+    for path in sorted(MEASURED.glob("ioi_*.json")):
+        table = json.loads(path.read_text(encoding="utf-8"))
+        circuits[table["model"]] = (
+            table["sizes"]["n_layers"],
+            {role: [_head(name) for name in names] for role, names in table["classes"].items()},
+        )
+    return circuits
+
+
+def _head(name: str) -> Head:
+    layer, head = map(int, name.split("."))
+    return layer, head
+
+
+def measured_circuit(model: Any) -> dict[str, Any]:
+    """The table measured for this model by `python -m circuits_course.authoring.measure_ioi`.
+
+    Raises CourseError for a model that was not measured.
+    """
+    for path in sorted(MEASURED.glob("ioi_*.json")):
+        table = json.loads(path.read_text(encoding="utf-8"))
+        if table["sizes"] == sizes(model):
+            return table
+    raise CourseError(
+        "No IOI circuit was measured for this model; "
+        "`python -m circuits_course.authoring.measure_ioi NAME` measures it."
+    )

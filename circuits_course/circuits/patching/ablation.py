@@ -1,0 +1,201 @@
+"""Ablation: taking a head's output away, by zeros, by its mean, or by another prompt's.
+
+Zero is arbitrary, the mean keeps what a head says on every prompt, resampling brings in what it
+says on another one. The three can disagree; chapter 07 shows it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Literal
+
+import torch
+from einops import reduce
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from circuits_course.circuits.heads import Head
+from circuits_course.circuits.patching.stages import Edit, Run, stages_of, unedited
+from circuits_course.circuits.patching.tail import Tail
+from circuits_course.data.logit_difference import LogitDifference
+from circuits_course.errors import CourseError, UnknownName
+from circuits_course.circuits.patching.metrics import Metric, Tokens
+
+Mode = Literal["zero", "mean", "resample"]
+MODES = ("zero", "mean", "resample")
+Heads = Iterable[Head] | Mapping[Head, Bool[Tensor, "batch pos"]]
+
+
+class Ablation:
+    """What takes the place of every head's output, computed once and used for many sets of heads.
+
+    model: a CourseTransformer or a bridge. tokens: the prompts to run. mode: "zero"; "mean", over
+    `reference` at each position; "resample", from a row of `reference`. reference: any number of
+    prompts that correspond to `tokens` position by position (default: `tokens`). groups: a number
+    per prompt, reference_groups one per reference prompt (default: `groups`); means and samples
+    are taken among the reference prompts with the prompt's number, as Wang et al. 2022 (arXiv
+    2211.00593, section 2) do with templates. seed: of the resampling, in which no prompt gets its
+    own row where there is another.
+
+    Raises UnknownName or CourseError for modes and shapes that do not fit.
+    """
+
+    @torch.no_grad()
+    def __init__(
+        self,
+        model: Any,
+        tokens: Tokens,
+        mode: Mode = "mean",
+        *,
+        reference: Tokens | None = None,
+        groups: Int[Tensor, " batch"] | None = None,
+        reference_groups: Int[Tensor, " reference"] | None = None,
+        seed: int = 0,
+    ) -> None:
+        if mode not in MODES:
+            raise UnknownName("way to ablate", mode, MODES)
+        reference = tokens if reference is None else reference
+        if groups is None:
+            groups, reference_groups = (torch.zeros(len(x)).long() for x in (tokens, reference))
+        reference_groups = groups if reference_groups is None else reference_groups
+        _require_fitting(tokens, reference, groups, reference_groups)
+        self.tokens, self.stages = tokens, stages_of(model, tokens)
+        self.base: Run = self.stages.run(tokens, keep=("resid_pre", "k", "v"))
+        z = self.stages.run(reference, keep=("z",)).z
+        self.instead = _replacements(z, mode, groups, reference_groups, seed)
+
+    @torch.no_grad()
+    def score(self, heads: Heads, metric: Metric | LogitDifference) -> float:
+        """The metric with these heads ablated, in its own units."""
+        tail = Tail(self.stages, self.base, metric)
+        return tail.scores(self._resid(heads, tail)).item()
+
+    @torch.no_grad()
+    def logits(self, heads: Heads) -> Float[Tensor, "batch pos d_vocab"]:
+        """Logits with these heads ablated: everywhere, or where a mask says so.
+
+        heads: (layer, head) pairs, or a mapping from them to masks [batch, pos].
+        """
+        return self.stages.logits(self._resid(heads, Tail(self.stages, self.base, _no_metric))[0])
+
+    def _resid(self, heads: Heads, tail: Tail) -> Float[Tensor, "1 batch end d_model"]:
+        masks = self._masks(heads)
+        if not masks:
+            return self.base.resid_final[None]
+        first = min(layer for layer, _ in masks)
+        resid = self.base.resid_pre[first][None]
+        for layer in range(first, self.stages.n_layers):
+            resid = tail.through(layer, resid, self._edit(layer, masks))
+        return resid
+
+    def _masks(self, heads: Heads) -> dict[Head, Bool[Tensor, "batch pos"]]:
+        everywhere = torch.ones_like(self.tokens, dtype=torch.bool)
+        masks = dict(heads) if isinstance(heads, Mapping) else dict.fromkeys(heads, everywhere)
+        for layer, head in masks:
+            if not (0 <= layer < self.stages.n_layers and 0 <= head < self.stages.n_heads):
+                raise CourseError(
+                    f"There is no head {layer}.{head}: the model has {self.stages.n_layers} layers "
+                    f"of {self.stages.n_heads} heads, counted from 0."
+                )
+        return masks
+
+    def _edit(self, layer: int, masks: dict[Head, Tensor]) -> Edit:
+        here = {head: mask for (where, head), mask in masks.items() if where == layer}
+        if not here:
+            return unedited
+
+        def edit(name: str, layer: int, value: Tensor) -> Tensor:
+            if name != "z":
+                return value
+            value, n_queries = value.clone(), value.shape[2]
+            for head, mask in here.items():
+                mask = mask[:, -n_queries:, None]
+                instead = self.instead[layer][:, -n_queries:, head]
+                value[:, :, :, head] = torch.where(mask, instead, value[:, :, :, head])
+            return value
+
+        return edit
+
+
+def ablate(
+    model: Any,
+    tokens: Tokens,
+    heads: Heads,
+    *,
+    mode: Mode = "mean",
+    **options: Any,
+) -> Float[Tensor, "batch pos d_vocab"]:
+    """Logits with the outputs z of some heads replaced; `options` are those of `Ablation`.
+
+    heads: (layer, head) pairs, or a mapping from them to masks [batch, pos] of where. For many sets
+    of heads on the same prompts make one `Ablation` and ask it for each.
+    """
+    return Ablation(model, tokens, mode, **options).logits(heads)
+
+
+def _no_metric(logits: Tensor) -> Tensor:
+    raise AssertionError("Logits were asked for, not a metric.")
+
+
+def _require_fitting(
+    tokens: Tokens, reference: Tokens, groups: Tensor, reference_groups: Tensor
+) -> None:
+    if reference.ndim != 2 or reference.shape[1] != tokens.shape[1]:
+        raise CourseError(
+            "Reference prompts need the length of the tokens; got "
+            f"{list(reference.shape)} and {list(tokens.shape)}."
+        )
+    for name, numbers, prompts in (
+        ("groups", groups, tokens),
+        ("reference_groups", reference_groups, reference),
+    ):
+        if numbers.shape != prompts.shape[:1]:
+            raise CourseError(
+                f"{name} needs one number for each of the {len(prompts)} prompts, got shape "
+                f"{list(numbers.shape)}."
+            )
+    missing = sorted(set(groups.tolist()) - set(reference_groups.tolist()))
+    if missing:
+        raise CourseError(f"No reference prompt belongs to the groups {missing}.")
+
+
+def _replacements(
+    z: list[Float[Tensor, "reference pos head d_head"]],
+    mode: Mode,
+    groups: Int[Tensor, " batch"],
+    reference_groups: Int[Tensor, " reference"],
+    seed: int,
+) -> list[Float[Tensor, "batch pos head d_head"]]:
+    """For every layer, what takes the place of z."""
+    if mode == "zero":
+        return [torch.zeros_like(layer[:1]).expand(len(groups), -1, -1, -1) for layer in z]
+    if mode == "resample":
+        rows = _other_rows(groups, reference_groups, seed)
+        return [layer[rows] for layer in z]
+    return [_group_means(layer, groups, reference_groups) for layer in z]
+
+
+def _group_means(
+    z: Float[Tensor, reference * rest], groups: Tensor, reference_groups: Tensor
+) -> Float[Tensor, batch * rest]:
+    means = torch.empty(len(groups), *z.shape[1:], dtype=z.dtype, device=z.device)
+    for group in groups.unique():
+        member = z[reference_groups == group]
+        means[groups == group] = reduce(member, "reference ... -> 1 ...", "mean")
+    return means
+
+
+def _other_rows(
+    groups: Int[Tensor, " batch"], reference_groups: Int[Tensor, " reference"], seed: int
+) -> Int[Tensor, " batch"]:
+    """For each prompt a reference row of its group: the next one in a random cycle."""
+    generator = torch.Generator().manual_seed(seed)
+    rows = torch.empty_like(groups)
+    for group in groups.unique():
+        (members,) = torch.where(groups == group)
+        (others,) = torch.where(reference_groups == group)
+        others = others[torch.randperm(len(others), generator=generator)]
+        after = {int(row): int(other) for row, other in zip(others, others.roll(1), strict=True)}
+        for i, member in enumerate(members.tolist()):
+            rows[member] = after.get(member, int(others[i % len(others)]))
+    return rows

@@ -1,0 +1,87 @@
+"""Attribution patching: every patch of a sweep estimated from one gradient.
+
+Syed et al. 2023 (arXiv 2310.10348): (a_source - a_base) . d metric / d a, two forward passes and
+one backward. It is a straight line through a curve, so it fails where attention is saturated or
+effects cancel (Kramar et al. 2024, arXiv 2403.00745).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import torch
+from einops import reduce
+from jaxtyping import Float
+from torch import Tensor
+
+from circuits_course.circuits.patching.stages import Run, Stages, stages_of
+from circuits_course.circuits.patching.sweep import require_fitting
+from circuits_course.data.logit_difference import LogitDifference
+from circuits_course.circuits.patching.metrics import Metric, Tokens
+
+# What is summed over, for each component and kind of result.
+_AXES = {
+    "pattern": "batch head position key",
+    "resid": "batch position d_model",
+    "heads": "batch position head d_head",
+}
+
+
+def attribution_patch(
+    model: Any,
+    clean: Tokens,
+    corrupted: Tokens,
+    metric: Metric | LogitDifference,
+    over: Sequence[str] = ("layer", "head"),
+    *,
+    component: str = "z",
+    mode: Literal["denoising", "noising"] = "denoising",
+) -> Float[Tensor, "*over"]:
+    """The estimated *change* of the metric for every patch of `patch_sweep`.
+
+    The arguments are those of `patch_sweep`; the result has the same axes, but holds the change
+    from the unpatched run, not the metric itself. With the token positions in `over` it sums to the
+    result without them.
+
+    Raises UnknownName or CourseError for names and shapes that do not fit.
+    """
+    over = tuple(over)
+    require_fitting(clean, corrupted, component, over, mode)
+    base, source = (corrupted, clean) if mode == "denoising" else (clean, corrupted)
+    stages = stages_of(model, base)
+    with torch.no_grad():
+        wanted = getattr(stages.run(source, keep=(component,)), component)
+    values, gradients = _gradients(stages, base, metric, component)
+    axes = _AXES[component if component == "pattern" else "heads" if "head" in over else "resid"]
+    kept = " ".join(axis for axis in over if axis != "layer")
+    return torch.stack([
+        reduce((new - old) * gradient, f"{axes} -> {kept}", "sum")
+        for new, old, gradient in zip(wanted, values, gradients, strict=True)
+    ])  # fmt: skip
+
+
+def _gradients(
+    stages: Stages, tokens: Tokens, metric: Metric, component: str
+) -> tuple[list[Tensor], list[Tensor]]:
+    """A component's values in every layer, and the gradient of the metric at each."""
+    leaves: list[Tensor] = []
+
+    def with_leaf(name: str, layer: int, value: Tensor) -> Tensor:
+        if name != component:
+            return value
+        leaves.append(torch.zeros_like(value, requires_grad=True))
+        return value + leaves[-1]
+
+    with torch.enable_grad():
+        run = stages.run(tokens, with_leaf, keep=(component,))
+        gradients = torch.autograd.grad(_score(stages, run, metric), leaves)
+    return [value.detach() for value in getattr(run, component)], list(gradients)
+
+
+def _score(stages: Stages, run: Run, metric: Metric) -> Tensor:
+    if not isinstance(metric, LogitDifference):
+        return torch.as_tensor(metric(stages.logits(run.resid_final)))
+    rows = torch.arange(len(run.resid_final))
+    read = run.resid_final[rows, metric.positions(run.resid_final.shape[1])]
+    return metric.of_columns(stages.columns(read, metric.columns))

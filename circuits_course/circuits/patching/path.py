@@ -1,0 +1,229 @@
+"""Path patching: what one head tells others directly, with every other head held still.
+
+Wang et al. 2022 (arXiv 2211.00593, section 3.1): run the clean prompt with every head frozen at its
+clean output except the sender, which gives its output on the corrupted prompt; MLPs and norms are
+recomputed. Keep what the receivers then read. Run the clean prompt again, with the receivers
+reading that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from circuits_course.circuits.heads import Head
+from circuits_course.circuits.patching.stages import Edit, Stages, chunks, stages_of
+from circuits_course.circuits.patching.tail import Tail
+from circuits_course.data.logit_difference import LogitDifference
+from circuits_course.errors import CourseError
+from circuits_course.circuits.patching.metrics import Metric, Tokens, first_difference, require_same_shape
+
+Receiver = str | tuple[int, int] | tuple[int, int, str]
+"""("layer", "head", "q" | "k" | "v"); (layer, head) for all three; or "logits"."""
+
+Inputs = dict[tuple[int, str, int], Float[Tensor, "run batch tail d_head"]]
+"""What receivers read, by layer, "q", "k" or "v", and head."""
+
+
+def path_patch(
+    model: Any,
+    clean: Tokens,
+    corrupted: Tokens,
+    sender: Head,
+    receivers: Receiver | Iterable[Receiver],
+    metric: Metric | LogitDifference,
+    *,
+    position: int | Int[Tensor, " batch"] | None = None,
+) -> float:
+    """The metric on the clean prompts when receivers hear the sender's corrupted output.
+
+    model: a CourseTransformer or a bridge. clean, corrupted: tokens [batch, pos]. sender:
+    (layer, head). receivers: "logits", or heads of later layers: (layer, head, "q"), "k" or "v"
+    (for k and v counted in key/value heads), or (layer, head) for all three, where grouped keys
+    and values are shared with the head's group. metric: as for `patch_sweep`. position: where the
+    sender's output is replaced (default: everywhere); one for all prompts or one each.
+
+    Raises CourseError for heads that do not exist and receivers that the sender cannot reach.
+    """
+    paths = _Paths(model, clean, corrupted, receivers, metric, position)
+    paths.require_head(sender)
+    if sender[0] >= paths.last_receiver:
+        raise CourseError(
+            f"Head {sender[0]}.{sender[1]} cannot reach the receivers; give some in later layers."
+        )
+    return paths.scores([sender]).item()
+
+
+def path_patch_sweep(
+    model: Any,
+    clean: Tokens,
+    corrupted: Tokens,
+    receivers: Receiver | Iterable[Receiver],
+    metric: Metric | LogitDifference,
+    *,
+    position: int | Int[Tensor, " batch"] | None = None,
+) -> Float[Tensor, "layer head"]:
+    """`path_patch` for every head as sender; the arguments are its own.
+
+    Heads that reach no receiver leave the metric as it is.
+    """
+    paths = _Paths(model, clean, corrupted, receivers, metric, position)
+    stages = paths.stages
+    untouched = paths.tail.scores(paths.base.resid_final[None])
+    result = untouched.repeat(stages.n_layers, stages.n_heads)
+    for layer in range(min(paths.last_receiver, stages.n_layers)):
+        result[layer] = paths.scores([(layer, head) for head in range(stages.n_heads)])
+    return result
+
+
+class _Paths:
+    """The paths into one set of receivers."""
+
+    @torch.no_grad()
+    def __init__(
+        self,
+        model: Any,
+        clean: Tokens,
+        corrupted: Tokens,
+        receivers: Receiver | Iterable[Receiver],
+        metric: Metric,
+        position: int | Tensor | None,
+    ) -> None:
+        require_same_shape(clean, corrupted)
+        self.stages: Stages = stages_of(model, clean)
+        self.receivers = self._parsed(receivers)
+        self.base = self.stages.run(clean)
+        self.source_z = self.stages.run(corrupted, keep=("z",)).z
+        self.where = _mask(position, clean)
+        first = max(first_difference(clean, corrupted), _first(self.where))
+        self.tail = Tail(self.stages, self.base, metric, first)
+
+    @property
+    def to_logits(self) -> bool:
+        return not self.receivers
+
+    @property
+    def last_receiver(self) -> int:
+        """The layer of the last receiver; the logits count as a layer after the last."""
+        if self.to_logits:
+            return self.stages.n_layers
+        return max(layer for layer, _, _ in self.receivers)
+
+    @torch.no_grad()
+    def scores(self, senders: Sequence[Head]) -> Float[Tensor, " sender"]:
+        """The metric for senders of one layer."""
+        values = []
+        for part in chunks(len(senders), self.tail.runs_at_once()):
+            inputs, resid = self._frozen(senders[part])
+            values.append(self.tail.scores(resid if self.to_logits else self._hearing(inputs)))
+        return torch.cat(values)
+
+    def _frozen(self, senders: Sequence[Head]) -> tuple[Inputs, Tensor]:
+        """What receivers read, and the final residual stream, with the other heads frozen."""
+        first, tail = senders[0][0], self.tail
+        # With heads frozen no position affects another: for the logits, only those read matter.
+        wanted = tail.last_read if self.to_logits else slice(None)
+        z = torch.stack([self._sent(layer, head) for layer, head in senders])[:, :, wanted]
+        resid = tail.of(self.base.resid_pre[first])[:, wanted].expand(len(senders), -1, -1, -1)
+        resid = tail.rest(first, resid, self.stages.write(first, z))
+        inputs: Inputs = {}
+        for layer in range(first + 1, self.stages.n_layers):
+            inputs |= self._read(layer, resid)
+            if layer >= self.last_receiver:
+                break
+            resid = tail.rest(layer, resid, tail.of(self.base.attn_out[layer])[:, wanted])
+        return inputs, resid
+
+    def _sent(self, layer: int, head: int) -> Float[Tensor, "batch tail head d_head"]:
+        z = self.base.z[layer].clone()
+        swapped = torch.where(self.where, self.source_z[layer][:, :, head], z[:, :, head])
+        z[:, :, head] = swapped
+        return self.tail.of(z)
+
+    def _read(self, layer: int, resid: Tensor) -> Inputs:
+        """What the receivers of a layer read from these residual streams."""
+        here = [receiver for receiver in self.receivers if receiver[0] == layer]
+        if not here:
+            return {}
+        qkv = self.stages.qkv(layer, resid, self.tail.start)._asdict()
+        return {(layer, name, head): qkv[name][..., head, :] for _, name, head in here}
+
+    def _hearing(self, inputs: Inputs) -> Float[Tensor, "run batch end d_model"]:
+        """The clean run with receivers reading `inputs`."""
+        first = min(layer for layer, _, _ in inputs)
+        n_runs = len(next(iter(inputs.values())))
+        resid = self.tail.of(self.base.resid_pre[first]).expand(n_runs, -1, -1, -1)
+        for layer in range(first, self.stages.n_layers):
+            resid = self.tail.through(layer, resid, _replace(inputs))
+        return resid
+
+    # --- receivers ---------------------------------------------------------------------------
+
+    def _parsed(self, receivers: Receiver | Iterable[Receiver]) -> list[tuple[int, str, int]]:
+        """Receivers as (layer, "q" | "k" | "v", head); none at all stands for the logits."""
+        alone = isinstance(receivers, str) or (
+            isinstance(receivers, tuple) and len(receivers) > 1 and isinstance(receivers[0], int)
+        )
+        listed: list[Any] = [receivers] if alone else list(receivers)
+        if listed == ["logits"]:
+            return []
+        if not listed:
+            raise CourseError("There are no receivers: give heads, or 'logits'.")
+        return [found for receiver in listed for found in self._parse(receiver)]
+
+    def _parse(self, receiver: Any) -> list[tuple[int, str, int]]:
+        match receiver:
+            case (int(layer), int(head), "q" | "k" | "v" as name):
+                self.require_head((layer, head), name)
+                return [(layer, name, head)]
+            case (int(layer), int(head)):
+                self.require_head((layer, head))
+                group = head * self.stages.n_kv_heads // self.stages.n_heads
+                return [(layer, "q", head), (layer, "k", group), (layer, "v", group)]
+        raise CourseError(
+            f"{receiver!r} is no receiver: give (layer, head), (layer, head, 'q'), 'k' or 'v', "
+            "or 'logits' alone."
+        )
+
+    def require_head(self, head: Head, name: str = "q") -> None:
+        """Raises CourseError where the model has no such head."""
+        count = self.stages.n_heads if name == "q" else self.stages.n_kv_heads
+        if not (0 <= head[0] < self.stages.n_layers and 0 <= head[1] < count):
+            kind = "heads" if name == "q" else "key/value heads"
+            raise CourseError(
+                f"There is no head {head[0]}.{head[1]} here: the model has {self.stages.n_layers} "
+                f"layers of {count} {kind}, counted from 0."
+            )
+
+
+def _replace(inputs: Inputs) -> Edit:
+    def edit(name: str, layer: int, value: Tensor) -> Tensor:
+        here = {
+            head: x for (where, what, head), x in inputs.items() if (where, what) == (layer, name)
+        }
+        if here:
+            value = value.clone()
+        for head, heard in here.items():
+            value[..., head, :] = heard
+        return value
+
+    return edit
+
+
+def _first(where: Tensor) -> int:
+    """The first position at which any prompt's sender is replaced; nothing before it changes."""
+    return int(where.any(dim=0).flatten().float().argmax())
+
+
+def _mask(position: int | Tensor | None, tokens: Tokens) -> Tensor:
+    """[batch, pos, 1]: where the sender's output is replaced."""
+    n_pos = tokens.shape[1]
+    if position is None:
+        return torch.ones(*tokens.shape, 1, dtype=torch.bool, device=tokens.device)
+    chosen = torch.as_tensor(position, device=tokens.device).expand(len(tokens))
+    chosen = torch.where(chosen < 0, chosen + n_pos, chosen)
+    return (torch.arange(n_pos, device=tokens.device) == chosen[:, None])[..., None]

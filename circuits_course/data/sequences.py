@@ -1,0 +1,39 @@
+"""Sequences that any model can read: repeated random tokens and stretches of text, BOS first."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from jaxtyping import Int
+from torch import Tensor
+
+
+def bos_token(model: Any) -> int:
+    """The token that begins a sequence: 0 for the course's models, else the tokenizer's own."""
+    tokenizer = getattr(model, "tokenizer", None)
+    return 0 if tokenizer is None else int(tokenizer.bos_token_id)
+
+
+def longest_period(model: Any, period: int) -> int:
+    """`period`, or the longest that [BOS, copy, copy] fits into the model's context with."""
+    return min(period, (model.cfg.n_ctx - 1) // 2)
+
+
+def repeats_for(
+    model: Any, period: int = 20, batch: int = 4, seed: int = 0
+) -> Int[Tensor, "batch pos"]:
+    """[BOS, copy, copy] of random tokens of the model's own vocabulary; shorter where need be."""
+    period = longest_period(model, period)
+    generator = torch.Generator().manual_seed(seed)
+    bos = bos_token(model)
+    copy = torch.randint(0, model.cfg.d_vocab - 1, (batch, period), generator=generator)
+    copy = copy + (copy >= bos)
+    return torch.cat([torch.full((batch, 1), bos), copy, copy], dim=1)
+
+
+def text_tokens(model: Any, text: str, batch: int, length: int) -> Int[Tensor, "batch pos"]:
+    """`batch` stretches of a text, BOS first, `length` tokens each with it."""
+    tokens = model.to_tokens(text, prepend_bos=False)[0]
+    stretches = tokens[: batch * (length - 1)].view(batch, length - 1)
+    return torch.cat([torch.full((batch, 1), bos_token(model)), stretches], dim=1)

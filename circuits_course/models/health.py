@@ -1,0 +1,87 @@
+"""What a learner needs, looked at piece by piece."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import metadata
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
+
+from circuits_course.errors import CourseError
+from circuits_course.models.smollm2 import SMOLLM2, index_problem
+from circuits_course.storage import file_hash
+
+if TYPE_CHECKING:
+    pass
+
+from circuits_course.models.catalogue import model_path, real_on_disk
+from circuits_course.models.hub import GPT2
+from circuits_course.models.shipped import course_models, facts
+
+# -- doctor ----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that `circuits-course doctor` looked at; `advice` says what is, or what to do."""
+
+    name: str
+    ok: bool
+    advice: str
+
+
+def doctor() -> list[Finding]:
+    """What a learner needs: Python, libraries, shipped weights, a place to keep things, a model."""
+    return [_python(), _libraries(), _shipped(), _place(), _real()]
+
+
+def _python() -> Finding:
+    version = ".".join(map(str, sys.version_info[:3]))
+    ok = sys.version_info >= (3, 10)
+    return Finding("Python", ok, version if ok else f"{version}; the course needs 3.10 or later")
+
+
+def _libraries() -> Finding:
+    wanted = ("torch", "transformer_lens", "transformers", "gguf", "plotly", "circuitsvis")
+    missing = [name for name in wanted if find_spec(name) is None]
+    if missing:
+        advice = f"missing: {', '.join(missing)}; run `python -m pip install circuits-course`"
+        return Finding("libraries", False, advice)
+    named = (f"{name} {metadata.version(name)}" for name in wanted[:3])
+    return Finding("libraries", True, ", ".join(named))
+
+
+def _shipped() -> Finding:
+    harmed = [
+        name
+        for name in course_models()
+        if not model_path(name).is_file() or file_hash(model_path(name)) != facts(name)["sha256"]
+    ]
+    if harmed:
+        return Finding("course models", False, f"{', '.join(harmed)} damaged; install again")
+    return Finding("course models", True, ", ".join(course_models()))
+
+
+def _place() -> Finding:
+    from circuits_course.storage import writable_dir
+
+    said: list[str] = []
+    try:
+        folder = writable_dir(said.append)
+    except CourseError as error:
+        return Finding("model cache", False, str(error))
+    return Finding("model cache", True, said[0] if said else str(folder))
+
+
+def _real() -> Finding:
+    checks: list[tuple[Callable[[], Any], str]] = [
+        (lambda: real_on_disk(GPT2), f"{GPT2} is on this disk"),
+        (lambda: real_on_disk(SMOLLM2), f"{SMOLLM2} is on this disk"),
+        (lambda: index_problem() is None, f"{SMOLLM2} will be fetched when first used"),
+    ]
+    for holds, advice in checks:
+        if holds():
+            return Finding("real model", True, advice)
+    return Finding("real model", False, f"none on this disk, and pip says: {index_problem()}")

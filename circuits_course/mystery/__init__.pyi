@@ -1,0 +1,12 @@
+from .claims import Claim as Claim
+from .grading import Grade as Grade
+from .grading import grade as grade
+from .making import make_mystery as make_mystery
+from .making import new_mystery as new_mystery
+from .making import true_claim as true_claim
+from .menu import ALGORITHMS as ALGORITHMS
+from .menu import ROLES as ROLES
+from .sealing import Mystery as Mystery
+from .sealing import open_seal as open_seal
+from .shelf import load_mystery as load_mystery
+from .shelf import mystery_paths as mystery_paths

@@ -1,0 +1,3 @@
+from .chapter import Chapter as Chapter
+from .progress import Event as Event
+from .progress import Progress as Progress

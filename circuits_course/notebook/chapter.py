@@ -1,0 +1,197 @@
+"""The object a notebook talks to: checks, hints, solutions, questions and progress."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+from circuits_course.checking.outcome import CheckFailed, Outcome, Result
+from circuits_course.checks import load_checks
+from circuits_course.checks.chapters import CHAPTERS, chapter_name
+from circuits_course.checks.references import load_reference, reference_source
+from circuits_course.errors import CourseError, UnknownName
+from circuits_course.notebook.colab import DRIVE
+from circuits_course.notebook.progress import Event, Progress
+from circuits_course.notebook.questions import ask_choice, ask_sentence
+from circuits_course.page.messages import code, show, table
+
+Answer = TypeVar("Answer", bound=Callable[..., Any])
+_TONES = {
+    Outcome.PASSED: "good",
+    Outcome.WRONG: "bad",
+    Outcome.CRASHED: "bad",
+    Outcome.NOT_ATTEMPTED: "open",
+}
+
+
+class Chapter:
+    """One chapter as a learner uses it.
+
+    name: "04_induction_heads", "04" or 4. Raises UnknownName with the nearest chapters.
+    """
+
+    def __init__(self, name: str | int) -> None:
+        self.name = chapter_name(name)
+        self.checks = load_checks(self.name)
+        self.log = Progress(warn=lambda line: show(line, tone="bad"))
+
+    def __repr__(self) -> str:
+        return f"Chapter({self.name!r})"
+
+    @property
+    def title(self) -> str:
+        """The chapter's title: "04 Induction heads"."""
+        return f"{self.name[:2]} {CHAPTERS[self.name]}"
+
+    # --- exercises -----------------------------------------------------------------------
+
+    def check(self, answer: Answer, name: str | None = None) -> Answer:
+        """Checks an answer, says what is wrong, and returns yours if it passed, else the reference.
+
+        name: the exercise, where the function is called otherwise. With CIRCUITS_COURSE_STRICT=1
+        anything but "passed" raises CheckFailed.
+        """
+        result = self.result(answer, name or self._name_of(answer))
+        if os.environ.get("CIRCUITS_COURSE_STRICT", "0") not in ("", "0") and not result.passed:
+            raise CheckFailed(f"{result.exercise}: {result.text}")
+        show(result.text, tone=_TONES[result.outcome])
+        return answer if result.passed else self.reference(result.exercise)
+
+    def result(self, answer: Any, name: str) -> Result:
+        """Checks an answer to an exercise and records the outcome, without showing anything."""
+        result = self.checks.find_exercise(name).check(answer)
+        self.log.record(
+            self.name,
+            name,
+            "check",
+            outcome=result.outcome.name,
+            diagnosis=result.diagnosis,
+        )
+        return result
+
+    def reference(self, name: str) -> Any:
+        """The reference answer to an exercise, to go on with."""
+        exercise = self.checks.find_exercise(name)
+        return getattr(load_reference(self.name), exercise.name)
+
+    def hint(self, name: str) -> None:
+        """Shows one hint more than at the last call."""
+        exercise = self.checks.find_exercise(name)
+        given = len(self._events("hint", name))
+        if given < len(exercise.hints):
+            self.log.record(self.name, name, "hint", number=given + 1)
+        shown = exercise.hints[: given + 1]
+        lines = [f"Hint {i} of {len(exercise.hints)}: {h}" for i, h in enumerate(shown, 1)]
+        if given >= len(exercise.hints):
+            lines.append(f'That was the last hint. `chapter.solution("{name}")` shows an answer.')
+        show("\n".join(lines))
+
+    def solution(self, name: str) -> None:
+        """Shows the reference answer, and marks the exercise as seen."""
+        exercise = self.checks.find_exercise(name)
+        self.log.record(self.name, exercise.name, "solution")
+        source = reference_source(self.name, exercise.name)
+        lead = f"One answer to {name}; the exercise now counts as seen."
+        show(f"{lead}\n\n{source}", body=f"{lead}{code(source)}")
+
+    def _name_of(self, answer: Any) -> str:
+        name = getattr(answer, "__name__", None)
+        if name in (None, "<lambda>"):
+            raise CourseError(
+                f"check cannot tell which exercise this {type(answer).__name__} answers. Check the "
+                "function itself, without calling it, or name it: chapter.check(f, name=...)."
+            )
+        return str(name)
+
+    # --- questions -----------------------------------------------------------------------
+
+    def predict(
+        self, key: str, choices: Sequence[str] | None = None, answer: str | None = None
+    ) -> None:
+        """Asks for a prediction, recorded before the reveal. answer: answers it in code."""
+        question = self._question("prediction", key, self.checks.predictions)
+        if choices is not None:
+            question.require_same(choices)
+        earlier = self._earlier("predict", key)
+        call = f'chapter.predict("{key}"'
+        ask_choice(question, call, self._recorder("predict", key), answer, earlier)
+
+    def quiz(self, key: str, answer: str | None = None) -> None:
+        """Asks a retrieval question, with feedback for every choice. answer: answers in code."""
+        question = self._question("question", key, self.checks.quizzes)
+        earlier = self._earlier("quiz", key)
+        call = f'chapter.quiz("{key}"'
+        ask_choice(question, call, self._recorder("quiz", key), answer, earlier)
+
+    def explain(self, key: str, text: str | None = None) -> None:
+        """Asks for one sentence in the learner's own words; kept with progress, not graded."""
+        question = self._question("explanation", key, self.checks.explanations)
+        earlier = self._earlier("explain", key)
+        call = f'chapter.explain("{key}"'
+        ask_sentence(question, call, self._recorder("explain", key), text, earlier)
+
+    def _question(self, kind: str, key: str, known: dict[str, Any]) -> Any:
+        if key not in known:
+            raise UnknownName(f"{kind} in chapter {self.name}", key, known)
+        return known[key]
+
+    def _recorder(self, kind: str, key: str) -> Callable[[str], None]:
+        return lambda answer: self.log.record(self.name, key, kind, answer=answer)
+
+    def _earlier(self, kind: str, key: str) -> str | None:
+        events = self._events(kind, key)
+        return events[-1].detail["answer"] if events else None
+
+    # --- progress ------------------------------------------------------------------------
+
+    def progress(self) -> None:
+        """Shows where the learner stands in this chapter."""
+        text, html = table(["exercise", "state", "tries", "hints"], self.progress_rows())
+        show(f"{self.title}\n{text}", body=f"<b>{self.title}</b>{html}")
+
+    def save_progress(self, path: str | Path) -> None:
+        """Saves the progress of all chapters to one file, for example on a mounted drive."""
+        count = self.log.save(_reachable(Path(path).expanduser()))
+        show(f"✔ {count} entries of all chapters are saved to {path}.", tone="good")
+
+    def restore_progress(self, path: str | Path) -> None:
+        """Adds what was saved to what is there; doing it twice changes nothing."""
+        count = self.log.restore(_reachable(Path(path).expanduser()))
+        show(f"✔ {count} entries were added from {path}.", tone="good")
+
+    def progress_rows(self) -> list[list[str]]:
+        """Exercise, state in words, tries, hints taken; one row an exercise."""
+        return [self._row(name) for name in self.checks.exercises]
+
+    def _row(self, name: str) -> list[str]:
+        outcomes = [event.detail["outcome"] for event in self._events("check", name)]
+        tries = [outcome for outcome in outcomes if outcome != Outcome.NOT_ATTEMPTED.name]
+        hints = len(self._events("hint", name))
+        seen = bool(self._events("solution", name))
+        return [name, _state(outcomes, seen), str(len(tries)), str(hints)]
+
+    def _events(self, kind: str, item: str) -> list[Event]:
+        return [event for event in self.log.events(self.name, kind) if event.item == item]
+
+
+def _reachable(path: Path) -> Path:
+    """The path; raises CourseError where it lies on a Google Drive that is not mounted."""
+    if path.is_relative_to(DRIVE) and not DRIVE.is_dir():
+        raise CourseError(
+            "Google Drive is not mounted yet; run: from google.colab import drive; "
+            f"drive.mount('{DRIVE}')"
+        )
+    return path
+
+
+def _state(outcomes: list[str], seen: bool) -> str:
+    tried = [outcome for outcome in outcomes if outcome != Outcome.NOT_ATTEMPTED.name]
+    if Outcome.PASSED.name in outcomes:
+        state = "✔ passed"
+    elif tried:
+        state = "✘ not yet"
+    else:
+        state = "○ not attempted"
+    return f"{state}, solution seen" if seen else state

@@ -1,0 +1,188 @@
+"""Questions put to the learner: multiple choice (predictions, retrieval) and one sentence to write.
+
+Both are shown as ipywidgets, which record the answer with the learner's progress, and can be
+answered in code, with the keyboard alone or where no widgets are to be had. Quiz packages for
+notebooks keep their answers in the page; these have to reach the progress file, and feed the
+teacher's report.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import html
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from circuits_course.errors import CourseError, UnknownName
+from circuits_course.page.messages import COLOURS, in_notebook, prose, show
+
+SETTLING = 0.3  # seconds for what a page still holds back
+
+Record = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class MultipleChoice:
+    """A question with feedback for every choice.
+
+    choices: text of the choice -> what to say to whoever took it. answer: the right choice, or
+    None where only the experiment that follows can tell.
+    """
+
+    key: str
+    question: str
+    choices: Mapping[str, str]
+    answer: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.answer is not None and self.answer not in self.choices:
+            raise UnknownName(f"choice of {self.key}", self.answer, self.choices)
+
+    def feedback(self, choice: str) -> str:
+        """What to say about a choice. Raises UnknownName where it is none of them."""
+        if choice not in self.choices:
+            raise UnknownName(f"choice of {self.key}", choice, self.choices)
+        said = self.choices[choice]
+        if self.answer is None:
+            return f"○ Recorded: {choice}. {said}".rstrip()
+        if choice == self.answer:
+            return f"✔ Right: {choice}. {said}".rstrip()
+        return f"✘ Not {choice}. {said}".rstrip()
+
+    def require_same(self, choices: Sequence[str]) -> None:
+        """Raises CourseError where a notebook lists other choices than those on file."""
+        if sorted(choices) != sorted(self.choices):
+            raise CourseError(
+                f"The choices of {self.key!r} differ from those on file: {list(self.choices)}."
+            )
+
+
+@dataclass(frozen=True)
+class Sentence:
+    """Something to explain in one sentence, kept and not graded; `example` is shown afterwards,
+    to compare with."""
+
+    key: str
+    question: str
+    example: str
+
+
+def ask_choice(
+    question: MultipleChoice,
+    call: str,
+    record: Record,
+    given: str | None = None,
+    earlier: str | None = None,
+) -> None:
+    """Shows a multiple-choice question, or answers it where `given`.
+
+    call: how the question is answered in code, shown where there are no widgets. earlier: what
+    was answered before, shown with it.
+    """
+    if given is not None:
+        said = question.feedback(given)
+        record(given)
+        show(said, tone=_tone(said))
+        return
+    example = f'{call}, answer="{next(iter(question.choices))}")'
+    before = f"\nYou answered before: {earlier}." if earlier else ""
+    text = "\n".join([question.question, *(f"  - {choice}" for choice in question.choices)])
+    widget = _choice_widget(question, record, earlier) if in_notebook() else None
+    show(f"{text}\nAnswer in code: `{example}`{before}", widget=widget)
+
+
+def ask_sentence(
+    question: Sentence,
+    call: str,
+    record: Record,
+    given: str | None = None,
+    earlier: str | None = None,
+) -> None:
+    """Shows a question to answer in one sentence, or keeps the sentence where `given`."""
+    if given is not None:
+        record(given)
+        show(_kept(question, given))
+        return
+    before = f"\nYou wrote before: {earlier}" if earlier else ""
+    widget = _sentence_widget(question, record, earlier) if in_notebook() else None
+    show(f'{question.question}\nAnswer in code: `{call}, text="...")`{before}', widget=widget)
+
+
+def _kept(question: Sentence, text: str) -> str:
+    if not text.strip():
+        return "○ Nothing kept: the sentence is empty."
+    return f"✔ Kept with your progress. For comparison, one way to say it: {question.example}"
+
+
+def _tone(said: str) -> str:
+    return {"✔": "good", "✘": "bad", "○": "open"}[said[0]]
+
+
+# --- widgets ----------------------------------------------------------------------------------
+
+
+def _choice_widget(question: MultipleChoice, record: Record, earlier: str | None) -> Any:
+    import ipywidgets as widgets
+
+    buttons = widgets.RadioButtons(
+        options=list(question.choices),
+        value=earlier if earlier in question.choices else None,
+        layout=widgets.Layout(width="max-content"),
+    )
+
+    def commit() -> str:
+        if buttons.value is None:
+            return "○ Choose one first."
+        record(buttons.value)
+        return question.feedback(buttons.value)
+
+    return _form(question.question, buttons, "Commit", commit)
+
+
+def _sentence_widget(question: Sentence, record: Record, earlier: str | None) -> Any:
+    import ipywidgets as widgets
+
+    area = widgets.Textarea(
+        value=earlier or "",
+        placeholder="One sentence, in your own words",
+        layout=widgets.Layout(width="auto", height="4.5em"),
+    )
+
+    def keep() -> str:
+        if area.value.strip():
+            record(area.value)
+        return _kept(question, area.value)
+
+    return _form(question.question, area, "Keep", keep)
+
+
+def _form(question: str, field: Any, verb: str, submit: Callable[[], str]) -> Any:
+    """A question, the field to answer it in, a button, and room for the feedback."""
+    import ipywidgets as widgets
+
+    answer = widgets.HTML()
+    button = widgets.Button(description=verb)
+
+    def say() -> None:
+        said = submit()
+        edge = f"border-left:4px solid {COLOURS[_tone(said)]};padding-left:.8em"
+        answer.value = f'<div role="status" style="{edge}">{prose(said)}</div>'
+
+    button.on_click(lambda _: _once_settled(say))
+    title = widgets.HTML(f"<b>{html.escape(question)}</b>")
+    return widgets.VBox([title, field, button, answer])
+
+
+def _once_settled(act: Callable[[], None]) -> None:
+    """Acts a moment later where an event loop runs, as in a kernel, and else at once.
+
+    While the kernel is at work a page holds back what is changed in a field, but not a click: the
+    click may come before the choice that it commits.
+    """
+    try:
+        loop = asyncio.get_running_loop()
+    except RuntimeError:
+        act()
+    else:
+        loop.call_later(SETTLING, act)

@@ -1,0 +1,80 @@
+"""Showing a message: as a framed box in a notebook, as plain text elsewhere."""
+
+from __future__ import annotations
+
+import html
+import re
+import sys
+from typing import Any
+
+from circuits_course.page.saved_form import with_widget
+
+# Dark enough on white, light enough on a dark theme; glyph and word carry the meaning.
+COLOURS = {"good": "#2da44e", "bad": "#cf5b4b", "open": "#8c8c8c", "note": "#4b83cf"}
+
+
+def in_notebook() -> bool:
+    """Whether rich output can be shown: an IPython kernel is running."""
+    shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
+    return getattr(shell, "kernel", None) is not None
+
+
+def show(text: str, *, tone: str = "note", body: str | None = None, widget: Any = None) -> None:
+    """Shows a message; `body` is its HTML where escaped text is not enough.
+
+    A live front end shows `widget` where one is given; a saved notebook the box.
+    """
+    if not in_notebook():
+        print(text)
+        return
+    from IPython.display import display
+
+    bundle: dict[str, Any] = {"text/plain": text, "text/html": box(body or prose(text), tone)}
+    if widget is not None:
+        bundle = with_widget(bundle, bundle["text/html"], widget)
+    display(bundle, raw=True)
+
+
+def box(body: str, tone: str) -> str:
+    """A box with a coloured edge around HTML."""
+    style = f"border-left:4px solid {COLOURS[tone]};padding:.3em .9em;margin:.3em 0"
+    return f'<div role="status" style="{style}">{body}</div>'
+
+
+def prose(text: str) -> str:
+    """Text as HTML: escaped, `code` in a code face, line breaks kept, indented lines as code."""
+    lines = [_line(line) for line in text.split("\n")]
+    return "".join(lines)
+
+
+def _line(line: str) -> str:
+    if line.startswith("  "):
+        return code(line.strip())
+    marked = re.sub(r"`([^`]+)`", r"<code>\1</code>", html.escape(line))
+    return f'<p style="margin:.2em 0">{marked}</p>'
+
+
+def code(source: str) -> str:
+    """Source lines as HTML."""
+    style = "margin:.1em 0 .1em 1em;white-space:pre-wrap"
+    return f'<pre style="{style}">{html.escape(source)}</pre>'
+
+
+def table(header: list[str], rows: list[list[str]]) -> tuple[str, str]:
+    """A table as text and as HTML."""
+    widths = [max(len(row[i]) for row in [header, *rows]) for i in range(len(header))]
+    lines = [
+        "  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip()
+        for row in [header, *rows]
+    ]
+    return "\n".join(lines), _html_table(header, rows)
+
+
+def _html_table(header: list[str], rows: list[list[str]]) -> str:
+    style = 'style="text-align:left;padding:.1em .8em .1em 0"'
+    head = "".join(f'<th scope="col" {style}>{html.escape(cell)}</th>' for cell in header)
+    body = "".join(
+        "<tr>" + "".join(f"<td {style}>{html.escape(cell)}</td>" for cell in row) + "</tr>"
+        for row in rows
+    )
+    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"

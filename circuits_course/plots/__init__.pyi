@@ -1,0 +1,13 @@
+from .attention import plot_attention as plot_attention
+from .bars import plot_bars as plot_bars
+from .explorers.explorer import Explorer as Explorer
+from .explorers.head_browser import HeadBrowser as HeadBrowser
+from .explorers.live_training import LiveTraining as LiveTraining
+from .explorers.patching import PatchingExplorer as PatchingExplorer
+from .explorers.scrubber import CheckpointScrubber as CheckpointScrubber
+from .figure import Figure as Figure
+from .heatmaps import plot_heads as plot_heads
+from .heatmaps import plot_matrix as plot_matrix
+from .lines import plot_lines as plot_lines
+from .scatter import plot_scatter as plot_scatter
+from .thumbnails import plot_thumbnails as plot_thumbnails
