@@ -24,7 +24,8 @@ from torch import Tensor
 from transformer_lens import patching
 
 from circuits_course import load_model
-from circuits_course.circuits.patching import LogitDifference, first_difference, patch_sweep
+from circuits_course.circuits.patching import first_difference, patch_sweep
+from circuits_course.data.logit_difference import LogitDifference
 
 NAMES = ("John", "Mary", "Tom", "Anna", "Paul", "Lisa", "Mark", "Kate")
 TEMPLATE = "When {a} and {b} went to the store, {s} gave a drink to"

@@ -1,4 +1,4 @@
-"""Places on the disk, and files and folders written whole or not at all, checked by hash when used."""
+"""Places on the disk; files and folders written whole or not at all, checked by hash when used."""
 
 from __future__ import annotations
 

@@ -20,10 +20,9 @@ from torch.nn import functional as F
 from transformer_lens import FactoredMatrix
 
 from circuits_course import Chapter, load_model
-from circuits_course.models import checkpoints
-from circuits_course.plots import plot_attention, plot_bars, plot_lines, plot_matrix
 from circuits_course.data import SkipTrigram
-from circuits_course.models import find_recipe
+from circuits_course.models import checkpoints, find_recipe
+from circuits_course.plots import plot_attention, plot_bars, plot_lines, plot_matrix
 
 torch.set_grad_enabled(False)
 chapter = Chapter("01_attention_math")

@@ -21,11 +21,17 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from circuits_course import Chapter, load_model
-from circuits_course.circuits import Basis, HeadWeights, small_basis
-from circuits_course.circuits import head_name, head_scores, strongest_heads
-from circuits_course.plots import plot_attention, plot_heads, plot_lines, plot_matrix
+from circuits_course.circuits import (
+    Basis,
+    HeadWeights,
+    head_name,
+    head_scores,
+    small_basis,
+    strongest_heads,
+)
 from circuits_course.data import MarkovAndRepeats, repeated_random_tokens
 from circuits_course.models import default_vocabulary
+from circuits_course.plots import plot_attention, plot_heads, plot_lines, plot_matrix
 
 torch.set_grad_enabled(False)
 chapter = Chapter("02_attention_as_computation")

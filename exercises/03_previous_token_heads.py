@@ -24,7 +24,8 @@ from transformer_lens import utilities as utils
 
 from circuits_course import Chapter, load_model
 from circuits_course.circuits import head_name, head_scores
-from circuits_course.data import bos_token
+from circuits_course.data import bos_token, passage
+from circuits_course.models import find_recipe
 from circuits_course.plots import (
     plot_attention,
     plot_bars,
@@ -33,8 +34,6 @@ from circuits_course.plots import (
     plot_matrix,
     plot_scatter,
 )
-from circuits_course.data import passage
-from circuits_course.models import find_recipe
 
 torch.set_grad_enabled(False)
 chapter = Chapter("03_previous_token_heads")

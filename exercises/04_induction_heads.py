@@ -24,21 +24,27 @@ from transformer_lens import FactoredMatrix
 from transformer_lens import utilities as utils
 
 from circuits_course import Chapter, load_model
-from circuits_course.plots import HeadBrowser
 from circuits_course.circuits import (
-    InductionTrace,
     PUBLISHED,
+    InductionTrace,
     baseline_heads,
     head_name,
     head_scores,
+    read_patterns,
     strongest_heads,
 )
 from circuits_course.data import bos_token, longest_period
-from circuits_course.models import checkpoints
-from circuits_course.plots import plot_attention, plot_bars, plot_heads, plot_lines, plot_scatter
-from circuits_course.models import RECIPES, steps
-from circuits_course.models import smear
-from circuits_course.plots import CheckpointScrubber, LiveTraining
+from circuits_course.models import RECIPES, checkpoints, smear, steps
+from circuits_course.plots import (
+    CheckpointScrubber,
+    HeadBrowser,
+    LiveTraining,
+    plot_attention,
+    plot_bars,
+    plot_heads,
+    plot_lines,
+    plot_scatter,
+)
 
 torch.set_grad_enabled(False)
 chapter = Chapter("04_induction_heads")
@@ -701,7 +707,9 @@ print(trace_induction(real, invented))
 # that head on the tokens, type a text of your own.
 
 # %%
-HeadBrowser(real, invented, start=next(iter(real_heads), (0, 0)))
+HeadBrowser(
+    lambda prompt: read_patterns(real, prompt), invented, start=next(iter(real_heads), (0, 0))
+)
 
 # %% [markdown]
 # *What to see:* most heads spend most of their attention on the first token, the column at the left edge. An induction

@@ -19,21 +19,24 @@ from transformer_lens import FactoredMatrix
 from transformer_lens import utilities as utils
 
 from circuits_course import Chapter, load_model
-from circuits_course.circuits import Basis, HeadWeights, small_basis
 from circuits_course.circuits import (
+    Basis,
     CutPath,
     HeadCircuits,
+    HeadWeights,
     all_composition_scores,
     for_key_parts,
     head_circuits,
+    head_name,
+    head_scores,
     key_parts,
+    small_basis,
+    strongest_heads,
     turn,
 )
-from circuits_course.circuits import head_name, head_scores, strongest_heads
-from circuits_course.data import bos_token
+from circuits_course.data import bos_token, repeated_random_tokens
 from circuits_course.models import checkpoints
 from circuits_course.plots import plot_attention, plot_bars, plot_lines, plot_matrix, plot_scatter
-from circuits_course.data import repeated_random_tokens
 
 torch.set_grad_enabled(False)
 chapter = Chapter("05_composition")

@@ -25,22 +25,24 @@ from torch import Tensor
 from transformer_lens import ActivationCache
 
 from circuits_course import Chapter, load_model
-from circuits_course.errors import CourseError
-from circuits_course.circuits import Head, PUBLISHED, head_name, strongest_heads
-from circuits_course.data import bos_token
 from circuits_course.circuits import (
+    PUBLISHED,
+    Head,
     KnockOuts,
     answer_directions,
     attention_between,
     component_names,
+    head_name,
     measured_circuit,
     name_tokens,
     other_heads,
+    path_patch_sweep,
     run_at_end,
+    strongest_heads,
 )
-from circuits_course.circuits import path_patch_sweep
+from circuits_course.data import TEMPLATES, IOIBatch, bos_token, ioi_batch
+from circuits_course.errors import CourseError
 from circuits_course.plots import plot_bars, plot_heads, plot_lines, plot_scatter
-from circuits_course.data import IOIBatch, TEMPLATES, ioi_batch
 
 torch.set_grad_enabled(False)
 chapter = Chapter("06_indirect_object_identification")

@@ -24,13 +24,26 @@ from transformer_lens import patching as theirs
 from transformer_lens import utilities as utils
 
 from circuits_course import Chapter, load_model
-from circuits_course.circuits import patching
-from circuits_course.circuits import gate_model
-from circuits_course.circuits import Head, head_name, head_scores, strongest_heads
-from circuits_course.circuits import Ablation, LogitDifference, patch_sweep
-from circuits_course.plots import plot_bars, plot_heads, plot_lines, plot_matrix, plot_scatter
-from circuits_course.data import ioi_batch
-from circuits_course.plots import PatchingExplorer
+from circuits_course.circuits import (
+    Ablation,
+    Head,
+    gap_sweep,
+    gate_model,
+    head_name,
+    head_scores,
+    patch_sweep,
+    patching,
+    strongest_heads,
+)
+from circuits_course.data import LogitDifference, ioi_batch
+from circuits_course.plots import (
+    PatchingExplorer,
+    plot_bars,
+    plot_heads,
+    plot_lines,
+    plot_matrix,
+    plot_scatter,
+)
 
 torch.set_grad_enabled(False)
 chapter = Chapter("07_activation_patching")
@@ -922,11 +935,11 @@ chapter.explain("which_experiment")
 
 # %%
 pair = slice(0, 2)  # one mirrored pair, so that nobody waits long
+choices = {"swap_s2": s2[pair], "new_s2": corrupted["new_s2"][pair]}
+asked = LogitDifference(batch.io[pair], batch.s[pair])
 PatchingExplorer(
-    real,
-    clean[pair],
-    {"swap_s2": s2[pair], "new_s2": corrupted["new_s2"][pair]},
-    LogitDifference(batch.io[pair], batch.s[pair]),
+    gap_sweep(real, clean[pair], choices, asked),
+    list(choices),
     words=real_words,
     start={"corruption": "new_s2", "component": "resid_pre"},
 )

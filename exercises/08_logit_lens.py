@@ -18,16 +18,17 @@ from torch import Tensor
 from transformer_lens.tools.analysis import logit_lens as their_lens
 
 from circuits_course import Chapter, load_model
-from circuits_course.circuits import head_name, strongest_heads
 from circuits_course.circuits import (
     Shortlist,
     TunedLens,
+    head_name,
     least_squares_lens,
     residual_states,
+    strongest_heads,
     windows,
 )
-from circuits_course.plots import plot_bars, plot_heads, plot_lines, plot_scatter
 from circuits_course.data import passage
+from circuits_course.plots import plot_bars, plot_heads, plot_lines, plot_scatter
 
 torch.set_grad_enabled(False)
 chapter = Chapter("08_logit_lens")

@@ -28,19 +28,20 @@ from circuits_course.circuits import (
     SEEDS,
     SHIPPED,
     TASKS,
+    Place,
+    baseline_heads,
     family_recipe,
+    head_name,
+    head_scores,
     held_out,
+    known_circuits,
     shipped_family,
+    strongest_heads,
     train_head_family,
 )
-from circuits_course.circuits import baseline_heads, head_name, head_scores, strongest_heads
-from circuits_course.circuits import known_circuits
+from circuits_course.data import ioi_batch, passage, repeats_for, text_tokens
 from circuits_course.models import choose_model, real_models_at_hand
 from circuits_course.plots import plot_bars, plot_lines, plot_matrix, plot_scatter
-from circuits_course.circuits import Place
-from circuits_course.data import repeats_for, text_tokens
-from circuits_course.data import ioi_batch
-from circuits_course.data import passage
 
 torch.set_grad_enabled(False)
 chapter = Chapter("09_open_questions")

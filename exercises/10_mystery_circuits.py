@@ -17,20 +17,18 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from circuits_course import Chapter
-from circuits_course.circuits import all_composition_scores
-from circuits_course.circuits import Head, head_name
+from circuits_course.circuits import Ablation, Head, all_composition_scores, head_name, path_patch
 from circuits_course.mystery import (
     ALGORITHMS,
+    ROLES,
     Claim,
     Mystery,
-    ROLES,
     grade,
     load_mystery,
+    make_mystery,
     mystery_paths,
+    open_seal,
 )
-from circuits_course.mystery import make_mystery
-from circuits_course.mystery import open_seal
-from circuits_course.circuits import Ablation, path_patch
 from circuits_course.plots import plot_attention, plot_bars, plot_heads, plot_matrix
 
 torch.set_grad_enabled(False)

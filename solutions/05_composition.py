@@ -7,8 +7,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from transformer_lens import FactoredMatrix
 
-from circuits_course.circuits import Basis, HeadWeights
-from circuits_course.circuits import CutPath, HeadCircuits
+from circuits_course.circuits import Basis, CutPath, HeadCircuits, HeadWeights
 
 
 def composition_score(

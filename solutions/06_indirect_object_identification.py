@@ -9,10 +9,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from transformer_lens import ActivationCache
 
-from circuits_course.circuits import Head
-from circuits_course.data import bos_token
-from circuits_course.circuits import path_patch_sweep
-from circuits_course.data import IOIBatch
+from circuits_course.circuits import Head, path_patch_sweep
+from circuits_course.data import IOIBatch, bos_token
 
 
 def logit_difference(

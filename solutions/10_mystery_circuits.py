@@ -4,9 +4,8 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from circuits_course.circuits import Head
+from circuits_course.circuits import Ablation, Head, path_patch
 from circuits_course.mystery import Claim
-from circuits_course.circuits import Ablation, path_patch
 
 
 def divergence(

@@ -1,62 +1,35 @@
 """What each chapter asks: exercises with their hints, cases and wrong answers, and questions.
 
-One module per chapter, `cNN_topic.py`, holds `checks = ChapterChecks("NN_topic")`.
+A folder per chapter, `cNN_topic/`: a file for each exercise, named as the exercise, and
+`questions.py`. The exercises of a chapter come in the order of their slots in its source.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+from dataclasses import dataclass
+from functools import cache
 from importlib import import_module
 from importlib.util import find_spec
+from pathlib import Path
 
-from circuits_course.checking.compare import TOLERANCE, Tolerance
 from circuits_course.checking.exercise import Exercise
 from circuits_course.checks.chapters import CHAPTERS, chapter_name
+from circuits_course.checks.questions import Questions
 from circuits_course.errors import CourseError, UnknownName
-from circuits_course.notebook.questions import MultipleChoice, Sentence
+from circuits_course.storage import source_dir
+
+HELPERS = ("questions", "shared")  # files of a chapter's folder that are no exercise
+SLOT = re.compile(r'^# %%.*\bexercise="(\w+)"', re.MULTILINE)
 
 
+@dataclass(frozen=True)
 class ChapterChecks:
-    """The exercises and questions of one chapter, in the order in which they are declared."""
+    """The exercises of one chapter, in its order, and its questions."""
 
-    def __init__(self, chapter: str) -> None:
-        self.chapter = chapter_name(chapter)
-        self.exercises: dict[str, Exercise] = {}
-        self.predictions: dict[str, MultipleChoice] = {}
-        self.quizzes: dict[str, MultipleChoice] = {}
-        self.explanations: dict[str, Sentence] = {}
-
-    def exercise(
-        self,
-        name: str,
-        *,
-        difficulty: int,
-        importance: int,
-        minutes: int,
-        hints: Sequence[str],
-        tolerance: Tolerance = TOLERANCE,
-    ) -> Exercise:
-        """Declares an exercise; difficulty and importance from 1 to 5, hints in steps."""
-        if not (1 <= difficulty <= 5 and 1 <= importance <= 5):
-            raise ValueError(f"{name}: difficulty and importance run from 1 to 5.")
-        exercise = Exercise(name, difficulty, importance, minutes, tuple(hints), tolerance)
-        self.exercises[name] = exercise
-        return exercise
-
-    def prediction(
-        self, key: str, question: str, choices: Mapping[str, str], answer: str | None = None
-    ) -> None:
-        """Declares something to predict: choice -> what to say after it. `answer` is None where
-        the cell that follows shows it."""
-        self.predictions[key] = MultipleChoice(key, question, choices, answer)
-
-    def quiz(self, key: str, question: str, choices: Mapping[str, str], answer: str) -> None:
-        """Declares a retrieval question: choice -> feedback."""
-        self.quizzes[key] = MultipleChoice(key, question, choices, answer)
-
-    def explanation(self, key: str, question: str, example: str) -> None:
-        """Declares something to explain in one sentence; `example` is shown afterwards."""
-        self.explanations[key] = Sentence(key, question, example)
+    chapter: str
+    exercises: dict[str, Exercise]
+    questions: Questions
 
     def find_exercise(self, name: str) -> Exercise:
         """An exercise by name. Raises UnknownName with the nearest ones."""
@@ -65,15 +38,42 @@ class ChapterChecks:
         return self.exercises[name]
 
 
-def load_checks(chapter: str) -> ChapterChecks:
+def load_checks(chapter: str | int) -> ChapterChecks:
     """The checks of a chapter. Raises CourseError where the chapter has none yet."""
     name = chapter_name(chapter)
-    module = f"circuits_course.checks.c{name}"
-    if find_spec(module) is None:
+    if find_spec(f"{__name__}.c{name}") is None:
         raise CourseError(f"Chapter {name} is not written yet. Ready: {', '.join(ready())}.")
-    return import_module(module).checks
+    return _load(name)
+
+
+@cache
+def _load(chapter: str) -> ChapterChecks:
+    package = f"{__name__}.c{chapter}"
+    exercises = {name: _exercise(package, name) for name in _in_order(chapter)}
+    return ChapterChecks(chapter, exercises, import_module(f"{package}.questions").questions)
+
+
+def _in_order(chapter: str) -> list[str]:
+    """The files of the chapter's exercises, in the order of the chapter's text."""
+    folder = Path(__file__).parent / f"c{chapter}"
+    files = {path.stem for path in folder.glob("[a-z]*.py")} - set(HELPERS)
+    source = source_dir("exercises") / f"{chapter}.py"
+    slots = SLOT.findall(source.read_text(encoding="utf-8")) if source.is_file() else []
+    return sorted(
+        files, key=lambda name: (slots.index(name) if name in slots else len(slots), name)
+    )
+
+
+def _exercise(package: str, name: str) -> Exercise:
+    made = getattr(import_module(f"{package}.{name}"), name, None)
+    if not isinstance(made, Exercise) or made.name != name:
+        raise CourseError(
+            f"{package}.{name} needs `{name} = Exercise({name!r}, ...)`: "
+            "a file of checks is named as its exercise."
+        )
+    return made
 
 
 def ready() -> list[str]:
     """The chapters that can be checked."""
-    return [c for c in CHAPTERS if find_spec(f"circuits_course.checks.c{c}") is not None]
+    return [c for c in CHAPTERS if find_spec(f"{__name__}.c{c}") is not None]

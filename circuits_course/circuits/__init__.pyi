@@ -3,6 +3,8 @@ from .basis import HeadWeights as HeadWeights
 from .basis import checked as checked
 from .basis import kind as kind
 from .basis import small_basis as small_basis
+from .claims import Claim as Claim
+from .claims import shipped_claims as shipped_claims
 from .composition import CutPath as CutPath
 from .composition import HeadCircuits as HeadCircuits
 from .composition import all_composition_scores as all_composition_scores
@@ -10,6 +12,11 @@ from .composition import for_key_parts as for_key_parts
 from .composition import head_circuits as head_circuits
 from .composition import key_parts as key_parts
 from .composition import turn as turn
+from .evidence import Beats as Beats
+from .evidence import Interval as Interval
+from .evidence import beats as beats
+from .evidence import control_sets as control_sets
+from .evidence import interval as interval
 from .gates import gate_model as gate_model
 from .head_families import COUNTS as COUNTS
 from .head_families import EVERY as EVERY
@@ -20,9 +27,9 @@ from .head_families import family_recipe as family_recipe
 from .head_families import held_out as held_out
 from .head_families import shipped_family as shipped_family
 from .head_families import train_head_family as train_head_family
+from .heads import PUBLISHED as PUBLISHED
 from .heads import Head as Head
 from .heads import InductionTrace as InductionTrace
-from .heads import PUBLISHED as PUBLISHED
 from .heads import baseline_heads as baseline_heads
 from .heads import head_name as head_name
 from .heads import head_scores as head_scores
@@ -50,5 +57,6 @@ from .patching.metrics import first_difference as first_difference
 from .patching.path import path_patch as path_patch
 from .patching.path import path_patch_sweep as path_patch_sweep
 from .patching.sweep import gap_shares as gap_shares
+from .patching.sweep import gap_sweep as gap_sweep
 from .patching.sweep import patch_sweep as patch_sweep
 from .profiles import Place as Place

@@ -195,8 +195,8 @@ def shipped_family(
 ) -> list[Trained]:
     """Members of a family that were trained beforehand (`SHIPPED`), weights as kept (float16).
 
-    `python -m circuits_course.authoring.train_head_families` trains all of them again. Raises CourseError
-    where the weights are not the ones that shipped.
+    `python -m circuits_course.authoring.train_head_families` trains all of them again. Raises
+    CourseError where the weights are not the ones that shipped.
     """
     find_task(task)
     table = json.loads(FAMILIES.read_text(encoding="utf-8"))

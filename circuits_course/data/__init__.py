@@ -1,4 +1,4 @@
-"""What models read: sequences whose statistics are known, prompts, and English in the public domain."""
+"""What models read: sequences of known statistics, prompts, English in the public domain."""
 
 import lazy_loader
 

@@ -1,8 +1,8 @@
 from .head_jobs import AllAtOnce as AllAtOnce
 from .head_jobs import LookUps as LookUps
-from .ioi import IOIBatch as IOIBatch
 from .ioi import MIDDLES as MIDDLES
 from .ioi import TEMPLATES as TEMPLATES
+from .ioi import IOIBatch as IOIBatch
 from .ioi import ioi_batch as ioi_batch
 from .ioi import single_token_words as single_token_words
 from .ioi import word_token as word_token

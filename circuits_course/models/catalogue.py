@@ -4,17 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from circuits_course.errors import UnknownName
-from circuits_course.models.smollm2 import SMOLLM2
-from circuits_course.storage import cache_dir, fallback_dir, find_kept
-
-if TYPE_CHECKING:
-    pass
-
 from circuits_course.models.hub import HUB, hub_on_disk, repositories
 from circuits_course.models.shipped import WEIGHTS, course_models, facts
+from circuits_course.models.smollm2 import SMOLLM2
+from circuits_course.storage import cache_dir, fallback_dir, find_kept
 
 REAL = {
     SMOLLM2: "SmolLM2-135M-Instruct, 30 layers, from the package index (93 MB, once)",

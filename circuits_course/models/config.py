@@ -14,7 +14,7 @@ BOS_SYMBOL = "BOS_SYMBOL"
 
 
 def default_vocabulary(d_vocab: int) -> tuple[str, ...]:
-    """BOS_SYMBOL as token 0, then symbols of one glyph: a-z, A-Z, 0-9, "-", then further letters."""
+    """BOS as token 0, then symbols of one glyph: a-z, A-Z, 0-9, "-", then further letters."""
     more = (chr(code) for code in chain(range(0x100, 0x250), range(0x4E00, 0x9FFF)))
     return (BOS_SYMBOL, *islice(chain(ascii_letters, digits, "-", more), d_vocab - 1))
 

@@ -7,18 +7,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import metadata
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from circuits_course.errors import CourseError
-from circuits_course.models.smollm2 import SMOLLM2, index_problem
-from circuits_course.storage import file_hash
-
-if TYPE_CHECKING:
-    pass
-
 from circuits_course.models.catalogue import model_path, real_on_disk
 from circuits_course.models.hub import GPT2
 from circuits_course.models.shipped import course_models, facts
+from circuits_course.models.smollm2 import SMOLLM2, index_problem
+from circuits_course.storage import file_hash
 
 # -- doctor ----------------------------------------------------------------------------------
 

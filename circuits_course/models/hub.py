@@ -5,14 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
 from circuits_course.errors import CourseError
 from circuits_course.models.smollm2 import SMOLLM2, patience, say
-
-if TYPE_CHECKING:
-    pass
-
 
 GPT2 = "gpt2-small"
 

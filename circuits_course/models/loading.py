@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 from circuits_course.errors import CourseError, UnknownName
-from circuits_course.models.smollm2 import SMOLLM2, say, smollm2_folder
-
-if TYPE_CHECKING:
-    pass
-
 from circuits_course.models.catalogue import REAL, model_names
-from circuits_course.models.hub import GPT2, hub_folder, hub_on_disk, hub_problem
+from circuits_course.models.hub import hub_folder
 from circuits_course.models.shipped import course_model, course_models
+from circuits_course.models.smollm2 import SMOLLM2, say, smollm2_folder
 
 
 def load_model(name: str = "auto", *, checkpoint: int | None = None) -> Any:
@@ -23,8 +20,8 @@ def load_model(name: str = "auto", *, checkpoint: int | None = None) -> Any:
     something was planted, the truth; `checkpoint` is a training step (see `checkpoints`). A real
     model comes as a TransformerLens bridge in compatibility mode; besides those with a name here,
     any that the hub keeps in one safetensors file can be had by its repository ("owner/name").
-    "auto" is GPT-2 small if it is on disk or the hub answers, else SmolLM2, and says which; the
-    environment variable CIRCUITS_COURSE_MODEL overrides it.
+    "auto" is SmolLM2, on every machine; the environment variable CIRCUITS_COURSE_MODEL overrides
+    it, with any of these names or a folder that `save_pretrained` wrote.
 
     Raises UnknownName with the nearest names, or CourseError saying what is missing and how to get
     it.
@@ -33,7 +30,7 @@ def load_model(name: str = "auto", *, checkpoint: int | None = None) -> Any:
         name = choose_model()
     if name in course_models():
         return course_model(name, checkpoint)
-    if name not in REAL and "/" not in name:
+    if name not in REAL and "/" not in name and not is_model_folder(name):
         raise UnknownName("model", name, model_names())
     if checkpoint is not None:
         raise CourseError(f"{name} has no checkpoints; only {', '.join(course_models())} have.")
@@ -41,27 +38,22 @@ def load_model(name: str = "auto", *, checkpoint: int | None = None) -> Any:
 
 
 def choose_model() -> str:
-    """The name behind "auto"; prints it and why it is the one."""
+    """The name behind "auto": the model that every chapter was run and tested with."""
     chosen = os.environ.get("CIRCUITS_COURSE_MODEL")
     if chosen and chosen != "auto":
         say(f"Model: {chosen} (CIRCUITS_COURSE_MODEL says so).")
         return chosen
-    if hub_on_disk(GPT2):
-        say(f"Model: {GPT2} (it is on this disk).")
-        return GPT2
-    problem = hub_problem()
-    if problem is None:
-        say(f"Model: {GPT2} (the Hugging Face hub answers).")
-        return GPT2
-    say(f"Model: {SMOLLM2} ({GPT2} is not on this disk; Hugging Face hub: {problem}).")
     return SMOLLM2
 
 
-# -- real models -----------------------------------------------------------------------------
-
-
 def _real_model(name: str) -> Any:
-    folder = smollm2_folder() if name == SMOLLM2 else hub_folder(name)
     from circuits_course.models.bridges import bridge_from_folder
 
-    return bridge_from_folder(folder)
+    if is_model_folder(name):
+        return bridge_from_folder(Path(name))
+    return bridge_from_folder(smollm2_folder() if name == SMOLLM2 else hub_folder(name))
+
+
+def is_model_folder(name: str) -> bool:
+    """Whether a name is that of a folder that `save_pretrained` wrote."""
+    return (Path(name) / "config.json").is_file()

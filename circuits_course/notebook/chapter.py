@@ -16,6 +16,7 @@ from circuits_course.notebook.colab import DRIVE
 from circuits_course.notebook.progress import Event, Progress
 from circuits_course.notebook.questions import ask_choice, ask_sentence
 from circuits_course.page.messages import code, show, table
+from circuits_course.page.tables import show_table
 
 Answer = TypeVar("Answer", bound=Callable[..., Any])
 _TONES = {
@@ -111,7 +112,7 @@ class Chapter:
         self, key: str, choices: Sequence[str] | None = None, answer: str | None = None
     ) -> None:
         """Asks for a prediction, recorded before the reveal. answer: answers it in code."""
-        question = self._question("prediction", key, self.checks.predictions)
+        question = self._question("prediction", key, self.checks.questions.predictions)
         if choices is not None:
             question.require_same(choices)
         earlier = self._earlier("predict", key)
@@ -120,14 +121,14 @@ class Chapter:
 
     def quiz(self, key: str, answer: str | None = None) -> None:
         """Asks a retrieval question, with feedback for every choice. answer: answers in code."""
-        question = self._question("question", key, self.checks.quizzes)
+        question = self._question("question", key, self.checks.questions.quizzes)
         earlier = self._earlier("quiz", key)
         call = f'chapter.quiz("{key}"'
         ask_choice(question, call, self._recorder("quiz", key), answer, earlier)
 
     def explain(self, key: str, text: str | None = None) -> None:
         """Asks for one sentence in the learner's own words; kept with progress, not graded."""
-        question = self._question("explanation", key, self.checks.explanations)
+        question = self._question("explanation", key, self.checks.questions.explanations)
         earlier = self._earlier("explain", key)
         call = f'chapter.explain("{key}"'
         ask_sentence(question, call, self._recorder("explain", key), text, earlier)
@@ -150,6 +151,31 @@ class Chapter:
         """Shows where the learner stands in this chapter."""
         text, html = table(["exercise", "state", "tries", "hints"], self.progress_rows())
         show(f"{self.title}\n{text}", body=f"<b>{self.title}</b>{html}")
+
+    # --- evidence ------------------------------------------------------------------------
+
+    def how_sure(self) -> None:
+        """Shows the claims of this chapter as they were tested: figure, interval, n, controls."""
+        from circuits_course.circuits.claims import shipped_claims
+
+        rows = [
+            {
+                "claim": claim.sentence,
+                "verdict": claim.verdict,
+                "figure": claim.measured,
+                "95 % interval": claim.interval,
+                "n": claim.n,
+                "controls": claim.controls,
+                "tested on": claim.data,
+            }
+            for claim in shipped_claims(self.name[:2])
+        ]
+        if rows:
+            show_table(rows, caption=f"{self.title}: how sure is this?")
+        else:
+            show("No claim of this chapter has been tested yet.")
+
+    # --- keeping -------------------------------------------------------------------------
 
     def save_progress(self, path: str | Path) -> None:
         """Saves the progress of all chapters to one file, for example on a mounted drive."""

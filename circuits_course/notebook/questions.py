@@ -10,62 +10,15 @@ from __future__ import annotations
 
 import asyncio
 import html
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
 from typing import Any
 
-from circuits_course.errors import CourseError, UnknownName
+from circuits_course.checks.questions import MultipleChoice, Sentence
 from circuits_course.page.messages import COLOURS, in_notebook, prose, show
 
 SETTLING = 0.3  # seconds for what a page still holds back
 
 Record = Callable[[str], None]
-
-
-@dataclass(frozen=True)
-class MultipleChoice:
-    """A question with feedback for every choice.
-
-    choices: text of the choice -> what to say to whoever took it. answer: the right choice, or
-    None where only the experiment that follows can tell.
-    """
-
-    key: str
-    question: str
-    choices: Mapping[str, str]
-    answer: str | None = None
-
-    def __post_init__(self) -> None:
-        if self.answer is not None and self.answer not in self.choices:
-            raise UnknownName(f"choice of {self.key}", self.answer, self.choices)
-
-    def feedback(self, choice: str) -> str:
-        """What to say about a choice. Raises UnknownName where it is none of them."""
-        if choice not in self.choices:
-            raise UnknownName(f"choice of {self.key}", choice, self.choices)
-        said = self.choices[choice]
-        if self.answer is None:
-            return f"○ Recorded: {choice}. {said}".rstrip()
-        if choice == self.answer:
-            return f"✔ Right: {choice}. {said}".rstrip()
-        return f"✘ Not {choice}. {said}".rstrip()
-
-    def require_same(self, choices: Sequence[str]) -> None:
-        """Raises CourseError where a notebook lists other choices than those on file."""
-        if sorted(choices) != sorted(self.choices):
-            raise CourseError(
-                f"The choices of {self.key!r} differ from those on file: {list(self.choices)}."
-            )
-
-
-@dataclass(frozen=True)
-class Sentence:
-    """Something to explain in one sentence, kept and not graded; `example` is shown afterwards,
-    to compare with."""
-
-    key: str
-    question: str
-    example: str
 
 
 def ask_choice(

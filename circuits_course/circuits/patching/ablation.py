@@ -15,11 +15,11 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from circuits_course.circuits.heads import Head
+from circuits_course.circuits.patching.metrics import Metric, Tokens
 from circuits_course.circuits.patching.stages import Edit, Run, stages_of, unedited
 from circuits_course.circuits.patching.tail import Tail
 from circuits_course.data.logit_difference import LogitDifference
 from circuits_course.errors import CourseError, UnknownName
-from circuits_course.circuits.patching.metrics import Metric, Tokens
 
 Mode = Literal["zero", "mean", "resample"]
 MODES = ("zero", "mean", "resample")

@@ -15,10 +15,10 @@ from einops import reduce
 from jaxtyping import Float
 from torch import Tensor
 
+from circuits_course.circuits.patching.metrics import Metric, Tokens
 from circuits_course.circuits.patching.stages import Run, Stages, stages_of
 from circuits_course.circuits.patching.sweep import require_fitting
 from circuits_course.data.logit_difference import LogitDifference
-from circuits_course.circuits.patching.metrics import Metric, Tokens
 
 # What is summed over, for each component and kind of result.
 _AXES = {

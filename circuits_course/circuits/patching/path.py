@@ -16,11 +16,16 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from circuits_course.circuits.heads import Head
+from circuits_course.circuits.patching.metrics import (
+    Metric,
+    Tokens,
+    first_difference,
+    require_same_shape,
+)
 from circuits_course.circuits.patching.stages import Edit, Stages, chunks, stages_of
 from circuits_course.circuits.patching.tail import Tail
 from circuits_course.data.logit_difference import LogitDifference
 from circuits_course.errors import CourseError
-from circuits_course.circuits.patching.metrics import Metric, Tokens, first_difference, require_same_shape
 
 Receiver = str | tuple[int, int] | tuple[int, int, str]
 """("layer", "head", "q" | "k" | "v"); (layer, head) for all three; or "logits"."""

@@ -11,7 +11,7 @@ Denoising puts clean activations into the corrupted run, noising the reverse (He
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any, Literal
@@ -21,11 +21,16 @@ from jaxtyping import Float
 from torch import Tensor
 
 from circuits_course.circuits.heads import Head
+from circuits_course.circuits.patching.metrics import (
+    Metric,
+    Tokens,
+    first_difference,
+    require_same_shape,
+)
 from circuits_course.circuits.patching.stages import Stages, chunks, mix, stages_of
 from circuits_course.circuits.patching.tail import Tail
 from circuits_course.data.logit_difference import LogitDifference
 from circuits_course.errors import CourseError, UnknownName
-from circuits_course.circuits.patching.metrics import Metric, Tokens, first_difference, require_same_shape
 
 COMPONENTS = ("z", "pattern", "q", "k", "v", "resid_pre", "attn_out", "mlp_out")
 PER_HEAD = ("z", "pattern", "q", "k", "v")
@@ -84,6 +89,20 @@ def gap_shares(
         model, clean, corrupted, metric, over, component=component, mode=direction
     )
     return (patched - (low if direction == "denoising" else high)) / (high - low)
+
+
+def gap_sweep(
+    model: Any, clean: Tokens, corrupted: Mapping[str, Tokens], metric: Metric
+) -> Callable[[str, str, str], Float[Tensor, "layer place"]]:
+    """`gap_shares` for several corruptions of one batch, by name: what a `PatchingExplorer` asks.
+
+    Returns sweep(corruption, component, direction).
+    """
+
+    def sweep(corruption: str, component: str, direction: Any) -> Tensor:
+        return gap_shares(model, clean, corrupted[corruption], metric, component, direction)
+
+    return sweep
 
 
 def require_fitting(

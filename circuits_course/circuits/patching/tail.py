@@ -6,9 +6,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from circuits_course.circuits.patching.metrics import Metric
 from circuits_course.circuits.patching.stages import Edit, Run, Stages, causal_softmax, unedited
 from circuits_course.data.logit_difference import LogitDifference
-from circuits_course.circuits.patching.metrics import Metric
 
 ROWS = 4096  # positions of all sequences that go through a layer at once
 

@@ -28,8 +28,8 @@ class HeadBrowser:
     model, `lambda prompt: read_patterns(model, prompt)`. prompt: text. start: the (layer, head)
     shown first. Live, there is a box for the prompt, a slider for the layer, and a thumbnail with a
     button for each of its heads; all of them work from the keyboard. A saved notebook keeps the
-    thumbnails of all heads. Raises CourseError for a prompt that is empty or too long and for a head
-    that does not exist.
+    thumbnails of all heads. Raises CourseError for a prompt that is empty or too long and for a
+    head that does not exist.
     """
 
     def __init__(self, read: Read, prompt: str, *, start: tuple[int, int] = (0, 0)) -> None:

@@ -11,7 +11,6 @@ from circuits_course.plots.explorers.explorer import Explorer
 from circuits_course.plots.figure import Figure
 from circuits_course.plots.heatmaps import plot_matrix
 
-
 Sweep = Callable[[str, str, str], Any]
 
 
@@ -20,7 +19,7 @@ class PatchingExplorer(Explorer):
 
     sweep(corruption, component, direction) -> the change that a patch makes as a share of the gap
     between the clean and the corrupted run, [layer, head or position]: denoising restores up to 1,
-    noising takes away down to -1. With a model that is `gap_shares` of `circuits.patching`.
+    noising takes away down to -1. For a model, `gap_sweep(model, clean, corrupted, metric)`.
     corruptions, components: what to choose from. by_position: the components swept by position and
     not by head; words: one per position. start: {"corruption", "component" or "direction": value}.
 

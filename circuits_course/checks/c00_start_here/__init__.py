@@ -1,0 +1,1 @@
+"""Chapter 00, Start here: shapes, einsum, the cache and a hook."""

@@ -1,0 +1,1 @@
+"""Chapter 01, Attention math: one attention layer from its scores to its skip-trigrams."""

@@ -1,0 +1,112 @@
+"""Exercise `attention_pattern`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from circuits_course.checking import Exercise
+from circuits_course.checking.declaring import Case
+from circuits_course.checks.c01_attention_math.shared import triangle
+from circuits_course.checks.inputs import normal
+
+attention_pattern = Exercise(
+    "attention_pattern",
+    difficulty=2,
+    importance=5,
+    minutes=5,
+    hints=[
+        "Two steps, of which you have already written one. Which has to come first, and why?",
+        "Each query, a row, shares out one unit over the keys. The axis that sums to one is the "
+        "axis of the softmax.",
+        "causal_mask(scores), then .softmax(dim=-1).",
+    ],
+)
+
+
+@attention_pattern.cases
+def _pattern_cases() -> Iterator[Case]:
+    yield Case("three positions whose scores are all 0", torch.zeros(1, 1, 3, 3))
+    yield Case("random scores", normal(2, 3, 5, 5))
+    yield Case("as many heads as positions", normal(4, 4, 4, 4, seed=1) * 3)
+    yield Case("very unequal scores", normal(3, 2, 6, 6, seed=2) * 40)
+
+
+@attention_pattern.oracle
+def _pattern_oracle(scores: Tensor) -> Tensor:
+    pattern = torch.zeros_like(scores)
+    for i in range(scores.shape[-1]):
+        pattern[..., i, : i + 1] = torch.softmax(scores[..., i, : i + 1], dim=-1)
+    return pattern
+
+
+def _masked(scores: Tensor) -> Tensor:
+    return scores.masked_fill(triangle(scores, 1), -torch.inf)
+
+
+@attention_pattern.wrong(
+    "the softmax runs over the queries. Each query shares out one unit, so rows sum to 1: the "
+    "softmax runs over the last axis, the keys."
+)
+def softmax_over_queries(scores: Tensor) -> Tensor:
+    return _masked(scores).softmax(-2)
+
+
+@attention_pattern.wrong(
+    "you masked after the softmax. The future had already taken its share, so your rows sum to "
+    "less than 1. Mask the scores first."
+)
+def masked_after_softmax(scores: Tensor) -> Tensor:
+    return scores.softmax(-1).tril()
+
+
+@attention_pattern.wrong(
+    "there is no mask: the queries look at tokens that have not been read yet."
+)
+def unmasked(scores: Tensor) -> Tensor:
+    return scores.softmax(-1)
+
+
+@attention_pattern.wrong("these are logarithms: use softmax, not log_softmax.")
+def log_pattern(scores: Tensor) -> Tensor:
+    return _masked(scores).log_softmax(-1)
+
+
+@attention_pattern.wrong(
+    "the exponentials are not normalised: divide each row by its sum, or let softmax do both."
+)
+def not_normalised(scores: Tensor) -> Tensor:
+    return _masked(scores).exp()
+
+
+@attention_pattern.wrong(
+    "the future has score 0 and so still gets attention: exp(0) is 1. Its scores have to be -inf."
+)
+def zero_scores_for_the_future(scores: Tensor) -> Tensor:
+    return scores.tril().softmax(-1)
+
+
+@attention_pattern.wrong(
+    "each row is divided by the sum of its scores; the softmax takes exponentials first, so that "
+    "negative scores count as little, not as less than nothing."
+)
+def shares_of_raw_scores(scores: Tensor) -> Tensor:
+    kept = scores.tril()
+    return kept / kept.sum(-1, keepdim=True)
+
+
+@attention_pattern.wrong(
+    "the scores are divided by another square root. They come scaled; twice is too much."
+)
+def scaled_twice(scores: Tensor) -> Tensor:
+    return _masked(scores / scores.shape[-1] ** 0.5).softmax(-1)
+
+
+@attention_pattern.wrong(
+    "the softmax runs over a whole square of queries and keys together, which leaves each query a "
+    "part of one unit. Every row needs its own: dim=-1."
+)
+def softmax_over_everything(scores: Tensor) -> Tensor:
+    return _masked(scores).flatten(-2).softmax(-1).view_as(scores)

@@ -1,0 +1,144 @@
+"""The questions of the chapter: predictions, retrieval, sentences to write."""
+
+from __future__ import annotations
+
+from circuits_course.checks.questions import Questions
+
+questions = Questions()
+
+questions.quiz(
+    "who_looks_at_whom",
+    "In an attention pattern, pattern[5, 2] is 0.9. What does that say?",
+    {
+        "token 5 looks at token 2": "Rows are queries, the ones who look; columns are keys.",
+        "token 2 looks at token 5": "Token 2 cannot look at token 5, which lies in its future. "
+        "pattern[q, k]: rows are queries, the ones who look.",
+        "head 5 looks at token 2": "This is the pattern of one head; both indices are positions. "
+        "pattern[q, k]: rows are queries, columns are keys.",
+    },
+    answer="token 5 looks at token 2",
+)
+
+questions.quiz(
+    "what_a_head_writes",
+    "A head attends fully to one token. Which matrix decides what it writes?",
+    {
+        "W_QK = W_Q W_K^T": "That one decided where it looks. What it carries over from there "
+        "goes through W_V and W_O.",
+        "W_OV = W_V W_O": "It reads with W_V at the token it looks at, and writes with W_O.",
+        "W_U": "The unembedding reads what all components have written together; it is not the "
+        "head's.",
+    },
+    answer="W_OV = W_V W_O",
+)
+
+questions.quiz(
+    "pattern_as_evidence",
+    "A head looks exactly where your explanation says it should. What have you shown?",
+    {
+        "that the model needs the head for it": "Not yet: whether anything depends on what the "
+        "head fetches is shown by an intervention, such as silencing it.",
+        "that the head could do it": "A pattern says where a head looks. Whether the model depends "
+        "on it is a causal question, for a hook.",
+        "what the head writes": "The pattern is about looking. What is written depends on W_OV and "
+        "on what stands at the place it looks at.",
+    },
+    answer="that the head could do it",
+)
+
+questions.prediction(
+    "why_bos",
+    "Several heads look at BOS from nearly everywhere. The most likely reason?",
+    {
+        "BOS holds something about the text": "BOS comes first, so it has seen none of the text: "
+        "in every sequence it holds the same.",
+        "they have nothing to fetch and must look somewhere": "Each row of a pattern sums to 1. A "
+        "head that has nothing to fetch needs a place where looking does no harm.",
+        "the causal mask leaves them no choice": "The mask forbids the future only; query 10 may "
+        "look at any of eleven tokens.",
+    },
+    answer="they have nothing to fetch and must look somewhere",
+)
+
+questions.prediction(
+    "sink_at_offset_1",
+    "A head looks at BOS alone. What is its diagonal score at offset 1, on 9 tokens?",
+    {
+        "0": "Query 1 looks at BOS too, and for query 1 BOS is the token before.",
+        "1/9": "Right idea: one query, number 1, looks at its previous token by accident. But only "
+        "8 queries have a previous token.",
+        "1/8": "Of the 8 queries that have a previous token, number 1 looks at it: it is BOS.",
+        "1": "That would be a head that looks at the token before from everywhere.",
+    },
+    answer="1/8",
+)
+
+questions.prediction(
+    "random_or_english",
+    "Heads that look one token back: on which text will they score higher in a language model?",
+    {
+        "higher on random tokens": "You expect something in English to draw attention away.",
+        "higher on English": "You expect them to work best on text like their training data.",
+        "about the same": "You expect positions alone to decide where they look.",
+    },
+)
+
+questions.prediction(
+    "who_suffers",
+    "We knock out the previous-token head of induction-2l. Which tokens will be predicted worse?",
+    {
+        "chain text most": "That follows if the head holds the bigrams.",
+        "second copies most": "That follows if the head labels tokens for later heads to find.",
+        "first copies most": "Nobody can predict first copies: their tokens are random. But keep "
+        "an eye on that column.",
+        "all about alike": "That follows if the head does a bit of everything.",
+    },
+)
+
+questions.prediction(
+    "where_a_bigram_head_looks",
+    "A head adds bigram statistics of its own. Which token must it look at?",
+    {
+        "the token before": "Then it would see the token before last of the one to predict. What "
+        "follows the current token depends on the current token.",
+        "the current token": "What follows the current token depends on that token, so a head that "
+        "is to know must look at it: offset 0.",
+        "BOS": "BOS is the same in every sequence: from there a head can learn nothing about what "
+        "follows this token.",
+    },
+    answer="the current token",
+)
+
+questions.prediction(
+    "direct_path_real",
+    "In the language model you loaded, what does the direct path of a token raise most?",
+    {
+        "tokens that often follow it": "That would be a bigram, as in induction-2l.",
+        "the token itself": "That follows if the model unembeds with its embedding.",
+        "nothing in particular": "You expect the other parts of the model to do all the work.",
+    },
+)
+
+questions.explanation(
+    "first_copies_gain",
+    "Why did the knock-out make first copies better?",
+    "When a token comes up again by chance, the induction circuit bets that the sequence "
+    "repeats, and "
+    "on a first copy that bet is wrong; without its label the circuit does not bet.",
+)
+
+questions.explanation(
+    "zero_or_mean",
+    "Compare the rows with zeros and with means: what would you have concluded from zeros alone?",
+    "With zeros, random heads can look as important as the ones under test, because what is lost "
+    "is "
+    "partly the constant that later layers rely on; means leave that in place.",
+)
+
+questions.explanation(
+    "verdict",
+    "Do previous-token heads implement bigram statistics? Give your answer and its best evidence.",
+    "No: taking them away leaves text that is all bigrams as it was and ruins second copies, and "
+    "the "
+    "head whose weights do complete the bigram table looks at the current token.",
+)

@@ -1,0 +1,1 @@
+"""Chapter 04, Induction heads: finding, tracing, weighing and growing them."""

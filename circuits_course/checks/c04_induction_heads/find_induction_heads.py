@@ -1,0 +1,168 @@
+"""Exercise `find_induction_heads`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cache
+from typing import Any
+
+from circuits_course.checking import Exercise
+from circuits_course.checking.declaring import Case
+from circuits_course.checks.c04_induction_heads.shared import (
+    FIRST,
+    SECOND,
+    Heads,
+    led,
+    mean_attention,
+    patterns_of_cases,
+    second_copy,
+)
+from circuits_course.checks.inputs import matching_model, random_tokens
+
+find_induction_heads = Exercise(
+    "find_induction_heads",
+    difficulty=3,
+    importance=5,
+    minutes=15,
+    hints=[
+        "You have all the parts: `repeated_tokens` makes the test, the cache holds the patterns, "
+        '`induction_score` scores them. What are the axes of cache["pattern", layer]?',
+        'induction_score(cache["pattern", layer], period) has the axes [batch, head]: average '
+        "over the batch, and one number for each head is left.",
+        "Note (layer, head) -> score for every head over the threshold, and sort by score with "
+        "reverse=True. Return the heads without their scores.",
+    ],
+)
+
+
+@find_induction_heads.cases
+def _find_cases() -> Iterator[Case]:
+    first, second = matching_model(FIRST), matching_model(SECOND)
+    yield Case("a model built with induction heads 3.2 and 0.2, a weak one in layer 1, and "
+               "duplicate-token heads 0.1, 1.2 and 3.0", first)  # fmt: skip
+    yield Case("the same model and a threshold of 0.75", first, threshold=0.75)
+    yield Case("the same model and a low threshold", first, threshold=0.1, batch=12, seed=3)
+    yield Case("a model of two layers, periods of 30", second, period=30, batch=6, seed=1)
+    yield Case("a threshold that no head reaches", second, threshold=0.99, batch=2)
+
+
+@find_induction_heads.oracle
+def _find_oracle(
+    model: Any, period: int = 50, batch: int = 8, threshold: float = 0.4, seed: int = 0
+) -> Heads:
+    ranked = _ranked(model, period, threshold)
+    return [head for head, _ in ranked]
+
+
+def _ranked(
+    model: Any,
+    period: int,
+    threshold: float,
+    shift: int = 1,
+    repeated: bool = True,
+) -> list[tuple[tuple[int, int], float]]:
+    """Heads and scores, strongest first, on the checker's own random tokens."""
+    scores = _scores(model, period, shift, repeated)
+    over = [(head, score) for head, score in scores.items() if score > threshold]
+    return sorted(over, key=lambda pair: -pair[1])
+
+
+@cache
+def _scores(
+    model: Any, period: int, shift: int = 1, repeated: bool = True
+) -> dict[tuple[int, int], float]:
+    """Mean attention of every head from the second copy to `shift` after the first occurrence."""
+    copy, other = (random_tokens(8, period, model.cfg.d_vocab, seed) for seed in (11, 12))
+    tokens = led(0, copy, copy if repeated else other)
+    patterns = patterns_of_cases(model, tokens)
+    return {
+        (layer, head): mean_attention(
+            patterns[layer][:, head], second_copy(period), lambda q: q - period + shift
+        ).mean().item()
+        for layer in range(model.cfg.n_layers)
+        for head in range(model.cfg.n_heads)
+    }  # fmt: skip
+
+
+@find_induction_heads.wrong("the pairs are (head, layer): the layer comes first.")
+def head_before_layer(
+    model: Any, period: int = 50, batch: int = 8, threshold: float = 0.4, seed: int = 0
+) -> Heads:
+    return [(head, layer) for layer, head in _find_oracle(model, period, batch, threshold, seed)]
+
+
+@find_induction_heads.wrong("the weakest head comes first: sort with reverse=True.")
+def weakest_first(
+    model: Any, period: int = 50, batch: int = 8, threshold: float = 0.4, seed: int = 0
+) -> Heads:
+    return _find_oracle(model, period, batch, threshold, seed)[::-1]
+
+
+@find_induction_heads.wrong("the heads stand in order of layer: sort them by their score.")
+def in_order_of_layer(
+    model: Any, period: int = 50, batch: int = 8, threshold: float = 0.4, seed: int = 0
+) -> Heads:
+    return sorted(_find_oracle(model, period, batch, threshold, seed))
+
+
+@find_induction_heads.wrong("a threshold of 0.4 is written into the function: use the argument.")
+def threshold_ignored(
+    model: Any, period: int = 50, batch: int = 8, threshold: float = 0.4, seed: int = 0
+) -> Heads:
+    return _find_oracle(model, period, batch, 0.4, seed)
+
+
+@find_induction_heads.wrong("these are the heads *below* the threshold: keep those above it.")
+def below_the_threshold(
+    model: Any, period: int = 50, batch: int = 8, threshold: float = 0.4, seed: int = 0
+) -> Heads:
+    ranked = _ranked(model, period, -1.0)
+    return [head for head, score in ranked if score < threshold]
+
+
+@find_induction_heads.wrong(
+    "these heads look at the earlier copy of the same token: duplicate-token heads. Score the "
+    "token after it."
+)
+def duplicate_token_heads(
+    model: Any, period: int = 50, batch: int = 8, threshold: float = 0.4, seed: int = 0
+) -> Heads:
+    return [head for head, _ in _ranked(model, period, threshold, shift=0)]
+
+
+@find_induction_heads.wrong(
+    "nothing is repeated in your test sequences, so no head has anything to look back to."
+)
+def nothing_repeated(
+    model: Any, period: int = 50, batch: int = 8, threshold: float = 0.4, seed: int = 0
+) -> Heads:
+    return [head for head, _ in _ranked(model, period, threshold, repeated=False)]
+
+
+@find_induction_heads.wrong("all heads are listed: keep those whose score is over the threshold.")
+def every_head(
+    model: Any, period: int = 50, batch: int = 8, threshold: float = 0.4, seed: int = 0
+) -> Heads:
+    return [head for head, _ in _ranked(model, period, -1.0)]
+
+
+@find_induction_heads.wrong("only one head came back: a model can have several.")
+def strongest_only(
+    model: Any, period: int = 50, batch: int = 8, threshold: float = 0.4, seed: int = 0
+) -> Heads:
+    return _find_oracle(model, period, batch, threshold, seed)[:1]
+
+
+@find_induction_heads.wrong("the scores are still with them: return the pairs (layer, head) alone.")
+def with_scores(
+    model: Any, period: int = 50, batch: int = 8, threshold: float = 0.4, seed: int = 0
+) -> list[tuple[int, int, float]]:
+    return [(*head, score) for head, score in _ranked(model, period, threshold)]
+
+
+@find_induction_heads.wrong("the last layer is missing: layers run from 0 to n_layers - 1.")
+def last_layer_missing(
+    model: Any, period: int = 50, batch: int = 8, threshold: float = 0.4, seed: int = 0
+) -> Heads:
+    found = _find_oracle(model, period, batch, threshold, seed)
+    return [head for head in found if head[0] < model.cfg.n_layers - 1]

@@ -1,0 +1,163 @@
+"""Exercise `random_composition_baseline`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from circuits_course.checking import Exercise
+from circuits_course.checking.compare import Tolerance, same
+from circuits_course.checking.declaring import Case
+from circuits_course.checks.inputs import normal
+
+random_composition_baseline = Exercise(
+    "random_composition_baseline",
+    difficulty=2,
+    importance=3,
+    minutes=8,
+    hints=[
+        "One pair of heads needs eight matrices, all independent of each other. Draw them with "
+        "torch.randn and the generator, so that the seed decides.",
+        "torch.randn(3, d_model, d_head, generator=generator) unpacks into W_Q, W_K and W_V. W_O "
+        "is the other way round: [d_head, d_model].",
+        'Collect composition_score("K", random_head(), random_head()) n times in a list.',
+    ],
+    tolerance=Tolerance(atol=0.0, rtol=0.35),  # of a mean of 20 to 60 draws
+)
+
+
+@random_composition_baseline.cases
+def _baseline_cases() -> Iterator[Case]:
+    yield Case("heads of one dimension in two: |cos| of the angle between two arrows", 2, 1, 40, 0)
+    yield Case("heads of one dimension in ten", 10, 1, 60, 1)
+    yield Case("heads of 8 dimensions in 36", 36, 8, 20, 2)
+
+
+def _drawn(d_model: int, d_head: int, n: int, seed: int) -> Tensor:
+    """Batched, from another stream of random numbers than the reference."""
+    generator = torch.Generator().manual_seed(seed + 12345)
+    W_Q, W_K, W_V, W_O = torch.randn(4, n, d_model, d_head, generator=generator)
+    OV, KQ = W_V @ W_O.mT, W_K @ W_Q.mT
+    return (OV @ KQ).norm(dim=(-2, -1)) / OV.norm(dim=(-2, -1)) / KQ.norm(dim=(-2, -1))
+
+
+@random_composition_baseline.oracle
+def _baseline_oracle(d_model: int, d_head: int, n: int, seed: int) -> float:
+    return _drawn(d_model, d_head, 4000, seed).mean().item()
+
+
+@random_composition_baseline.observe
+def _baseline_mean(scores: Any, d_model: int, d_head: int, n: int, seed: int) -> float:
+    return torch.as_tensor(scores).double().mean().item()
+
+
+@random_composition_baseline.prop
+def one_score_a_pair(scores: Any, d_model: int, d_head: int, n: int, seed: int) -> str | None:
+    shape = list(torch.as_tensor(scores).shape)
+    return None if shape == [n] else f"expected one score for each of n = {n} pairs, got {shape}"
+
+
+@random_composition_baseline.prop
+def not_the_formula(scores: Any, d_model: int, d_head: int, n: int, seed: int) -> str | None:
+    scores = torch.as_tensor(scores).double()
+    if (scores - d_model**-0.5).abs().max() > 1e-6:
+        return None
+    return f"all {n} scores are exactly 1 / sqrt(d_model)"
+
+
+@random_composition_baseline.prop
+def scores_differ(scores: Any, d_model: int, d_head: int, n: int, seed: int) -> str | None:
+    scores = torch.as_tensor(scores).double()
+    if scores.std() > 1e-3 * scores.mean():
+        return None
+    return f"all {n} scores are the same number, {scores[0].item():.3f}"
+
+
+@random_composition_baseline.trial
+def same_seed_same_scores(attempt: Any, d_model: int, d_head: int, n: int, seed: int) -> str | None:
+    if seed:
+        return None  # once is enough
+    first, again = (torch.as_tensor(attempt(d_model, d_head, 3, seed)) for _ in range(2))
+    return None if same(first, again) else "the same seed gave other scores when called again"
+
+
+@random_composition_baseline.trial
+def other_seed_other_scores(
+    attempt: Any, d_model: int, d_head: int, n: int, seed: int
+) -> str | None:
+    if seed:
+        return None
+    one, other = (torch.as_tensor(attempt(d_model, d_head, 3, s)) for s in (seed, seed + 1))
+    if not same(one, other):
+        return None
+    return f"seeds {seed} and {seed + 1} gave the same scores: let the seed start the generator"
+
+
+@random_composition_baseline.wrong(
+    "the seed is not used. Draw from a generator that starts from it, so that anyone can draw the "
+    "same numbers again, or others."
+)
+def seed_unused(d_model: int, d_head: int, n: int, seed: int) -> Tensor:
+    return _drawn(d_model, d_head, n, 0)
+
+
+@random_composition_baseline.wrong(
+    "you returned the mean. Return all n scores, so that their spread can be seen as well."
+)
+def mean_only(d_model: int, d_head: int, n: int, seed: int) -> Tensor:
+    return _drawn(d_model, d_head, n, seed).mean()
+
+
+@random_composition_baseline.wrong(
+    "torch.rand draws numbers between 0 and 1. Their mean is not zero, so all heads share one "
+    "large direction and seem to compose. Use torch.randn."
+)
+def uniform_weights(d_model: int, d_head: int, n: int, seed: int) -> Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    W_Q, W_K, W_V, W_O = torch.rand(4, n, d_model, d_head, generator=generator)
+    OV, KQ = W_V @ W_O.mT, W_K @ W_Q.mT
+    return (OV @ KQ).norm(dim=(-2, -1)) / OV.norm(dim=(-2, -1)) / KQ.norm(dim=(-2, -1))
+
+
+@random_composition_baseline.wrong(
+    "all n scores are the same number: the heads were drawn once (or the generator was made anew "
+    "for every pair). Draw new heads for each pair from one generator."
+)
+def one_pair_only(d_model: int, d_head: int, n: int, seed: int) -> Tensor:
+    return _drawn(d_model, d_head, 1, seed).expand(n)
+
+
+@random_composition_baseline.wrong(
+    "that is the formula, n times. Draw random heads and measure: the question is whether the "
+    "formula holds."
+)
+def formula_itself(d_model: int, d_head: int, n: int, seed: int) -> Tensor:
+    return torch.full((n,), d_model**-0.5)
+
+
+@random_composition_baseline.wrong(
+    "these are squares of scores. The score is a ratio of norms, not of squared norms."
+)
+def squares(d_model: int, d_head: int, n: int, seed: int) -> Tensor:
+    return _drawn(d_model, d_head, n, seed) ** 2
+
+
+@random_composition_baseline.wrong(
+    "the scores are not divided by the norms of OV and QK; use composition_score, which does it."
+)
+def raw_norms(d_model: int, d_head: int, n: int, seed: int) -> Tensor:
+    W_Q, W_K, W_V, W_O = normal(4, n, d_model, d_head, seed=seed)
+    return (W_V @ W_O.mT @ W_K @ W_Q.mT).norm(dim=(-2, -1))
+
+
+@random_composition_baseline.wrong(
+    "the two heads of a pair share weights: the matrix that writes is also the one that reads. "
+    "Draw source and target independently."
+)
+def shared_weights(d_model: int, d_head: int, n: int, seed: int) -> Tensor:
+    W_Q, W_V, W_O = normal(3, n, d_model, d_head, seed=seed)
+    OV, KQ = W_V @ W_O.mT, W_O @ W_Q.mT
+    return (OV @ KQ).norm(dim=(-2, -1)) / OV.norm(dim=(-2, -1)) / KQ.norm(dim=(-2, -1))

@@ -1,0 +1,1 @@
+"""Chapter 06, Indirect object identification: attribution, detectors, knock-outs, criteria."""

@@ -1,0 +1,119 @@
+"""Exercise `attribute_layers`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from circuits_course.checking import Exercise
+from circuits_course.checking.compare import Tolerance
+from circuits_course.checks.c06_indirect_object_identification.shared import (
+    attribution_cases,
+    read_of_cases,
+)
+
+attribute_layers = Exercise(
+    "attribute_layers",
+    difficulty=2,
+    importance=5,
+    minutes=10,
+    tolerance=Tolerance(1e-4, 1e-3),
+    hints=[
+        "The last residual stream is a sum: the embedding, then every layer's attn_out and "
+        "mlp_out. "
+        "Append the two of each layer, in this order.",
+        "The final norm divides the whole sum by one number a prompt, cached as "
+        "ln_final.hook_scale. Divide each part by that same number.",
+        "(written / scale * direction).sum(-1): the dot product with the direction of each prompt.",
+    ],
+)
+
+attribute_layers.cases(attribution_cases)
+
+
+def _components(cache: Any, position: int = -1) -> list[Tensor]:
+    parts = [cache["blocks.0.hook_resid_pre"]]
+    for layer in range(cache.model.cfg.n_layers):
+        parts += [cache[f"blocks.{layer}.hook_{name}"] for name in ("attn_out", "mlp_out")]
+    return [part[:, position] for part in parts]
+
+
+@attribute_layers.oracle
+def _layers_oracle(cache: Any, direction: Tensor) -> Tensor:
+    return torch.stack([read_of_cases(part, cache, direction) for part in _components(cache)])
+
+
+@attribute_layers.wrong(
+    "the scale is missing. The final norm divides the residual stream by a number of each prompt "
+    "before the unembedding reads it: divide every part by the cached ln_final.hook_scale."
+)
+def without_scale(cache: Any, direction: Tensor) -> Tensor:
+    return torch.stack([(part * direction).sum(-1) for part in _components(cache)])
+
+
+@attribute_layers.wrong(
+    "every part was normalised on its own. The norm divides the *sum* once, by the cached scale; "
+    "with a scale for each part the parts no longer add up."
+)
+def own_norm(cache: Any, direction: Tensor) -> Tensor:
+    normed = [
+        (part - part.mean(-1, keepdim=True)) / part.std(-1, keepdim=True, unbiased=False)
+        for part in _components(cache)
+    ]
+    return torch.stack([(part * direction).sum(-1) for part in normed])
+
+
+@attribute_layers.wrong("you multiplied by the scale. hook_scale is what the norm divides by.")
+def multiplied_by_scale(cache: Any, direction: Tensor) -> Tensor:
+    scale = cache["ln_final.hook_scale"][:, -1]
+    return torch.stack([(part * scale * direction).sum(-1) for part in _components(cache)])
+
+
+@attribute_layers.wrong(
+    "these are running totals, the residual stream after each component. Asked is what each one "
+    "adds by itself."
+)
+def running_totals(cache: Any, direction: Tensor) -> Tensor:
+    return _layers_oracle(cache, direction).cumsum(0)
+
+
+@attribute_layers.wrong(
+    "you averaged over the prompts: keep one number for each, [component, batch]."
+)
+def layers_averaged(cache: Any, direction: Tensor) -> Tensor:
+    return _layers_oracle(cache, direction).mean(-1)
+
+
+@attribute_layers.wrong(
+    "the MLP comes before the attention of its layer in your list. A layer writes attn_out first, "
+    "then mlp_out."
+)
+def mlp_first(cache: Any, direction: Tensor) -> Tensor:
+    right = _layers_oracle(cache, direction)
+    order = [0] + [i + d for i in range(1, len(right), 2) for d in (1, 0)]
+    return right[order]
+
+
+@attribute_layers.wrong(
+    "the MLPs are missing: they write to the residual stream as heads do. A layer has two parts."
+)
+def without_mlps(cache: Any, direction: Tensor) -> Tensor:
+    right = _layers_oracle(cache, direction)
+    return torch.cat([right[:1], right[1::2]])
+
+
+@attribute_layers.wrong(
+    "all prompts were read along the first one's direction. Each has its own names, so its own "
+    "direction: multiply row by row."
+)
+def one_direction(cache: Any, direction: Tensor) -> Tensor:
+    return _layers_oracle(cache, direction[:1].expand_as(direction))
+
+
+@attribute_layers.wrong(
+    "you divided by the length of the direction. Then the parts no longer add up to logits."
+)
+def unit_direction(cache: Any, direction: Tensor) -> Tensor:
+    return _layers_oracle(cache, direction / direction.norm(dim=-1, keepdim=True))

@@ -1,0 +1,98 @@
+"""Exercise `minimality`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from circuits_course.checking import Exercise
+from circuits_course.checking.declaring import Case
+from circuits_course.checks.c06_indirect_object_identification.shared import (
+    ADDING,
+    BACKED_UP,
+    ENTANGLED,
+    A_of_cases,
+    B_of_cases,
+    C,
+    D,
+    E,
+)
+
+minimality = Exercise(
+    "minimality",
+    difficulty=3,
+    importance=4,
+    minutes=6,
+    hints=[
+        "First take K away from the circuit. That is the state in which the head is tried.",
+        "Then F with the head and F without it; their distance.",
+    ],
+)
+
+
+@minimality.cases
+def _minimality_cases() -> Iterator[Case]:
+    yield Case(
+        "a head worth 3, nothing else removed", ADDING, {A_of_cases, B_of_cases, C}, A_of_cases
+    )
+    yield Case("a head worth -2", ADDING, {A_of_cases, B_of_cases, C}, C)
+    yield Case(
+        "a backup while the main head is there",
+        BACKED_UP,
+        {A_of_cases, B_of_cases, C},
+        B_of_cases,
+        set(),
+    )
+    yield Case(
+        "a backup once the main head is removed",
+        BACKED_UP,
+        {A_of_cases, B_of_cases, C},
+        B_of_cases,
+        {A_of_cases},
+    )
+    parts = (
+        ({A_of_cases, D, C}, D, {C}),
+        ({B_of_cases, C, E}, C, {B_of_cases, E}),
+        ({E, A_of_cases, B_of_cases}, A_of_cases, {B_of_cases}),
+    )
+    for F, (circuit, head, removed) in zip(ENTANGLED, parts, strict=True):
+        yield Case("a random F", F, circuit, head, removed)
+
+
+@minimality.oracle
+def _minimality_oracle(F: Any, circuit: Any, head: Any, removed: Any = frozenset()) -> float:
+    before = [other for other in circuit if other not in removed]
+    after = [other for other in before if other != head]
+    return max(F(before) - F(after), F(after) - F(before))
+
+
+@minimality.wrong(
+    "K stayed in. A backup does nothing while the head it stands in for is there; remove K first."
+)
+def removed_stayed(F: Any, circuit: Any, head: Any, removed: Any = frozenset()) -> float:
+    return abs(F(set(circuit) - {head}) - F(circuit))
+
+
+@minimality.wrong(
+    "compared with the whole circuit. K is missing in one term only, so the loss of K is counted "
+    "as "
+    "the head's: take it from both."
+)
+def compared_with_the_whole(F: Any, circuit: Any, head: Any, removed: Any = frozenset()) -> float:
+    return abs(F(set(circuit) - set(removed) - {head}) - F(circuit))
+
+
+@minimality.wrong("the sign is kept: a head that works against the task matters too. Take abs().")
+def minimality_signed(F: Any, circuit: Any, head: Any, removed: Any = frozenset()) -> float:
+    rest = set(circuit) - set(removed)
+    return F(rest - {head}) - F(rest)
+
+
+@minimality.wrong("that is the head all alone. Asked is what it adds to the others of the circuit.")
+def head_alone(F: Any, circuit: Any, head: Any, removed: Any = frozenset()) -> float:
+    return abs(F({head}))
+
+
+@minimality.wrong("that is what is left without the head; asked is the change.")
+def what_is_left(F: Any, circuit: Any, head: Any, removed: Any = frozenset()) -> float:
+    return abs(F(set(circuit) - set(removed) - {head}))

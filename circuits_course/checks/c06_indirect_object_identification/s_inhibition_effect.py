@@ -1,0 +1,168 @@
+"""Exercise `s_inhibition_effect`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from circuits_course.checking import Exercise
+from circuits_course.checking.compare import Tolerance
+from circuits_course.checking.declaring import Case
+from circuits_course.checks.c06_indirect_object_identification.shared import batch_of_cases
+from circuits_course.circuits.patching import path_patch_sweep
+
+
+def _rows(batch: Any) -> Tensor:
+    return torch.arange(len(batch.tokens))
+
+
+s_inhibition_effect = Exercise(
+    "s_inhibition_effect",
+    difficulty=4,
+    importance=5,
+    minutes=12,
+    tolerance=Tolerance(1e-4, 1e-3),
+    hints=[
+        "The movers are the receivers, and they are to hear through their queries alone: "
+        '(layer, head, "q") for each.',
+        'The sender speaks at END: position=batch.positions["END"]. Senders are swept for you.',
+        "path_patch_sweep gives the metric after patching. The effect is that minus the metric of "
+        "the plain run.",
+    ],
+)
+
+
+@s_inhibition_effect.cases
+def _inhibition_cases() -> Iterator[Case]:
+    batch = batch_of_cases()
+    yield Case("one mover in the last layer", batch.model, batch, [(2, 1)])
+    yield Case("two movers of different layers", batch.model, batch, [(2, 3), (1, 0)])
+    other = batch_of_cases(4, 3, 1)
+    yield Case("a deeper model", other.model, other, [(3, 0), (2, 2)])
+
+
+@torch.no_grad()
+def _by_hooks(model: Any, batch: Any, sender: Any, receivers: Any) -> float:
+    """Path patching as Wang et al. define it, the whole model run under hooks four times."""
+    _, kept = model.run_with_cache(batch.tokens, return_cache_object=False)
+    _, new = model.run_with_cache(batch.corrupt("ABC"), return_cache_object=False)
+    rows, end, read = _rows(batch), batch.positions["END"], {}
+
+    def freeze(z: Tensor, hook: Any) -> Tensor:
+        z = kept[hook.name].clone()
+        if hook.layer() == sender[0]:
+            z[rows, end, sender[1]] = new[hook.name][rows, end, sender[1]]
+        return z
+
+    def keep(q: Tensor, hook: Any) -> None:
+        read[hook.name] = q.clone()
+
+    def hear(q: Tensor, hook: Any) -> Tensor:
+        q = q.clone()
+        for layer, head in receivers:
+            if layer == hook.layer():
+                q[:, :, head] = read[hook.name][:, :, head]
+        return q
+
+    frozen = [(f"blocks.{layer}.attn.hook_z", freeze) for layer in range(model.cfg.n_layers)]
+    names = {f"blocks.{layer}.attn.hook_q" for layer, _ in receivers}
+    model.run_with_hooks(batch.tokens, fwd_hooks=frozen + [(name, keep) for name in names])
+    logits = model.run_with_hooks(batch.tokens, fwd_hooks=[(name, hear) for name in names])
+    return float(batch.metric(logits) - batch.metric(model(batch.tokens)))
+
+
+@s_inhibition_effect.oracle
+def _inhibition_oracle(model: Any, batch: Any, movers: Any) -> Tensor:
+    return torch.tensor([
+        [_by_hooks(model, batch, (layer, head), movers) for head in range(model.cfg.n_heads)]
+        for layer in range(model.cfg.n_layers)
+    ])  # fmt: skip
+
+
+def _swept(
+    model: Any, batch: Any, receivers: Any, *, at: str | None = "END", how: str = "ABC",
+    swapped: bool = False, absolute: bool = False,
+) -> Tensor:  # fmt: skip
+    prompts = [batch.tokens, batch.corrupt(how)]
+    clean, corrupted = prompts[::-1] if swapped else prompts
+    where = None if at is None else batch.positions[at]
+    swept = path_patch_sweep(model, clean, corrupted, receivers, batch.metric, position=where)
+    return swept if absolute else swept - batch.metric(model(clean))
+
+
+def _queries(movers: Any) -> list[tuple[int, int, str]]:
+    return [(layer, head, "q") for layer, head in movers]
+
+
+@s_inhibition_effect.wrong(
+    "this is the metric itself. The effect is how it *changes*: subtract the plain run's "
+    "batch.metric(model(batch.tokens))."
+)
+def metric_itself(model: Any, batch: Any, movers: Any) -> Tensor:
+    return _swept(model, batch, _queries(movers), absolute=True)
+
+
+@s_inhibition_effect.wrong(
+    "the sign is turned: patched minus plain, so that losing a helpful path is negative."
+)
+def inhibition_sign_turned(model: Any, batch: Any, movers: Any) -> Tensor:
+    return -_swept(model, batch, _queries(movers))
+
+
+@s_inhibition_effect.wrong(
+    "the movers heard through their keys. At END a sender can tell a mover where to *look* only "
+    'through its query: (layer, head, "q").'
+)
+def through_keys(model: Any, batch: Any, movers: Any) -> Tensor:
+    return _swept(model, batch, [(layer, head, "k") for layer, head in movers])
+
+
+@s_inhibition_effect.wrong(
+    "the movers heard through queries, keys and values. Asked is the path through the queries "
+    'alone: (layer, head, "q").'
+)
+def through_everything(model: Any, batch: Any, movers: Any) -> Tensor:
+    return _swept(model, batch, list(movers))
+
+
+@s_inhibition_effect.wrong(
+    "this is the heads' direct effect: the receivers were the logits. Here the question is who "
+    "talks to the movers."
+)
+def to_the_logits(model: Any, batch: Any, movers: Any) -> Tensor:
+    return _swept(model, batch, "logits")
+
+
+@s_inhibition_effect.wrong(
+    "the senders were patched at S2. The movers' query is made at END, so that is where it hears: "
+    'position=batch.positions["END"].'
+)
+def senders_at_s2(model: Any, batch: Any, movers: Any) -> Tensor:
+    return _swept(model, batch, _queries(movers), at="S2")
+
+
+@s_inhibition_effect.wrong(
+    "the ABC prompts were run and the senders' outputs taken from the real ones. Here the real "
+    "prompts are run, and a sender is heard from ABC: clean first, then corrupted."
+)
+def prompts_exchanged(model: Any, batch: Any, movers: Any) -> Tensor:
+    return _swept(model, batch, _queries(movers), swapped=True)
+
+
+@s_inhibition_effect.wrong(
+    "the other prompts are those of another corruption. ABC has three different names, so that "
+    'nothing is said twice: batch.corrupt("ABC").'
+)
+def another_corruption(model: Any, batch: Any, movers: Any) -> Tensor:
+    return _swept(model, batch, _queries(movers), how="swap_s2")
+
+
+@s_inhibition_effect.wrong(
+    "the effect was divided by the whole logit difference. Keep logits: shares of a small total "
+    "mislead."
+)
+def as_a_share(model: Any, batch: Any, movers: Any) -> Tensor:
+    return _swept(model, batch, _queries(movers)) / batch.metric(model(batch.tokens))

@@ -1,0 +1,193 @@
+"""Exercise `attribution_patch`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from copy import deepcopy
+from functools import cache
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from circuits_course.checking import Exercise
+from circuits_course.checking.compare import Tolerance
+from circuits_course.checking.declaring import Case
+from circuits_course.checks.c07_activation_patching.head_sweep import change_by_head
+from circuits_course.checks.c07_activation_patching.shared import (
+    Edits,
+    Metric,
+    Reads,
+    every_head,
+    kept_of_cases,
+    pair,
+    run_of_cases,
+    whole_model,
+)
+from circuits_course.checks.inputs import random_model
+from circuits_course.circuits.gates import gate_model
+from circuits_course.models.transformer import CourseTransformer
+
+attribution_patch = Exercise(
+    "attribution_patch",
+    difficulty=3,
+    importance=4,
+    minutes=12,
+    hints=[
+        "For a small step, the metric changes by step times slope. The step of a patch is clean z "
+        "minus corrupted z; the slope is the gradient, taken where the step starts.",
+        "Multiply entry by entry: clean z, corrupted z and gradient are [batch, pos, head, "
+        "d_head]. Which axes are summed so that one number is left for each head?",
+        "((clean_cache[name] - corrupt_z[name].detach()) * gradient).sum((0, 1, 3)) is one layer; "
+        "stack the layers.",
+    ],
+    tolerance=Tolerance(atol=2e-4, rtol=2e-3),
+)
+
+
+@attribution_patch.cases
+def _attribution_cases() -> Iterator[Case]:
+    yield Case("an OR gate that lacks both bits", gate_model("or"), "11=", "00=", Reads(2, 1))
+    yield Case("a random model", random_model(2, 3, 1), *pair(2, 5, 0), Reads(3, 8))
+    yield Case("three layers of four heads", random_model(), *pair(3, 6, 1), Reads(11, 5))
+    yield Case("a model with MLPs and norms", whole_model(), *pair(2, 7, 2), Reads(4, 20))
+
+
+@cache
+def _precise(model: CourseTransformer) -> CourseTransformer:
+    """The same model in float64, in which small differences keep their digits."""
+    return deepcopy(model).double()
+
+
+def _slope(
+    model: Any, clean: Any, corrupt: Any, metric: Metric, layer: int, head: int, *, at: float = 0.0
+) -> Tensor:
+    """Change of the metric for a small step from corrupted (0) to clean (1), per unit of step."""
+    model = _precise(model)
+    old, new = (kept_of_cases(model, prompt, "z")[layer][:, :, head] for prompt in (corrupt, clean))
+    step = 1e-4
+
+    def value(share: float) -> Tensor:
+        def change(z: Tensor) -> Tensor:
+            z = z.clone()
+            z[:, :, head] += share * (new - old)
+            return z
+
+        return metric(run_of_cases(model, corrupt, {("z", layer): change})[0])
+
+    return (value(at + step) - value(at - step)) / (2 * step)
+
+
+@attribution_patch.oracle
+def _attribution_oracle(
+    model: Any, clean_prompt: Any, corrupt_prompt: Any, metric: Metric
+) -> Tensor:
+    return every_head(
+        model, lambda la, h: _slope(model, clean_prompt, corrupt_prompt, metric, la, h)
+    )
+
+
+def _parts(model: Any, clean: Any, corrupt: Any, metric: Metric) -> list[tuple[Tensor, ...]]:
+    """Clean z, corrupted z and the gradient there, by layer."""
+    leaves: list[Tensor] = []
+
+    def with_leaf(z: Tensor) -> Tensor:
+        leaves.append(torch.zeros_like(z, requires_grad=True))
+        return z + leaves[-1]
+
+    with torch.enable_grad():
+        edits: Edits = {("z", layer): with_leaf for layer in range(model.cfg.n_layers)}
+        value = metric(run_of_cases(model, corrupt, edits)[0])
+        gradients = torch.autograd.grad(value, leaves)
+    return list(
+        zip(
+            kept_of_cases(model, clean, "z"),
+            kept_of_cases(model, corrupt, "z"),
+            gradients,
+            strict=True,
+        )
+    )
+
+
+@attribution_patch.wrong(
+    "the sign is turned: the step goes from corrupted to clean, so clean z comes first."
+)
+def step_backwards(model: Any, clean_prompt: Any, corrupt_prompt: Any, metric: Metric) -> Tensor:
+    return -_attribution_oracle(model, clean_prompt, corrupt_prompt, metric)
+
+
+@attribution_patch.wrong(
+    "the gradient is taken in the clean run. The step starts in the corrupted run, so the slope "
+    "belongs there."
+)
+def slope_at_the_other_end(
+    model: Any, clean_prompt: Any, corrupt_prompt: Any, metric: Metric
+) -> Tensor:
+    return -_attribution_oracle(model, corrupt_prompt, clean_prompt, metric)
+
+
+@attribution_patch.wrong(
+    "the prompts are exchanged: that estimates noising, the corrupted head in the clean run."
+)
+def noising_estimated(model: Any, clean_prompt: Any, corrupt_prompt: Any, metric: Metric) -> Tensor:
+    return _attribution_oracle(model, corrupt_prompt, clean_prompt, metric)
+
+
+@attribution_patch.wrong(
+    "you took means over prompts and positions. The metric's gradient has the mean over prompts in "
+    "it already, and a patch changes all positions at once: sum."
+)
+def means_for_sums(model: Any, clean_prompt: Any, corrupt_prompt: Any, metric: Metric) -> Tensor:
+    parts = _parts(model, clean_prompt, corrupt_prompt, metric)
+    return torch.stack([((new - old) * slope).mean((0, 1)).sum(-1) for new, old, slope in parts])
+
+
+@attribution_patch.wrong(
+    "absolute values were taken before the sum, so opposite contributions add up instead of "
+    "cancelling. A patch makes all changes at once, with their signs."
+)
+def signs_lost(model: Any, clean_prompt: Any, corrupt_prompt: Any, metric: Metric) -> Tensor:
+    parts = _parts(model, clean_prompt, corrupt_prompt, metric)
+    return torch.stack([((new - old) * slope).abs().sum((0, 1, 3)) for new, old, slope in parts])
+
+
+@attribution_patch.wrong(
+    "the clean z is multiplied with the gradient, not the step to it: subtract the corrupted z."
+)
+def value_for_step(model: Any, clean_prompt: Any, corrupt_prompt: Any, metric: Metric) -> Tensor:
+    parts = _parts(model, clean_prompt, corrupt_prompt, metric)
+    return torch.stack([(new * slope).sum((0, 1, 3)) for new, old, slope in parts])
+
+
+@attribution_patch.wrong("the last position alone was counted: sum over all positions (axis 1).")
+def last_position_counted(
+    model: Any, clean_prompt: Any, corrupt_prompt: Any, metric: Metric
+) -> Tensor:
+    parts = _parts(model, clean_prompt, corrupt_prompt, metric)
+    return torch.stack([((new - old) * slope)[:, -1].sum((0, 2)) for new, old, slope in parts])
+
+
+@attribution_patch.wrong(
+    "these are exact changes, one run for each head. Asked is the estimate from one gradient."
+)
+def exact_changes(model: Any, clean_prompt: Any, corrupt_prompt: Any, metric: Metric) -> Tensor:
+    return change_by_head(model, clean_prompt, corrupt_prompt, metric)
+
+
+@attribution_patch.wrong(
+    "the corrupted run's metric was added. Return the estimated *change*, without it."
+)
+def value_for_change(model: Any, clean_prompt: Any, corrupt_prompt: Any, metric: Metric) -> Tensor:
+    change = _attribution_oracle(model, clean_prompt, corrupt_prompt, metric)
+    return change + metric(run_of_cases(model, corrupt_prompt)[0])
+
+
+@attribution_patch.wrong(
+    "an axis too many was kept, or positions took the place of heads: z is [batch, pos, head, "
+    "d_head], and what is kept is axis 2."
+)
+def positions_for_heads(
+    model: Any, clean_prompt: Any, corrupt_prompt: Any, metric: Metric
+) -> Tensor:
+    parts = _parts(model, clean_prompt, corrupt_prompt, metric)
+    return torch.stack([((new - old) * slope).sum((0, 2, 3)) for new, old, slope in parts])

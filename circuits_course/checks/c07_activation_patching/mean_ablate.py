@@ -1,0 +1,147 @@
+"""Exercise `mean_ablate`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from circuits_course.checking import Exercise
+from circuits_course.checking.declaring import Case
+from circuits_course.checks.c07_activation_patching.shared import (
+    EVERY,
+    LOGITS,
+    Edits,
+    Head,
+    as_tokens,
+    kept_of_cases,
+    put,
+    run_of_cases,
+    whole_model,
+)
+from circuits_course.checks.inputs import random_model, random_tokens
+from circuits_course.circuits import patching
+from circuits_course.circuits.gates import gate_model
+
+mean_ablate = Exercise(
+    "mean_ablate",
+    difficulty=3,
+    importance=4,
+    minutes=12,
+    hints=[
+        "First a run on the reference, whose z you keep. Then a run on the prompt, in which the "
+        "heads' z is replaced.",
+        "The mean is over the reference prompts, axis 0, and keeps positions: [pos, d_head] for "
+        "one head. It fits every prompt of the batch.",
+        "All heads go in one run: for every layer concerned, a hook that loops over the heads of "
+        "its layer. z[:, :, head] = cache[hook.name][:, :, head].mean(0)",
+    ],
+    tolerance=LOGITS,
+)
+
+
+@mean_ablate.cases
+def _ablate_cases() -> Iterator[Case]:
+    gate = gate_model("or")
+    reference = gate.to_tokens(["10=", "00=", "00=", "00="])
+    yield Case(
+        "an OR gate whose first bit is 1 in one of four prompts", gate, "10=", reference, [(0, 0)]
+    )
+    model = random_model()
+    prompt, reference = random_tokens(2, 6, seed=1), random_tokens(5, 6, seed=2)
+    yield Case("one head", model, prompt, reference, [(1, 2)])
+    yield Case("three heads in two layers", model, prompt, reference, [(2, 1), (0, 2), (2, 0)])
+    whole = whole_model()
+    prompt, reference = random_tokens(3, 5, seed=3), random_tokens(4, 5, seed=4)
+    yield Case("a model with MLPs and norms", whole, prompt, reference, [(0, 1), (1, 0)])
+
+
+def _ablated(model: Any, prompt: Any, instead: list[Tensor], heads: Any) -> Tensor:
+    """z replaced by what broadcasts to [batch, pos, head, d_head]."""
+    edits: Edits = {}
+    n_prompts = len(as_tokens(model, prompt))
+    for layer in {layer for layer, _ in heads}:
+        here = [head for where, head in heads if where == layer]
+        new = instead[layer]
+        edits["z", layer] = put(new.expand(n_prompts, *new.shape[1:]), EVERY, EVERY, here)
+    return run_of_cases(model, prompt, edits)[0]
+
+
+@mean_ablate.oracle
+def _ablate_oracle(model: Any, prompt: Any, reference: Any, heads: list[Head]) -> Tensor:
+    tokens, others = (as_tokens(model, x) for x in (prompt, reference))
+    return patching.ablate(model, tokens, heads, mode="mean", reference=others)
+
+
+@mean_ablate.wrong(
+    "the heads were set to zero. That also takes away what they always say; asked is their mean "
+    "over the reference."
+)
+def zero_ablated(model: Any, prompt: Any, reference: Any, heads: list[Head]) -> Tensor:
+    zeros = [torch.zeros_like(z[:1]) for z in kept_of_cases(model, prompt, "z")]
+    return _ablated(model, prompt, zeros, heads)
+
+
+@mean_ablate.wrong(
+    "the mean was taken over the prompts themselves: it keeps what they have in common, the answer "
+    "included. Take it over the reference."
+)
+def own_mean(model: Any, prompt: Any, reference: Any, heads: list[Head]) -> Tensor:
+    means = [z.mean(0, keepdim=True) for z in kept_of_cases(model, prompt, "z")]
+    return _ablated(model, prompt, means, heads)
+
+
+@mean_ablate.wrong(
+    "one mean for all positions. A head says something else at each of them: take the mean over "
+    "prompts (axis 0) and keep positions."
+)
+def mean_over_positions_too(model: Any, prompt: Any, reference: Any, heads: list[Head]) -> Tensor:
+    kept = kept_of_cases(model, reference, "z")
+    means = [z.mean((0, 1), keepdim=True).expand(1, *z.shape[1:]) for z in kept]
+    return _ablated(model, prompt, means, heads)
+
+
+@mean_ablate.wrong(
+    "one reference prompt took the place of the mean. That is resampling, which brings another "
+    "prompt's content in."
+)
+def first_reference_prompt(model: Any, prompt: Any, reference: Any, heads: list[Head]) -> Tensor:
+    return _ablated(model, prompt, [z[:1] for z in kept_of_cases(model, reference, "z")], heads)
+
+
+@mean_ablate.wrong(
+    "one head alone was replaced. If every head has its own hook, mind that a function made in a "
+    "loop sees the loop's last values; replace all heads in one run."
+)
+def last_head_only(model: Any, prompt: Any, reference: Any, heads: list[Head]) -> Tensor:
+    return _ablate_oracle(model, prompt, reference, heads[-1:])
+
+
+@mean_ablate.wrong(
+    "one head alone was replaced, the first of the list. Do you return from inside the loop?"
+)
+def first_head_only(model: Any, prompt: Any, reference: Any, heads: list[Head]) -> Tensor:
+    return _ablate_oracle(model, prompt, reference, heads[:1])
+
+
+@mean_ablate.wrong(
+    "whole layers were replaced. Pick the heads on axis 2 of z: [batch, pos, head, d_head]."
+)
+def whole_layers(model: Any, prompt: Any, reference: Any, heads: list[Head]) -> Tensor:
+    n_heads = range(model.cfg.n_heads)
+    every = [(layer, head) for layer in sorted({la for la, _ in heads}) for head in n_heads]
+    return _ablate_oracle(model, prompt, reference, every)
+
+
+@mean_ablate.wrong(
+    "these are the logits of the model as it is: nothing was replaced. Does the hook return z?"
+)
+def nothing_ablated(model: Any, prompt: Any, reference: Any, heads: list[Head]) -> Tensor:
+    return run_of_cases(model, prompt)[0]
+
+
+@mean_ablate.wrong("each pair was taken as (head, layer). It is (layer, head), as in the name 2.1.")
+def pairs_turned(model: Any, prompt: Any, reference: Any, heads: list[Head]) -> Tensor:
+    return _ablate_oracle(model, prompt, reference, [(head, layer) for layer, head in heads])

@@ -1,0 +1,150 @@
+"""Exercise `patch_residual`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from torch import Tensor
+
+from circuits_course.checking import Exercise
+from circuits_course.checking.declaring import Case
+from circuits_course.checks.c07_activation_patching.shared import (
+    EVERY,
+    LOGITS,
+    as_tokens,
+    kept_of_cases,
+    pair,
+    put,
+    residual,
+    run_of_cases,
+    whole_model,
+)
+from circuits_course.checks.inputs import random_model
+from circuits_course.circuits.gates import gate_model
+from circuits_course.circuits.patching.stages import stages_of
+
+patch_residual = Exercise(
+    "patch_residual",
+    difficulty=2,
+    importance=5,
+    minutes=10,
+    hints=[
+        "The hook is handed the corrupted run's residual stream, [batch, pos, d_model]. Which part "
+        "of it has to come from clean_cache[name]?",
+        "One position of every prompt: resid[:, position] on both sides of the equals sign.",
+        "model.run_with_hooks(prompt, fwd_hooks=[(name, put_clean)]) returns logits. The prompt to "
+        "run is the corrupted one: the clean one is in the cache already.",
+    ],
+    tolerance=LOGITS,
+)
+
+
+@patch_residual.cases
+def _residual_cases() -> Iterator[Case]:
+    both = gate_model("or"), "11=", "00="
+    yield Case("a gate that says 1 where any bit is 1, with its second bit put back", *both, 0, 2)
+    yield Case("the same gate at a position that both prompts share", *both, 0, 3)
+    sizes = [(2, 5), (3, 7), (4, 6)]
+    for seed, ((batch, pos), where) in enumerate(zip(sizes, [(1, 1), (2, 3), (0, 2)], strict=True)):
+        yield Case("random prompts", random_model(seed=seed), *pair(batch, pos, seed), *where)
+    yield Case("a model with MLPs and norms", whole_model(), *pair(3, 6, 9), 1, 2)
+
+
+@patch_residual.oracle
+def _residual_oracle(
+    model: Any, clean_prompt: Any, corrupt_prompt: Any, layer: int, position: int
+) -> Tensor:
+    return residual(model, clean_prompt, corrupt_prompt, layer, EVERY, position)
+
+
+@patch_residual.wrong(
+    "clean and corrupted are exchanged: you put the corrupted residual stream into the clean run. "
+    "That is noising; asked is denoising."
+)
+def noised_residual(
+    model: Any, clean_prompt: Any, corrupt_prompt: Any, layer: int, position: int
+) -> Tensor:
+    return _residual_oracle(model, corrupt_prompt, clean_prompt, layer, position)
+
+
+@patch_residual.wrong(
+    "nothing was patched: these are the corrupted run's logits. Does your hook change `resid`, and "
+    "does it return it?"
+)
+def residual_untouched(
+    model: Any, clean_prompt: Any, corrupt_prompt: Any, layer: int, position: int
+) -> Tensor:
+    return run_of_cases(model, corrupt_prompt)[0]
+
+
+@patch_residual.wrong(
+    "these are the clean run's logits. Run the corrupted prompt: the clean one is what you patch "
+    "from."
+)
+def clean_run(
+    model: Any, clean_prompt: Any, corrupt_prompt: Any, layer: int, position: int
+) -> Tensor:
+    return run_of_cases(model, clean_prompt)[0]
+
+
+@patch_residual.wrong(
+    "you replaced every position, so nothing of the corrupted run is left from there on: these are "
+    "the clean run's logits. Pick the position on axis 1."
+)
+def every_position(
+    model: Any, clean_prompt: Any, corrupt_prompt: Any, layer: int, position: int
+) -> Tensor:
+    return residual(model, clean_prompt, corrupt_prompt, layer, EVERY, slice(position + 1))
+
+
+@patch_residual.wrong(
+    "you replaced what *leaves* the layer. resid_pre is what enters it; resid_post of this layer "
+    "is resid_pre of the next."
+)
+def residual_after_the_layer(
+    model: Any, clean_prompt: Any, corrupt_prompt: Any, layer: int, position: int
+) -> Tensor:
+    def after(prompt: Any) -> Tensor:
+        run = run_of_cases(model, prompt, keep=("resid_pre", "attn_out", "mlp_out"))[1]
+        return run.resid_pre[layer] + run.attn_out[layer] + run.mlp_out[layer]
+
+    swap = put(after(clean_prompt), EVERY, position)(after(corrupt_prompt))
+    if layer == model.cfg.n_layers - 1:
+        return stages_of(model, as_tokens(model, clean_prompt)).logits(swap)
+    return run_of_cases(model, corrupt_prompt, {("resid_pre", layer + 1): lambda _: swap})[0]
+
+
+@patch_residual.wrong(
+    "the index stands on the batch axis: `resid[position]` is one whole prompt. Positions are on "
+    "axis 1: `resid[:, position]`."
+)
+def position_on_the_batch_axis(
+    model: Any, clean_prompt: Any, corrupt_prompt: Any, layer: int, position: int
+) -> Tensor:
+    return residual(model, clean_prompt, corrupt_prompt, layer, position)
+
+
+@patch_residual.wrong(
+    "you patched one position further on. Positions count the BOS token, and the first one is 0."
+)
+def one_position_on(
+    model: Any, clean_prompt: Any, corrupt_prompt: Any, layer: int, position: int
+) -> Tensor:
+    last = as_tokens(model, clean_prompt).shape[1] - 1
+    return _residual_oracle(model, clean_prompt, corrupt_prompt, layer, min(position + 1, last))
+
+
+@patch_residual.wrong(
+    "the clean residual stream was added to the corrupted one. A patch *replaces*: = and not +=."
+)
+def residual_added(
+    model: Any, clean_prompt: Any, corrupt_prompt: Any, layer: int, position: int
+) -> Tensor:
+    both = (
+        kept_of_cases(model, clean_prompt, "resid_pre")[layer]
+        + (kept_of_cases(model, corrupt_prompt, "resid_pre")[layer])
+    )
+    return run_of_cases(model, corrupt_prompt, {("resid_pre", layer): put(both, EVERY, position)})[
+        0
+    ]

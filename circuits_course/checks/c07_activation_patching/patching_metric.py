@@ -1,0 +1,195 @@
+"""Exercise `patching_metric`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from circuits_course.checking import Exercise
+from circuits_course.checking.declaring import Case
+from circuits_course.checks.inputs import normal
+
+patching_metric = Exercise(
+    "patching_metric",
+    difficulty=2,
+    importance=5,
+    minutes=10,
+    hints=[
+        "One number for each of three runs first: the mean over prompts of logit(right) minus "
+        "logit(wrong), read at the last position.",
+        "Which straight line sends the corrupted run's number to 0 and the clean run's to 1?",
+        "(patched - corrupted) / (clean - corrupted). For each prompt's own token: "
+        "run[torch.arange(len(run)), -1, right].",
+    ],
+)
+
+
+def _logits_with(*rows: tuple[float, float, float], before: float = 0.0) -> Tensor:
+    """[batch, 2, 3]: the given logits at the last position, others before it."""
+    last = torch.tensor(rows)[:, None]
+    return torch.cat(
+        [before + torch.zeros_like(last).index_fill(2, torch.tensor([1]), 7.0), last], 1
+    )
+
+
+@patching_metric.cases
+def _metric_cases() -> Iterator[Case]:
+    clean, corrupted = _logits_with((5.0, 1.0, 0.0)), _logits_with((1.0, 3.0, 0.0))
+    halfway = _logits_with((3.0, 2.0, 0.0), before=2.0)
+    yield Case("a run whose logit difference lies halfway", halfway, clean, corrupted)
+    yield Case("the corrupted run itself", corrupted, clean, corrupted)
+    beyond = _logits_with((0.0, 6.0, 9.0))
+    yield Case("a run that is worse than the corrupted one", beyond, clean, corrupted)
+    two_clean = _logits_with((9.0, 0.0, 1.0), (0.0, 1.5, 1.0))
+    two_bad = _logits_with((0.0, 9.0, 1.0), (0.5, 1.0, 1.2))
+    two = _logits_with((2.0, 1.0, 0.0), (0.0, 1.0, 1.9))
+    yield Case(
+        "two prompts with different answers, the second hardly corrupted", two, two_clean, two_bad
+    )
+    for seed, (batch, pos, d_vocab) in enumerate([(3, 4, 11), (5, 2, 7)]):
+        runs = 3 * normal(3, batch, pos, d_vocab, seed=seed)
+        right, wrong = torch.arange(batch) % 5, 5 + torch.arange(batch) % 2
+        runs[1, range(batch), -1, right] += 6.0
+        yield Case("random logits, with the answers named", *runs, right, wrong)
+
+
+def _difference(run: Tensor, right: Tensor, wrong: Tensor, position: int = -1) -> Tensor:
+    rows = [x[position, r] - x[position, w] for x, r, w in zip(run, right, wrong, strict=True)]
+    return torch.stack(rows)
+
+
+def _answers(clean: Tensor, corrupted: Tensor, right: Any, wrong: Any) -> tuple[Tensor, Tensor]:
+    right = clean[:, -1].argmax(-1) if right is None else right
+    wrong = corrupted[:, -1].argmax(-1) if wrong is None else wrong
+    return right, wrong
+
+
+def _three(logits: Tensor, clean: Tensor, corrupted: Tensor, right: Any, wrong: Any) -> Any:
+    tokens = _answers(clean, corrupted, right, wrong)
+    return [_difference(run, *tokens) for run in (logits, clean, corrupted)]
+
+
+@patching_metric.oracle
+def _metric_oracle(
+    logits: Tensor, clean: Tensor, corrupted: Tensor, right: Any = None, wrong: Any = None
+) -> float:
+    patched, high, low = (x.sum().item() for x in _three(logits, clean, corrupted, right, wrong))
+    return (patched - low) / (high - low)
+
+
+@patching_metric.wrong(
+    "that is the logit difference itself. Put it on the scale on which the corrupted run is 0 and "
+    "the clean run 1."
+)
+def not_normalised(
+    logits: Tensor, clean: Tensor, corrupted: Tensor, right: Any = None, wrong: Any = None
+) -> Tensor:
+    return _three(logits, clean, corrupted, right, wrong)[0].mean()
+
+
+@patching_metric.wrong(
+    "the ends are exchanged: yours is 0 on the clean run and 1 on the corrupted one. Subtract the "
+    "corrupted run's logit difference, and divide by clean minus corrupted."
+)
+def ends_exchanged(
+    logits: Tensor, clean: Tensor, corrupted: Tensor, right: Any = None, wrong: Any = None
+) -> Tensor:
+    patched, high, low = (x.mean() for x in _three(logits, clean, corrupted, right, wrong))
+    return (patched - high) / (low - high)
+
+
+@patching_metric.wrong(
+    "you divided by the clean run's logit difference alone. The corrupted run does not score 0 "
+    "then; subtract its logit difference above and below the line."
+)
+def corrupted_not_subtracted(
+    logits: Tensor, clean: Tensor, corrupted: Tensor, right: Any = None, wrong: Any = None
+) -> Tensor:
+    patched, high, _ = (x.mean() for x in _three(logits, clean, corrupted, right, wrong))
+    return patched / high
+
+
+@patching_metric.wrong(
+    "the corrupted run is subtracted above the line and not below: the clean run does not score 1."
+)
+def divided_by_clean_alone(
+    logits: Tensor, clean: Tensor, corrupted: Tensor, right: Any = None, wrong: Any = None
+) -> Tensor:
+    patched, high, low = (x.mean() for x in _three(logits, clean, corrupted, right, wrong))
+    return (patched - low) / high
+
+
+@patching_metric.wrong(
+    "you normalised each prompt and then took the mean. A prompt that the corruption hardly "
+    "changes has next to nothing below the line and drowns all others: take means first."
+)
+def mean_of_ratios(
+    logits: Tensor, clean: Tensor, corrupted: Tensor, right: Any = None, wrong: Any = None
+) -> Tensor:
+    patched, high, low = _three(logits, clean, corrupted, right, wrong)
+    return ((patched - low) / (high - low)).mean()
+
+
+@patching_metric.wrong(
+    "you averaged over all positions. The answer is read at the last position alone."
+)
+def all_positions(
+    logits: Tensor, clean: Tensor, corrupted: Tensor, right: Any = None, wrong: Any = None
+) -> Tensor:
+    tokens = _answers(clean, corrupted, right, wrong)
+    means = [
+        torch.stack([_difference(run, *tokens, p) for p in range(run.shape[1])]).mean()
+        for run in (logits, clean, corrupted)
+    ]
+    return (means[0] - means[2]) / (means[1] - means[2])
+
+
+@patching_metric.wrong(
+    "these are probabilities. Asked is the difference of logits; why it is the better measure is "
+    "shown further down."
+)
+def probabilities(
+    logits: Tensor, clean: Tensor, corrupted: Tensor, right: Any = None, wrong: Any = None
+) -> float:
+    right, wrong = _answers(clean, corrupted, right, wrong)
+    runs = [run.softmax(-1) for run in (logits, clean, corrupted)]
+    return _metric_oracle(*runs, right, wrong)
+
+
+@patching_metric.wrong(
+    "you followed the logit of the right answer alone. A patch that raises every logit would look "
+    "like a success: subtract the wrong answer's."
+)
+def right_answer_alone(
+    logits: Tensor, clean: Tensor, corrupted: Tensor, right: Any = None, wrong: Any = None
+) -> Tensor:
+    right, _ = _answers(clean, corrupted, right, wrong)
+    rows = torch.arange(len(right))
+    patched, high, low = (run[rows, -1, right].mean() for run in (logits, clean, corrupted))
+    return (patched - low) / (high - low)
+
+
+@patching_metric.wrong(
+    "you clipped the result to 0 and 1. Below 0 and above 1 are findings: patches that make things "
+    "worse, or better than the clean run."
+)
+def clipped(
+    logits: Tensor, clean: Tensor, corrupted: Tensor, right: Any = None, wrong: Any = None
+) -> float:
+    return min(max(_metric_oracle(logits, clean, corrupted, right, wrong), 0.0), 1.0)
+
+
+@patching_metric.wrong(
+    "every prompt was read with the first prompt's answers. `right` and `wrong` hold one token for "
+    "each prompt: index rows and tokens together."
+)
+def first_answers_for_all(
+    logits: Tensor, clean: Tensor, corrupted: Tensor, right: Any = None, wrong: Any = None
+) -> float:
+    right, wrong = _answers(clean, corrupted, right, wrong)
+    return _metric_oracle(
+        logits, clean, corrupted, right[:1].expand_as(right), wrong[:1].expand_as(wrong)
+    )

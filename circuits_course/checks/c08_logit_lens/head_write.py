@@ -1,0 +1,117 @@
+"""Exercise `head_write`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from torch import Tensor
+from torch.nn import functional as F
+
+from circuits_course.checking import Exercise
+from circuits_course.checking.declaring import Case
+from circuits_course.checks.c08_logit_lens.shared import (
+    LOOSE,
+    frozen,
+    models_of_cases,
+    normed_model,
+    tokens_of_cases,
+    writes_of_cases,
+)
+from circuits_course.checks.inputs import random_tokens
+
+head_write = Exercise(
+    "head_write",
+    difficulty=3,
+    importance=4,
+    minutes=10,
+    hints=[
+        "z is what a head has gathered, [batch, pos, head, d_head]. What turns it into a write?",
+        "W_O of that head, [d_head, d_model]: model.W_O[layer, head].",
+        'cache["z", layer][:, -1, head] @ model.W_O[layer, head] is the write, [1, d_model].',
+    ],
+    tolerance=LOOSE,
+)
+
+
+@head_write.cases
+def _write_cases() -> Iterator[Case]:
+    for seed, (what, model) in enumerate(models_of_cases()):
+        prompt = random_tokens(1, 5 + seed, seed=seed)
+        yield Case(f"head 1.0, {what}", model, prompt, 1, 0)
+        yield Case(f"head 0.3, {what}", model, prompt, 0, 3)
+    yield Case("a prompt in words", normed_model(), "abcab", 2, 1)
+
+
+def _head_result(model: Any, prompt: str | Tensor, layer: int, head: int) -> Tensor:
+    """The layer's output minus its output with the head silenced, [pos, d_model]."""
+    tokens, seen = tokens_of_cases(model, prompt), []
+
+    def silence(z: Tensor, hook: Any) -> Tensor:
+        z[:, :, head] = 0.0
+        return z
+
+    def keep(value: Tensor, hook: Any) -> None:
+        seen.append(value.clone())
+
+    name = f"blocks.{layer}.hook_attn_out"
+    model.run_with_hooks(tokens, fwd_hooks=[(name, keep)])
+    edit = (f"blocks.{layer}.attn.hook_z", silence)
+    model.run_with_hooks(tokens, fwd_hooks=[edit, (name, keep)])
+    return (seen[0] - seen[1])[0]
+
+
+@head_write.oracle
+def _write_oracle(model: Any, prompt: str | Tensor, layer: int, head: int) -> Tensor:
+    write = _head_result(model, prompt, layer, head)
+    return frozen(model, prompt, write)[-1] @ model.W_U
+
+
+@head_write.wrong("layer and head are exchanged: model.W_O[layer, head].")
+def layer_and_head(model: Any, prompt: str | Tensor, layer: int, head: int) -> Tensor:
+    return _write_oracle(model, prompt, min(head, model.cfg.n_layers - 1), layer)
+
+
+@head_write.wrong("that is the whole layer; take this head's z and this head's W_O.")
+def whole_layer(model: Any, prompt: str | Tensor, layer: int, head: int) -> Tensor:
+    write = writes_of_cases(model, prompt)[f"{layer}_attn_out"]
+    return frozen(model, prompt, write)[-1] @ model.W_U
+
+
+@head_write.wrong(
+    "the write was normed by itself, so its length is lost. Keep the scale of the whole run."
+)
+def normed_alone(model: Any, prompt: str | Tensor, layer: int, head: int) -> Tensor:
+    write = _head_result(model, prompt, layer, head)
+    if not model.cfg.normalization_type:
+        return F.layer_norm(write, write.shape[-1:])[-1] @ model.W_U
+    return model.ln_final(write)[-1] @ model.W_U
+
+
+@head_write.wrong("the write is not divided by the final norm's scale.")
+def unscaled(model: Any, prompt: str | Tensor, layer: int, head: int) -> Tensor:
+    return _head_result(model, prompt, layer, head)[-1] @ model.W_U
+
+
+@head_write.wrong("this is the first position's write; the prediction is at the last.")
+def written_at_first(model: Any, prompt: str | Tensor, layer: int, head: int) -> Tensor:
+    write = _head_result(model, prompt, layer, head)
+    return frozen(model, prompt, write)[0] @ model.W_U
+
+
+@head_write.wrong("this is the sum over all positions; take the last one's write.")
+def all_positions(model: Any, prompt: str | Tensor, layer: int, head: int) -> Tensor:
+    write = _head_result(model, prompt, layer, head)
+    return frozen(model, prompt, write).sum(0) @ model.W_U
+
+
+@head_write.wrong(
+    "you added b_U. The unembedding's bias is nobody's write; a head adds its own part alone."
+)
+def with_bias(model: Any, prompt: str | Tensor, layer: int, head: int) -> Tensor:
+    return _write_oracle(model, prompt, layer, head) + model.b_U
+
+
+@head_write.wrong("a softmax hides how much the head adds: return what it adds to the logits.")
+def soft(model: Any, prompt: str | Tensor, layer: int, head: int) -> Tensor:
+    return _write_oracle(model, prompt, layer, head).softmax(-1)

@@ -1,0 +1,99 @@
+"""Exercise `lens_kl`."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from circuits_course.checking import Exercise
+from circuits_course.checking.compare import Tolerance
+from circuits_course.checking.declaring import Case
+from circuits_course.checks.inputs import normal
+
+lens_kl = Exercise(
+    "lens_kl",
+    difficulty=2,
+    importance=4,
+    minutes=8,
+    hints=[
+        "Take log_softmax over the vocabulary, the last axis; the last state gives log p.",
+        "KL(p || q) = sum over tokens of p (log p - log q): weigh with the final distribution.",
+        "p is log_p.exp(). Sum over the vocabulary alone; states and positions stay.",
+    ],
+    tolerance=Tolerance(atol=1e-4, rtol=1e-3),
+)
+
+
+@lens_kl.cases
+def _kl_cases() -> Iterator[Case]:
+    even, sure = torch.zeros(4), torch.tensor([10.0, 0, 0, 0])
+    yield Case("an even guess among four, and a final answer that is sure: log 4 nats",
+               torch.stack([even, sure]))  # fmt: skip
+    yield Case("a sure state and a final even guess", torch.stack([2 * sure / 5, even]))
+    for seed in range(3):
+        yield Case("random logits", 2 * normal(4, 5 + seed, 7 - seed, seed=seed))
+    yield Case("two axes of places", 2 * normal(3, 2, 5, 8, seed=9))
+
+
+@lens_kl.oracle
+def _kl_oracle(logits: Tensor) -> Tensor:
+    log_q = logits.double().log_softmax(-1)
+    log_p = log_q[-1].expand_as(log_q)
+    return F.kl_div(log_q, log_p, reduction="none", log_target=True).sum(-1).float()
+
+
+@lens_kl.wrong(
+    "the two are exchanged: that is KL(state || final). Weigh with the *final* distribution."
+)
+def exchanged(logits: Tensor) -> Tensor:
+    log_q = logits.log_softmax(-1)
+    return (log_q.exp() * (log_q - log_q[-1])).sum(-1)
+
+
+@lens_kl.wrong("that is in bits; nats come from the natural logarithm.")
+def bits(logits: Tensor) -> Tensor:
+    return _kl_oracle(logits) / math.log(2)
+
+
+@lens_kl.wrong("that is the mean over the vocabulary; the divergence is the sum.")
+def mean_over_vocabulary(logits: Tensor) -> Tensor:
+    return _kl_oracle(logits) / logits.shape[-1]
+
+
+@lens_kl.wrong(
+    "that is the cross-entropy. Subtract the final distribution's own entropy, so that the last "
+    "state is 0 away from itself."
+)
+def cross_entropy(logits: Tensor) -> Tensor:
+    log_q = logits.log_softmax(-1)
+    return -(log_q[-1].exp() * log_q).sum(-1)
+
+
+@lens_kl.wrong("the sign is turned round: log p minus log q, not the other way.")
+def negative(logits: Tensor) -> Tensor:
+    return -_kl_oracle(logits)
+
+
+@lens_kl.wrong(
+    "logits stand in the place of log-probabilities. Use log_softmax over the vocabulary first."
+)
+def logits_for_log_probs(logits: Tensor) -> Tensor:
+    p = logits[-1].softmax(-1)
+    return (p * (logits[-1] - logits)).sum(-1)
+
+
+@lens_kl.wrong("the softmax runs along the states. It belongs on the vocabulary, the last axis.")
+def softmax_over_states(logits: Tensor) -> Tensor:
+    log_q = logits.log_softmax(0)
+    return (log_q[-1].exp() * (log_q[-1] - log_q)).sum(-1)
+
+
+@lens_kl.wrong("each state is compared with the next one. Compare all with the last.")
+def with_the_next(logits: Tensor) -> Tensor:
+    log_q = logits.log_softmax(-1)
+    log_p = torch.cat([log_q[1:], log_q[-1:]])
+    return (log_p.exp() * (log_p - log_q)).sum(-1)

@@ -1,0 +1,130 @@
+"""Exercise `logit_lens`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from torch import Tensor
+
+from circuits_course.checking import Exercise
+from circuits_course.checking.declaring import Case
+from circuits_course.checks.c08_logit_lens.shared import (
+    LOOSE,
+    activations,
+    lens_of_cases,
+    models_of_cases,
+    normed_model,
+    tokens_of_cases,
+)
+from circuits_course.checks.inputs import random_tokens
+from circuits_course.circuits.lens import residual_states
+
+
+def _states(model: Any, prompt: str | Tensor) -> Tensor:
+    return residual_states(model, tokens_of_cases(model, prompt))[:, 0]  # [state, pos, d_model]
+
+
+logit_lens = Exercise(
+    "logit_lens",
+    difficulty=2,
+    importance=5,
+    minutes=10,
+    hints=[
+        "Which activations are the states? What layer i reads is resid_pre of layer i; after the "
+        "last layer there is resid_post.",
+        'torch.cat of n_layers times cache["resid_pre", layer] and one cache["resid_post", last] '
+        "gives [state, pos, d_model], since the batch axis has length 1.",
+        "What does the model do with its own last state? model.ln_final, then model.unembed. Do "
+        "that with all of them.",
+    ],
+    tolerance=LOOSE,
+)
+
+
+@logit_lens.cases
+def _lens_cases() -> Iterator[Case]:
+    for seed, (what, model) in enumerate(models_of_cases()):
+        yield Case(f"{what}, tokens", model, random_tokens(1, 5 + seed, seed=seed))
+    yield Case("a prompt in words", normed_model(), "abcab")
+
+
+@logit_lens.oracle
+def _lens_oracle(model: Any, prompt: str | Tensor) -> Tensor:
+    return lens_of_cases(model, prompt)
+
+
+@logit_lens.wrong(
+    "the final norm is missing. A state has to go through model.ln_final before the unembedding, "
+    "as the last one does."
+)
+def no_final_norm(model: Any, prompt: str | Tensor) -> Tensor:
+    return _states(model, prompt) @ model.W_U
+
+
+@logit_lens.wrong(
+    "every state was divided by the scale of the last one. For a lens the norm is computed anew "
+    "for each state: the question is what the model would say *if it stopped here*."
+)
+def cached_scale(model: Any, prompt: str | Tensor) -> Tensor:
+    states = _states(model, prompt)
+    if not model.cfg.normalization_type:
+        return states @ model.W_U
+    centred = states - states.mean(-1, keepdim=True)
+    return centred / activations(model, prompt)["ln_final.hook_scale"][0] @ model.W_U
+
+
+@logit_lens.wrong(
+    "the bias b_U is missing. model.unembed adds it after W_U, at the last state too."
+)
+def no_unembedding_bias(model: Any, prompt: str | Tensor) -> Tensor:
+    return lens_of_cases(model, prompt) - model.b_U
+
+
+@logit_lens.wrong("these are probabilities. Return logits, before the softmax.")
+def probabilities(model: Any, prompt: str | Tensor) -> Tensor:
+    return lens_of_cases(model, prompt).softmax(-1)
+
+
+@logit_lens.wrong("these are log-probabilities. Return logits, before the softmax.")
+def log_probabilities(model: Any, prompt: str | Tensor) -> Tensor:
+    return lens_of_cases(model, prompt).log_softmax(-1)
+
+
+@logit_lens.wrong(
+    "state 0, the embedding, is missing: there are n_layers + 1 states, one before each layer and "
+    "one after the last."
+)
+def no_embedding(model: Any, prompt: str | Tensor) -> Tensor:
+    return lens_of_cases(model, prompt)[1:]
+
+
+@logit_lens.wrong(
+    "the last state is missing. What the layers read is resid_pre; the state after the last layer "
+    "is its resid_post."
+)
+def no_last_state(model: Any, prompt: str | Tensor) -> Tensor:
+    return lens_of_cases(model, prompt)[:-1]
+
+
+@logit_lens.wrong("the batch axis is still there; a prompt is one sequence, so drop it.")
+def batch_axis_kept(model: Any, prompt: str | Tensor) -> Tensor:
+    return lens_of_cases(model, prompt)[:, None]
+
+
+@logit_lens.wrong("this is the last position alone. Keep all positions.")
+def last_position_only(model: Any, prompt: str | Tensor) -> Tensor:
+    return lens_of_cases(model, prompt)[:, -1]
+
+
+@logit_lens.wrong(
+    "W_E transposed took the place of W_U. Even where a model ties the two, the gain of the final "
+    "norm is folded into W_U alone."
+)
+def tied(model: Any, prompt: str | Tensor) -> Tensor:
+    return model.ln_final(_states(model, prompt)) @ model.W_E.T
+
+
+@logit_lens.wrong("the states are in the wrong order: the embedding comes first.")
+def backwards(model: Any, prompt: str | Tensor) -> Tensor:
+    return lens_of_cases(model, prompt).flip(0)

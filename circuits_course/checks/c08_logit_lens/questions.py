@@ -1,0 +1,124 @@
+"""The questions of the chapter: predictions, retrieval, sentences to write."""
+
+from __future__ import annotations
+
+from circuits_course.checks.questions import Questions
+
+questions = Questions()
+
+questions.quiz(
+    "what_is_summed",
+    "From chapter 01: what is the residual stream after the last layer?",
+    {
+        "the output of the last layer": "The last layer adds to what was there. Nothing is ever "
+        "replaced.",
+        "the embedding plus everything every layer wrote": "A plain sum. That is why it can be "
+        "stopped and read in the middle, and taken apart afterwards.",
+        "a weighted mean of all layers' outputs": "No weights: layers add.",
+    },
+    answer="the embedding plus everything every layer wrote",
+)
+
+questions.quiz(
+    "head_writes",
+    "From chapter 04: what does an attention head add to the residual stream at a position?",
+    {
+        "its pattern times the residual stream": "The values are W_V of the stream, and what they "
+        "mix to goes through W_O.",
+        "z times W_O": "z is what it gathered, W_O says where to write it. This chapter reads that "
+        "write as a prediction.",
+        "the token it looks at most": "A head writes a vector; that it is a token's is what a "
+        "copying score claims.",
+    },
+    answer="z times W_O",
+)
+
+questions.quiz(
+    "score_is_no_cause",
+    "From chapter 05: a pair of heads has a high composition score. What follows?",
+    {
+        "the one feeds the other": "It could. Chapter 05 cut such pairs and nothing happened.",
+        "they fit; whether it matters takes an intervention": "The same will be true of lenses: "
+        "what can be read is not what is used.",
+        "nothing": "A score is a good way to choose what to test.",
+    },
+    answer="they fit; whether it matters takes an intervention",
+)
+
+questions.prediction(
+    "when_does_it_know",
+    "A real model continues 'The capital of France is' with ' Paris'. From which layer on will the "
+    "lens have that word on top?",
+    {"in the first third": "", "in the second third": "", "in the last third": ""},
+)
+
+questions.prediction(
+    "what_early_layers_say",
+    "What is on top in the first half of the layers, at the last position?",
+    {
+        "the token that stands there": "At state 0 it is, where embedding and unembedding are "
+        "tied: look at the first column. Not for long.",
+        "words of the right kind": "Look at the picture: with some models that is so from the "
+        "middle on.",
+        "signs and filler, whatever the prompt": "Look at the picture, and at how little the "
+        "prompt matters.",
+    },
+)
+
+questions.prediction(
+    "sum_of_normed",
+    "You norm every write by itself, in place of using the scale of the whole run. The sum of all "
+    "contributions is then ...",
+    {
+        "still the logit": "The norm of a sum is not the sum of norms.",
+        "too large": "Every write is blown up to the same length, and there are many.",
+        "too small": "Every write is blown up to the same length, and there are many.",
+    },
+    answer="too large",
+)
+
+questions.prediction(
+    "swap_state",
+    "At a layer where the lens says nothing of the capital, you replace the state at the last "
+    "position by that of 'The capital of Italy is', and let the model go on. It says ...",
+    {" Paris": "", " Rome": "", "something else": ""},
+)
+
+questions.prediction(
+    "lens_on_other_text",
+    "The tuned lens is trained on a few pages of Alice in Wonderland. On Pride and Prejudice ...",
+    {
+        "it reads better than the logit lens": "",
+        "it reads worse: it has learned Alice": "",
+        "there is no difference": "",
+    },
+)
+
+questions.prediction(
+    "direct_and_total",
+    "An attention layer's direct contribution to the logit difference is negative. If you take "
+    "away what it wrote about this prompt, the logit difference ...",
+    {
+        "rises": "So direct attribution suggests.",
+        "falls": "That happens where the direct effect is not the main one.",
+        "either": "Direct attribution sees only what a write does to the logits itself, not what "
+        "later layers make of it.",
+    },
+    answer="either",
+)
+
+questions.explanation(
+    "why_two_scales",
+    "Why is the norm computed anew for a lens, and its scale kept for an attribution?",
+    "A lens asks what the model would say if it stopped here, and then the norm would see this "
+    "state; an attribution asks how one number that was computed is made up, and there was one "
+    "scale, the same for all parts.",
+)
+
+questions.explanation(
+    "what_a_lens_shows",
+    "The tuned lens finds the answer in a layer where the logit lens does not. What has been "
+    "shown, and what has not?",
+    "That the answer can be had from the state by an affine map; not that later layers use that "
+    "map, which an intervention on the state has to show.",
+)

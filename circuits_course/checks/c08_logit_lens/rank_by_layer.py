@@ -1,0 +1,99 @@
+"""Exercise `rank_by_layer`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from circuits_course.checking import Exercise
+from circuits_course.checking.declaring import Case
+from circuits_course.checks.c08_logit_lens.shared import (
+    lens_of_cases,
+    models_of_cases,
+    normed_model,
+)
+from circuits_course.checks.inputs import random_tokens
+
+rank_by_layer = Exercise(
+    "rank_by_layer",
+    difficulty=2,
+    importance=4,
+    minutes=8,
+    hints=[
+        "logit_lens gives the logits [state, pos, d_vocab]. Which position says what comes next?",
+        "The rank is the number of tokens whose logit is larger than the token's.",
+        "(logits > logits[:, [token]]) is a table of True and False; sum it over the vocabulary.",
+    ],
+)
+
+
+@rank_by_layer.cases
+def _rank_cases() -> Iterator[Case]:
+    for seed, (what, model) in enumerate(models_of_cases()):
+        prompt = random_tokens(1, 5 + seed, seed=seed)
+        best = int(model(prompt)[0, -1].argmax())
+        yield Case(f"the model's own answer, {what}", model, prompt, best)
+        yield Case(f"some token, {what}", model, prompt, 7 * seed + 4)
+    yield Case("a prompt in words", normed_model(), "abcab", 9)
+
+
+@rank_by_layer.oracle
+def _rank_oracle(model: Any, prompt: str | Tensor, token: int) -> Tensor:
+    ranks = []
+    for logits in lens_of_cases(model, prompt)[:, -1].tolist():
+        ranks.append(sum(value > logits[token] for value in logits))
+    return torch.tensor(ranks)
+
+
+@rank_by_layer.observe
+def _whole_ranks(ranks: Any, *inputs: Any) -> Tensor:
+    values = torch.as_tensor(ranks)
+    return values.long() if (values == values.round()).all() else values
+
+
+@rank_by_layer.wrong("the ranks start at 1; the top token has rank 0, since none is above it.")
+def from_one(model: Any, prompt: str | Tensor, token: int) -> Tensor:
+    return _rank_oracle(model, prompt, token) + 1
+
+
+@rank_by_layer.wrong(
+    "you counted the tokens with a *smaller* logit. The rank counts those above, so 0 is the top."
+)
+def from_below(model: Any, prompt: str | Tensor, token: int) -> Tensor:
+    logits = lens_of_cases(model, prompt)[:, -1]
+    return (logits < logits[:, [token]]).sum(-1)
+
+
+@rank_by_layer.wrong("this is the rank after the first position; the prediction is at the last.")
+def first_position(model: Any, prompt: str | Tensor, token: int) -> Tensor:
+    logits = lens_of_cases(model, prompt)[:, 0]
+    return (logits > logits[:, [token]]).sum(-1)
+
+
+@rank_by_layer.wrong(
+    "argsort says which token stands at a rank, not which rank a token has. Look for the place "
+    "where the sorted list holds your token, or count the larger logits."
+)
+def argsort_read_wrongly(model: Any, prompt: str | Tensor, token: int) -> Tensor:
+    return lens_of_cases(model, prompt)[:, -1].argsort(-1, descending=True)[:, token]
+
+
+@rank_by_layer.wrong(
+    "these are ranks within all positions together. Compare with the tokens of the last position."
+)
+def over_all_positions(model: Any, prompt: str | Tensor, token: int) -> Tensor:
+    logits = lens_of_cases(model, prompt)
+    return (logits > logits[:, -1:, [token]]).sum((-1, -2))
+
+
+@rank_by_layer.wrong("those are the token's logits. The rank counts the logits that are larger.")
+def logits_themselves(model: Any, prompt: str | Tensor, token: int) -> Tensor:
+    return lens_of_cases(model, prompt)[:, -1, token]
+
+
+@rank_by_layer.wrong("this is the last state's rank alone; give one for every state.")
+def last_state_only(model: Any, prompt: str | Tensor, token: int) -> Tensor:
+    return _rank_oracle(model, prompt, token)[-1]

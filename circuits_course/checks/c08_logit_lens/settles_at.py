@@ -1,0 +1,98 @@
+"""Exercise `settles_at`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from circuits_course.checking import Exercise
+from circuits_course.checking.declaring import Case
+from circuits_course.checks.inputs import normal
+
+settles_at = Exercise(
+    "settles_at",
+    difficulty=2,
+    importance=3,
+    minutes=8,
+    hints=[
+        "The top token may come, go and come back. Look for the last state that says something "
+        "else than the final one.",
+        "(top != top[-1]).nonzero() lists the states that say something else.",
+        "One after the last of these; 0 if there is none.",
+    ],
+)
+
+
+def _one_hot(*tops: int, d_vocab: int = 9) -> Tensor:
+    return F.one_hot(torch.tensor(tops), d_vocab).float() * 3.0 - 1.0
+
+
+@settles_at.cases
+def _settles_cases() -> Iterator[Case]:
+    yield Case("a prediction that comes at state 3 and stays", _one_hot(1, 2, 2, 5, 5, 5))
+    yield Case("one that comes at state 1, goes, and comes back at 4", _one_hot(0, 5, 2, 2, 5, 5))
+    yield Case("one that is there from the embedding on", _one_hot(4, 4, 4, 4))
+    yield Case("one that only the last state makes", _one_hot(1, 2, 3, 4, 6))
+    for seed in range(3):
+        logits = normal(8 + seed, 3, seed=seed)
+        yield Case("random logits", logits)
+
+
+@settles_at.oracle
+def _settles_oracle(logits: Tensor) -> int:
+    tops = [max(range(len(row)), key=row.__getitem__) for row in logits.tolist()]
+    state = len(tops) - 1
+    while state and tops[state - 1] == tops[-1]:
+        state -= 1
+    return state
+
+
+@settles_at.observe
+def _as_int(state: Any, logits: Tensor) -> int:
+    return int(state) if float(state) == int(state) else state
+
+
+@settles_at.wrong(
+    "that is the *first* state with the final answer on top. It may be lost again afterwards: look "
+    "for the state from which on it stays."
+)
+def first_time(logits: Tensor) -> int:
+    top = logits.argmax(-1)
+    return int((top == top[-1]).nonzero()[0])
+
+
+@settles_at.wrong(
+    "that is the last state that says something else; the answer stands from the next one on."
+)
+def last_other(logits: Tensor) -> int:
+    return _settles_oracle(logits) - 1
+
+
+@settles_at.wrong("you counted the states that agree with the last. Return where they begin.")
+def how_many_agree(logits: Tensor) -> int:
+    return len(logits) - _settles_oracle(logits)
+
+
+@settles_at.wrong(
+    "you counted the states whose top token is another one. Where the answer passes by early and "
+    "goes again, that state is before the settling too."
+)
+def how_many_differ(logits: Tensor) -> int:
+    top = logits.argmax(-1)
+    return int((top != top[-1]).sum())
+
+
+@settles_at.wrong(
+    "one too late: the state after the last one that says something else is already the answer."
+)
+def one_too_late(logits: Tensor) -> int:
+    return _settles_oracle(logits) + 1
+
+
+@settles_at.wrong("the smallest logit was taken for the largest: use argmax.")
+def argmin(logits: Tensor) -> int:
+    return _settles_oracle(-logits)

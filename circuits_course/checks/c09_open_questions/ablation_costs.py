@@ -1,0 +1,153 @@
+"""Exercise `ablation_costs`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from circuits_course.checking import Exercise
+from circuits_course.checking.compare import Tolerance
+from circuits_course.checking.declaring import Case
+from circuits_course.checks.c09_open_questions.shared import (
+    Loss,
+    by_position,
+    costs_of_cases,
+    drawn,
+    loss_by_half,
+    nothing_of_cases,
+    repeats,
+)
+from circuits_course.checks.inputs import matching_model, random_model
+
+ablation_costs = Exercise(
+    "ablation_costs",
+    difficulty=3,
+    importance=5,
+    minutes=12,
+    hints=[
+        "One head at a time: replace its z by z's mean, ask for the losses, compare with the "
+        "losses of the whole model.",
+        "z is [batch, pos, head, d_head]. The mean over sequences and positions of one head's z is "
+        "one vector: z[:, :, head].mean((0, 1)). Work on a copy.",
+        "Inside `with model.hooks(...)`: loss(model, tokens) - whole, which is [job], belongs into "
+        "costs[:, layer, head].",
+    ],
+    tolerance=Tolerance(atol=1e-4, rtol=1e-3),
+)
+
+
+def loss_by_third(model: Any, tokens: Tensor) -> Tensor:
+    """Next-token loss in the beginning, in the middle and at the end, nats."""
+    log_probs = model(tokens)[:, :-1].log_softmax(-1)
+    loss = -log_probs.gather(-1, tokens[:, 1:, None])[..., 0]
+    return torch.stack([part.mean() for part in loss.chunk(3, dim=1)])
+
+
+@ablation_costs.cases
+def _cost_cases() -> Iterator[Case]:
+    made = matching_model(
+        ((("even", 0.0), ("duplicate", 12.0)), (("induction", 12.0), ("even", 0.0)))
+    )
+    yield Case("a model in which only 1.0 writes, and matters only in the second half",
+               made, repeats(made), loss_by_half)  # fmt: skip
+    yield Case("a random model, two jobs", random_model(), drawn(3, 9), loss_by_half)
+    yield Case("a random model of two layers, three jobs", random_model(2, 5, seed=3),
+               drawn(2, 11, 4), loss_by_third)  # fmt: skip
+
+
+@ablation_costs.oracle
+def _cost_oracle(model: Any, tokens: Tensor, loss: Loss) -> Tensor:
+    return costs_of_cases(model, tokens, loss)
+
+
+@ablation_costs.trial
+def _left_as_it_was(
+    attempt: Callable[..., Any], model: Any, tokens: Tensor, loss: Loss
+) -> str | None:
+    before = model(tokens)
+    attempt(model, tokens, loss)
+    if torch.equal(model(tokens), before):
+        return None
+    model.reset_hooks(including_permanent=True)
+    return (
+        "after your function the model gives other logits than before. A hook of yours stays on; "
+        "`with model.hooks(...)` takes it off again"
+    )
+
+
+@ablation_costs.wrong(
+    "the sign is turned: a cost is the loss without the head minus the whole one."
+)
+def costs_negated(model: Any, tokens: Tensor, loss: Loss) -> Tensor:
+    return -costs_of_cases(model, tokens, loss)
+
+
+@ablation_costs.wrong(
+    "you set z to zero. That also takes away what the head always writes; replace z by its mean."
+)
+def costs_zeroed(model: Any, tokens: Tensor, loss: Loss) -> Tensor:
+    return costs_of_cases(model, tokens, loss, mean=nothing_of_cases)
+
+
+@ablation_costs.wrong(
+    "you kept a mean for every position. One mean, over all sequences and positions: otherwise a "
+    "head that acts by position would look idle."
+)
+def costs_by_position(model: Any, tokens: Tensor, loss: Loss) -> Tensor:
+    return costs_of_cases(model, tokens, loss, mean=by_position)
+
+
+@ablation_costs.wrong(
+    "you kept a mean for every sequence. One mean, over all sequences and positions: a head must "
+    "not be told which sequence it is in."
+)
+def costs_by_sequence(model: Any, tokens: Tensor, loss: Loss) -> Tensor:
+    return costs_of_cases(model, tokens, loss, mean=lambda z: z.mean(1, keepdim=True))
+
+
+@ablation_costs.wrong("these are losses, not costs: take away the loss of the whole model.")
+def losses(model: Any, tokens: Tensor, loss: Loss) -> Tensor:
+    return costs_of_cases(model, tokens, loss) + loss(model, tokens)[:, None, None]
+
+
+@ablation_costs.wrong(
+    "all heads of a layer went together, so its heads all cost the same. Replace z[:, :, head], "
+    "one head at a time."
+)
+def costs_of_layers(model: Any, tokens: Tensor, loss: Loss) -> Tensor:
+    return costs_of_cases(
+        model,
+        tokens,
+        loss,
+        gone=lambda layer, _: tuple((layer, h) for h in range(model.cfg.n_heads)),
+    )
+
+
+@ablation_costs.wrong(
+    "the heads pile up: each stays ablated while the next ones are tried. Take every hook off "
+    "before the next head."
+)
+def costs_pile_up(model: Any, tokens: Tensor, loss: Loss) -> Tensor:
+    n_heads = model.cfg.n_heads
+    return costs_of_cases(
+        model,
+        tokens,
+        loss,
+        gone=lambda layer, head: tuple(
+            divmod(i, n_heads) for i in range(layer * n_heads + head + 1)
+        ),
+    )
+
+
+@ablation_costs.wrong("every job has the same cost: you averaged the loss over the jobs.")
+def costs_averaged(model: Any, tokens: Tensor, loss: Loss) -> Tensor:
+    costs = costs_of_cases(model, tokens, loss)
+    return costs.mean(0, keepdim=True).expand_as(costs)
+
+
+@ablation_costs.wrong("the job axis comes first: [job, layer, head].")
+def jobs_last(model: Any, tokens: Tensor, loss: Loss) -> Tensor:
+    return costs_of_cases(model, tokens, loss).permute(1, 2, 0)

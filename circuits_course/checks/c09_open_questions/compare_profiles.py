@@ -1,0 +1,176 @@
+"""Exercise `compare_profiles`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from circuits_course.checking import Exercise
+from circuits_course.checking.declaring import Case
+from circuits_course.checks.c09_open_questions.shared import Profile
+from circuits_course.checks.inputs import normal
+from circuits_course.circuits.profiles import Place
+
+compare_profiles = Exercise(
+    "compare_profiles",
+    difficulty=2,
+    importance=4,
+    minutes=8,
+    hints=[
+        "scores.argmax() counts through the whole table as if it were one row. How do you get the "
+        "layer back from that number?",
+        "The layer is the index // n_heads. The first layer is at depth 0 and the last at depth 1.",
+        "layer / (n_layers - 1), and a model with one layer must not divide by 0: "
+        "max(n_layers - 1, 1).",
+    ],
+)
+
+Places = dict[str, dict[str, tuple[float, float]]]
+
+
+def _only(n_layers: int, n_heads: int, layer: int, head: int, score: float = 0.9) -> Tensor:
+    """All scores .1 except one."""
+    scores = torch.full((n_layers, n_heads), 0.1)
+    scores[layer, head] = score
+    return scores
+
+
+@compare_profiles.cases
+def _compare_cases() -> Iterator[Case]:
+    yield Case(
+        "two models whose strongest heads are 1.0 of 4 layers and 6.2 of 9",
+        {
+            "small": {"induction": _only(4, 2, 1, 0)},
+            "large": {"induction": _only(9, 4, 6, 2, 0.6)},
+        },
+    )
+    yield Case("a model of one layer", {"flat": {"previous token": _only(1, 5, 0, 3)}})
+    yield Case(
+        "two models of which one lacks a behaviour",
+        {
+            "a": {"induction": _only(6, 3, 5, 2), "duplicate token": _only(6, 3, 0, 1)},
+            "b": {"duplicate token": _only(4, 8, 3, 7)},
+        },
+    )
+    yield Case(
+        "a strong head in a weak layer",
+        {"m": {"induction": torch.tensor([[0.5, 0.5, 0.5], [0.9, 0.0, 0.0], [0.4, 0.4, 0.4]])}},
+    )
+    for seed in range(3):
+        shapes = {"first": (4 + seed, 3), "second": (7, 2 + seed)}
+        yield Case(
+            "random profiles",
+            {
+                model: {
+                    name: normal(*shape, seed=10 * seed + i).abs()
+                    for i, name in enumerate(("previous token", "induction"))
+                }
+                for model, shape in shapes.items()
+            },
+        )
+
+
+@compare_profiles.observe
+def _as_pairs(output: Any, profiles: dict[str, Profile]) -> Places:
+    return {
+        behaviour: {model: (float(place[0]), float(place[1])) for model, place in places.items()}
+        for behaviour, places in output.items()
+    }
+
+
+def _places(profiles: dict[str, Profile], place: Callable[[Tensor], tuple[float, float]]) -> Places:
+    found: Places = {}
+    for model, profile in profiles.items():
+        for behaviour, scores in profile.items():
+            found.setdefault(behaviour, {})[model] = Place(*place(scores))
+    return found
+
+
+def _best(scores: Tensor) -> tuple[int, int, float]:
+    """Layer, head and score of the strongest head, by looking at every one."""
+    table = scores.tolist()
+    score, layer, head = max(
+        (score, -layer, -head) for layer, row in enumerate(table) for head, score in enumerate(row)
+    )
+    return -layer, -head, score
+
+
+@compare_profiles.oracle
+def _compare_oracle(profiles: dict[str, Profile]) -> Places:
+    def place(scores: Tensor) -> tuple[float, float]:
+        layer, _, score = _best(scores)
+        return (layer / (len(scores) - 1) if len(scores) > 1 else 0.0), score
+
+    return _places(profiles, place)
+
+
+@compare_profiles.wrong(
+    "you divided by the number of layers. Then no head reaches depth 1: the last layer is number "
+    "n_layers - 1."
+)
+def over_all_layers(profiles: dict[str, Profile]) -> Places:
+    return _places(profiles, lambda s: (_best(s)[0] / len(s), _best(s)[2]))
+
+
+@compare_profiles.wrong(
+    "you counted layers from 1. The first layer is at depth 0 (here as everywhere, layers count "
+    "from 0)."
+)
+def counted_from_one(profiles: dict[str, Profile]) -> Places:
+    return _places(profiles, lambda s: ((_best(s)[0] + 1) / len(s), _best(s)[2]))
+
+
+@compare_profiles.wrong("that is the number of the layer. Relative depth runs from 0 to 1.")
+def layer_number(profiles: dict[str, Profile]) -> Places:
+    return _places(profiles, lambda s: (float(_best(s)[0]), _best(s)[2]))
+
+
+@compare_profiles.wrong(
+    "you took the rest of the division, which is the head within its layer. The layer is the whole "
+    "part: index // n_heads."
+)
+def head_for_layer(profiles: dict[str, Profile]) -> Places:
+    return _places(profiles, lambda s: (_best(s)[1] / max(len(s) - 1, 1), _best(s)[2]))
+
+
+@compare_profiles.wrong(
+    "you divided the index by the number of layers. A row of the table has n_heads entries, so the "
+    "layer is index // n_heads."
+)
+def divided_by_layers(profiles: dict[str, Profile]) -> Places:
+    return _places(
+        profiles, lambda s: (int(s.argmax()) // len(s) / max(len(s) - 1, 1), _best(s)[2])
+    )
+
+
+@compare_profiles.wrong(
+    "you took the layer whose heads score highest on average. Asked for is the layer of the one "
+    "strongest head."
+)
+def strongest_layer(profiles: dict[str, Profile]) -> Places:
+    return _places(profiles, lambda s: (int(s.mean(1).argmax()) / max(len(s) - 1, 1), _best(s)[2]))
+
+
+@compare_profiles.wrong("the score is an average over all heads. Give the strongest head's own.")
+def average_score(profiles: dict[str, Profile]) -> Places:
+    return _places(profiles, lambda s: (_best(s)[0] / max(len(s) - 1, 1), float(s.mean())))
+
+
+@compare_profiles.wrong("depth and score are exchanged: Place(depth, score).")
+def score_first(profiles: dict[str, Profile]) -> Places:
+    return _places(profiles, lambda s: (_best(s)[2], _best(s)[0] / max(len(s) - 1, 1)))
+
+
+@compare_profiles.wrong(
+    "the nesting is the other way round: {behaviour: {model: place}}, so that one line shows a "
+    "behaviour in all models."
+)
+def by_model(profiles: dict[str, Profile]) -> Places:
+    turned: Places = {}
+    for behaviour, places in _compare_oracle(profiles).items():
+        for model, place in places.items():
+            turned.setdefault(model, {})[behaviour] = place
+    return turned

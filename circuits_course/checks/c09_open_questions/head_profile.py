@@ -1,0 +1,137 @@
+"""Exercise `head_profile`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from circuits_course.checking import Exercise
+from circuits_course.checking.declaring import Case
+from circuits_course.checks.c09_open_questions.shared import (
+    Masks,
+    Profile,
+    drawn,
+    masks_of_cases,
+    patterns,
+    profile_of_cases,
+    repeats,
+    tokens_of_cases,
+)
+from circuits_course.checks.inputs import matching_model, random_model
+
+head_profile = Exercise(
+    "head_profile",
+    difficulty=3,
+    importance=5,
+    minutes=12,
+    hints=[
+        "For one behaviour and one head: on a query that has something to look at, how much of its "
+        "attention goes there? That is one number for each such query. Which axes remain to be "
+        "averaged?",
+        "pattern * mask keeps the attention on the marked keys; sum it over keys. The mask lacks "
+        "the head axis: mask[:, None].",
+        "on_target is [batch, head, q] and `asked` [batch, q]. on_target.transpose(1, 2)[asked] is "
+        "[asked queries, head]; mean over the queries.",
+    ],
+)
+
+
+@head_profile.cases
+def _profile_cases() -> Iterator[Case]:
+    made = matching_model(
+        ((("even", 0.0), ("duplicate", 12.0)), (("induction", 12.0), ("even", 0.0)))
+    )
+    yield Case(
+        "a model whose head 0.1 looks at duplicates and 1.0 at what came after them",
+        made,
+        repeats(made),
+    )
+    yield Case("sequences that repeat little, and not equally often", random_model(),
+               tokens_of_cases("abcdefg", "abababa"))  # fmt: skip
+    yield Case("a sequence of different tokens, where only the previous one can be looked at",
+               random_model(), tokens_of_cases("gfedcba"))  # fmt: skip
+    for seed in (1, 2):
+        tokens = drawn(2 + seed, 9 + seed, seed, d_vocab=9)
+        yield Case("a random model, tokens that come again", random_model(seed=seed), tokens)
+
+
+@head_profile.oracle
+def _profile_oracle(model: Any, tokens: Tensor) -> Profile:
+    return profile_of_cases(model, tokens)
+
+
+@head_profile.wrong(
+    "you averaged over all queries. A query without a key to look at can only score 0; count the "
+    "ones that were asked: those with a True in their row of the mask."
+)
+def all_queries(model: Any, tokens: Tensor) -> Profile:
+    return profile_of_cases(model, tokens, pool=lambda on_target, asked: on_target.mean())
+
+
+@head_profile.wrong("you summed over the queries. A score is their mean, and at most 1.")
+def summed(model: Any, tokens: Tensor) -> Profile:
+    return profile_of_cases(model, tokens, pool=lambda on_target, asked: on_target[asked].sum())
+
+
+@head_profile.wrong(
+    "you averaged within each sequence first and then over sequences. Some sequences have more "
+    "queries to ask than others: average once, over all asked queries of the batch alike."
+)
+def sequence_by_sequence(model: Any, tokens: Tensor) -> Profile:
+    def pool(on_target: Tensor, asked: Tensor) -> Tensor:
+        rows = [
+            row[which].mean() for row, which in zip(on_target, asked, strict=True) if which.any()
+        ]
+        return torch.stack(rows).mean()
+
+    return profile_of_cases(model, tokens, pool=pool)
+
+
+@head_profile.wrong(
+    "you averaged over the marked keys. Whether a head looks at one of two copies or at both, what "
+    "counts is how much of its attention they get together: sum over keys."
+)
+def mean_over_keys(model: Any, tokens: Tensor) -> Profile:
+    profile = {}
+    for name, mask in masks_of_cases(tokens).items():
+        if mask.any():
+            rows = [layer.transpose(0, 1)[:, mask].mean(-1) for layer in patterns(model, tokens)]
+            profile[name] = torch.stack(rows)
+    return profile
+
+
+@head_profile.wrong(
+    "you took the best query. One lucky query is no behaviour: average over all that were asked."
+)
+def best_query(model: Any, tokens: Tensor) -> Profile:
+    return profile_of_cases(model, tokens, pool=lambda on_target, asked: on_target[asked].max())
+
+
+@head_profile.wrong(
+    "layers and heads are exchanged: each score table is [layer, head], layers first."
+)
+def heads_first(model: Any, tokens: Tensor) -> Profile:
+    return {name: scores.T for name, scores in profile_of_cases(model, tokens).items()}
+
+
+@head_profile.wrong(
+    "a behaviour that no query could show stands in your profile. There is nothing to average "
+    "there; leave it out, so that nobody takes it for a score."
+)
+def unasked_kept(model: Any, tokens: Tensor) -> Profile:
+    nothing = torch.zeros(model.cfg.n_layers, model.cfg.n_heads)
+    return {**dict.fromkeys(masks_of_cases(tokens), nothing), **profile_of_cases(model, tokens)}
+
+
+@head_profile.wrong(
+    "you read the pattern the wrong way round: which queries look at a key, in place of which keys "
+    "a query looks at. Rows are queries; sum over the last axis."
+)
+def pattern_transposed(model: Any, tokens: Tensor) -> Profile:
+    def flipped(tokens: Tensor) -> Masks:
+        return {name: mask.transpose(1, 2) for name, mask in masks_of_cases(tokens).items()}
+
+    return profile_of_cases(model, tokens, masks=flipped)

@@ -1,0 +1,129 @@
+"""The questions of the chapter: predictions, retrieval, sentences to write."""
+
+from __future__ import annotations
+
+from circuits_course.checks.questions import Questions
+
+questions = Questions()
+
+questions.quiz(
+    "what_induction_looks_at",
+    "Tokens: BOS a b c a. Where does an induction head look from the second a?",
+    {
+        "at the first a": "That is a duplicate-token head. Induction looks one further.",
+        "at b": "Yes: at the token that came after the earlier a; that is what it will say.",
+        "at c": "That is the token before the query: a previous-token head.",
+    },
+    answer="at b",
+)
+
+questions.quiz(
+    "mean_or_zero",
+    "Why do we ablate a head by its mean rather than by zero?",
+    {
+        "zero is slower": "Both cost one run.",
+        "zero also removes what the head always adds": (
+            "Yes. Later layers count on that constant; taking it away breaks more than the head's "
+            "reading (chapter 07)."
+        ),
+        "the mean removes more": "Less: the constant part stays, what depends on the input goes.",
+    },
+    answer="zero also removes what the head always adds",
+)
+
+questions.quiz(
+    "score_and_effect",
+    "A head has a high induction score. What follows for the model's loss without it?",
+    {
+        "it rises": "It may, and chapter 05 showed a head with the highest score of all whose "
+        "removal cost nothing.",
+        "nothing yet": "Right: a score says where a head looks. What it does is a question for an "
+        "intervention.",
+        "it falls": "Nothing says so; negative heads exist, but a score does not tell.",
+    },
+    answer="nothing yet",
+)
+
+questions.prediction(
+    "where_induction_sits",
+    "Relative depth 0 is a model's first layer and 1 its last. Where will a real model keep its "
+    "strongest induction head?",
+    {
+        "in the first third": "Noted. The table below says.",
+        "in the middle third": "Noted. The table below says.",
+        "in the last third": "Noted. The table below says.",
+    },
+)
+
+questions.prediction(
+    "same_seeds",
+    "Five models, trained alike but for the seed. What will they share?",
+    {
+        "the layer and the number of the induction head": "Noted. Look at the second column.",
+        "the layer of the induction head, not its number": "Noted. Look at the second column.",
+        "neither": "Noted. Look at the second column.",
+    },
+)
+
+questions.prediction(
+    "jobs_by_context",
+    "The strongest previous-token head on random tokens: how will it score on English?",
+    {
+        "the same": "Noted. Compare the columns.",
+        "clearly lower": "Noted. Compare the columns.",
+        "clearly higher": "Noted. Compare the columns.",
+    },
+)
+
+questions.prediction(
+    "two_heads_four_jobs",
+    "Four jobs at once, two heads. What will training do?",
+    {
+        "each head takes two jobs": "Noted. Look for two dark cells in each column.",
+        "each head takes one job, two jobs are given up": "Noted. Look for rows without colour.",
+        "both heads do a bit of every job": "Noted. Look for columns that are coloured throughout.",
+    },
+)
+
+questions.prediction(
+    "spare_heads",
+    "Eight jobs asked one at a time, and eight heads. What will training do?",
+    {
+        "one head for each job": "Noted. The number of jobs of a head would be 1.",
+        "a few heads for all jobs, the others idle": "Noted. It would be well above 1.",
+        "every head does every job": "Noted. It would be near 8, and no head idle.",
+    },
+)
+
+questions.prediction(
+    "which_family",
+    "Equal parameters, equal training, the induction task. Which does worst?",
+    {
+        "one head of 64 dimensions": "Noted. The bars below say.",
+        "8 heads of 8 dimensions": "Noted. The bars below say.",
+        "32 heads of 2 dimensions": "Noted. The bars below say.",
+    },
+)
+
+questions.explanation(
+    "what_is_universal",
+    "Of algorithm, heads and order of appearance: what did these models share, in one sentence?",
+    "The algorithm (a previous-token head that an induction head depends on) in every model looked "
+    "at, and the order in which its two parts appear in most runs; not the heads, whose numbers "
+    "change with the seed and whose depth differs from model to model.",
+)
+
+questions.explanation(
+    "when_heads_share",
+    "When did one head carry several jobs, and when did heads divide them?",
+    "Jobs asked one at a time can share a head, because its query can depend on what is asked; "
+    "jobs asked at the same position need several patterns at once, and a head has only one.",
+)
+
+questions.explanation(
+    "what_pruning_shows",
+    "Many heads could be removed at little cost. Why does that not mean that training did not need "
+    "them?",
+    "Removing heads from a finished model says what that model uses; whether a smaller model "
+    "would have learned the task in the same time is shown only by training one.",
+)

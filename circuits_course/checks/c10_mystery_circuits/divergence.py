@@ -1,0 +1,104 @@
+"""Exercise `divergence`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from circuits_course.checking import Exercise
+from circuits_course.checking.declaring import Case
+from circuits_course.checks.c10_mystery_circuits.shared import each_kl, kl
+from circuits_course.checks.inputs import normal
+
+divergence = Exercise(
+    "divergence",
+    difficulty=1,
+    importance=4,
+    minutes=5,
+    hints=[
+        "KL(p, q) is the sum over the vocabulary of p * (log p - log q). You have both logarithms.",
+        "p is log_p.exp(). Sum over the last axis: one number per position.",
+    ],
+)
+
+
+@divergence.cases
+def _divergence_cases() -> Iterator[Case]:
+    logits = torch.tensor([[[0.75, 0.25]]]).log()
+    yield Case("predictions of 3/4 and 1/4 against even ones", logits, torch.zeros(1, 1, 2))
+    for seed in range(3):
+        shape = 2 + seed, 5, 7
+        a, b = (2 * normal(*shape, seed=seed + s) for s in (0, 10))
+        yield Case("random logits", a, b)
+    yield Case(
+        "a vocabulary of one thousand", 4 * normal(2, 3, 1000), 4 * normal(2, 3, 1000, seed=5)
+    )
+
+
+@divergence.oracle
+def _divergence_oracle(logits: Tensor, other: Tensor) -> Tensor:
+    return kl(logits, other)
+
+
+@divergence.wrong(
+    "the two are exchanged. The weights are the probabilities of the first, the model's own: what "
+    "it is sure of must count."
+)
+def exchanged(logits: Tensor, other: Tensor) -> Tensor:
+    return kl(other, logits)
+
+
+@divergence.wrong("you summed over positions. Take the mean, so that batches can be compared.")
+def summed(logits: Tensor, other: Tensor) -> Tensor:
+    return kl(logits, other) * logits[..., 0].numel()
+
+
+@divergence.wrong(
+    "you took the mean over the vocabulary as well. Over the vocabulary it is a sum: the weights p "
+    "make it a mean already."
+)
+def mean_over_vocabulary(logits: Tensor, other: Tensor) -> Tensor:
+    return kl(logits, other) / logits.shape[-1]
+
+
+@divergence.wrong("these are bits. log_softmax gives natural logarithms, so nats; do not divide.")
+def in_bits(logits: Tensor, other: Tensor) -> Tensor:
+    return kl(logits, other) / 0.6931472
+
+
+@divergence.wrong(
+    "the differences are not weighted by p. Without the weights a symbol that the model never says "
+    "counts as much as the one it is sure of."
+)
+def unweighted(logits: Tensor, other: Tensor) -> Tensor:
+    return (logits.log_softmax(-1) - other.log_softmax(-1)).sum(-1).mean()
+
+
+@divergence.wrong(
+    "that is the cross-entropy. It is not 0 for equal predictions: subtract the entropy of p, "
+    "which is what log p in the formula does."
+)
+def cross_entropy(logits: Tensor, other: Tensor) -> Tensor:
+    return -(logits.softmax(-1) * other.log_softmax(-1)).sum(-1).mean()
+
+
+@divergence.wrong(
+    "only the last position is compared. Which positions matter is not known yet: take them all."
+)
+def last_position(logits: Tensor, other: Tensor) -> Tensor:
+    return kl(logits[:, -1], other[:, -1])
+
+
+@divergence.wrong(
+    "you compared logits, not their log-probabilities: adding 5 to all logits of a position "
+    "changes no prediction and must give 0."
+)
+def raw_logits(logits: Tensor, other: Tensor) -> Tensor:
+    return (logits.softmax(-1) * (logits - other)).sum(-1).mean()
+
+
+@divergence.wrong("the mean over positions is missing; return one number.")
+def not_averaged(logits: Tensor, other: Tensor) -> Tensor:
+    return each_kl(logits, other)

@@ -1,0 +1,108 @@
+"""Exercise `faithfulness`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from torch import Tensor
+
+from circuits_course.checking import Exercise
+from circuits_course.checking.declaring import Case
+from circuits_course.checks.c10_mystery_circuits.shared import (
+    ROUGH,
+    TWO_LAYERS,
+    circuit_of_cases,
+    every,
+    kl,
+    outside_of_cases,
+    prompts_of_cases,
+    run,
+    scale,
+)
+from circuits_course.checks.inputs import random_model, random_tokens
+from circuits_course.circuits.heads import Head
+
+faithfulness = Exercise(
+    "faithfulness",
+    difficulty=3,
+    importance=5,
+    minutes=8,
+    hints=[
+        "`ablation.logits(...)` wants what is to be *ablated*: the heads that are not in the "
+        "circuit.",
+        "Two divergences from the model's own logits: with everything outside the circuit ablated, "
+        "and with every head ablated.",
+    ],
+    tolerance=ROUGH,
+)
+
+
+@faithfulness.cases
+def _faithfulness_cases() -> Iterator[Case]:
+    model, tokens = prompts_of_cases(TWO_LAYERS)
+    yield Case("a planted circuit, whole", model, tokens, circuit_of_cases(TWO_LAYERS))
+    yield Case(
+        "one of the two heads of a planted circuit", model, tokens, circuit_of_cases(TWO_LAYERS)[1:]
+    )
+    yield Case("a circuit without heads", model, tokens, [])
+    yield Case(
+        "three heads of a random model", random_model(3, 4), random_tokens(5, 8),
+        [(0, 1), (1, 3), (2, 0)], "mean",
+    )  # fmt: skip
+    yield Case(
+        "five heads of a random model, by zeros", random_model(2, 5, seed=1),
+        random_tokens(3, 9), [(0, 0), (0, 3), (1, 1), (1, 2), (1, 4)], "zero",
+    )  # fmt: skip
+
+
+@faithfulness.oracle
+def _faithfulness_oracle(
+    model: Any, tokens: Tensor, circuit: list[Head], mode: str = "mean"
+) -> float:
+    alone = run(model, tokens, outside_of_cases(model, circuit), mode)
+    return 1 - float(kl(model(tokens), alone) / scale(model, tokens, mode))
+
+
+@faithfulness.wrong(
+    "the circuit itself is ablated, and the rest left in place. That asks whether the model can do "
+    "without it; faithfulness asks whether the circuit can do without the rest."
+)
+def circuit_ablated(model: Any, tokens: Tensor, circuit: list[Head], mode: str = "mean") -> float:
+    gone = run(model, tokens, circuit, mode)
+    return 1 - float(kl(model(tokens), gone) / scale(model, tokens, mode))
+
+
+@faithfulness.wrong("that is how much is lost. Take it from 1, so that 1 means all of it is there.")
+def what_is_lost(model: Any, tokens: Tensor, circuit: list[Head], mode: str = "mean") -> float:
+    return 1 - _faithfulness_oracle(model, tokens, circuit, mode)
+
+
+@faithfulness.wrong(
+    "the divergence is not divided by that of nothing. Half a nat is much for one model and little "
+    "for another."
+)
+def in_nats(model: Any, tokens: Tensor, circuit: list[Head], mode: str = "mean") -> float:
+    alone = run(model, tokens, outside_of_cases(model, circuit), mode)
+    return 1 - float(kl(model(tokens), alone))
+
+
+@faithfulness.wrong("the divergences run the wrong way: the model's own predictions come first.")
+def faith_exchanged(model: Any, tokens: Tensor, circuit: list[Head], mode: str = "mean") -> float:
+    logits, alone = model(tokens), run(model, tokens, outside_of_cases(model, circuit), mode)
+    return 1 - float(kl(alone, logits) / kl(run(model, tokens, every(model), mode), logits))
+
+
+@faithfulness.wrong("`mode` is not used; hand it to Ablation.")
+def faith_always_mean(model: Any, tokens: Tensor, circuit: list[Head], mode: str = "mean") -> float:
+    return _faithfulness_oracle(model, tokens, circuit, "mean")
+
+
+@faithfulness.wrong(
+    "you compared the circuit with nothing, not with the model: both divergences start from the "
+    "model's own predictions."
+)
+def against_nothing(model: Any, tokens: Tensor, circuit: list[Head], mode: str = "mean") -> float:
+    alone = run(model, tokens, outside_of_cases(model, circuit), mode)
+    nothing = run(model, tokens, every(model), mode)
+    return float(kl(alone, nothing) / scale(model, tokens, mode))

@@ -1,0 +1,136 @@
+"""Exercise `importance`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from torch import Tensor
+
+from circuits_course.checking import Exercise
+from circuits_course.checking.declaring import Case
+from circuits_course.checks.c10_mystery_circuits.shared import (
+    ROUGH,
+    WITH_BACKUP,
+    circuit_of_cases,
+    heads_of,
+    incomplete,
+    outside_of_cases,
+    prompts_of_cases,
+    scale,
+)
+from circuits_course.checks.inputs import random_model, random_tokens
+from circuits_course.circuits.heads import Head
+
+importance = Exercise(
+    "importance",
+    difficulty=4,
+    importance=5,
+    minutes=12,
+    hints=[
+        "First K = nothing: run the circuit (everything outside ablated), run it without `head` as "
+        "well, and take the divergence between the two.",
+        "Then the same with one other head of the circuit ablated in *both* runs. Loop over the "
+        "others and keep the largest.",
+        "for knocked_out in [[], *([other] for other in circuit if other != head)]: compare "
+        "ablation.logits([*outside, *knocked_out]) with the same and `head`.",
+    ],
+    tolerance=ROUGH,
+)
+
+
+@importance.cases
+def _importance_cases() -> Iterator[Case]:
+    model, tokens = prompts_of_cases(WITH_BACKUP)
+    circuit, roles = circuit_of_cases(WITH_BACKUP), heads_of(WITH_BACKUP)
+    yield Case("a backup, silent until its head is gone", model, tokens, circuit, roles["backup"])
+    idle = outside_of_cases(model, circuit)[0]
+    yield Case("a head that does nothing", model, tokens, [*circuit, idle], idle)
+    yield Case(
+        "a random model", random_model(3, 4), random_tokens(5, 8),
+        [(0, 1), (1, 3), (2, 0)], (1, 3),
+    )  # fmt: skip
+    yield Case(
+        "a random model, by zeros", random_model(2, 5, seed=1), random_tokens(3, 9),
+        [(0, 0), (0, 3), (1, 1), (1, 2)], (0, 3), "zero",
+    )  # fmt: skip
+
+
+def _effects_in(
+    model: Any, tokens: Tensor, circuit: list[Head], head: Head, mode: str, outside: list[Head]
+) -> list[float]:
+    """Effect of a head for K = nothing, then for each other head of the circuit."""
+    others: list[list[Head]] = [[], *([other] for other in circuit if other != head)]
+    return [
+        incomplete(model, tokens, [*outside, *gone], [*outside, *gone, head], mode)
+        for gone in others
+    ]
+
+
+@importance.oracle
+def _importance_oracle(
+    model: Any, tokens: Tensor, circuit: list[Head], head: Head, mode: str = "mean"
+) -> float:
+    return max(_effects_in(model, tokens, circuit, head, mode, outside_of_cases(model, circuit)))
+
+
+@importance.wrong(
+    "only the whole circuit was tried (K = nothing). A backup shows itself only when the head it "
+    "stands in for is knocked out."
+)
+def alone_only(
+    model: Any, tokens: Tensor, circuit: list[Head], head: Head, mode: str = "mean"
+) -> float:
+    return _effects_in(model, tokens, circuit, head, mode, outside_of_cases(model, circuit))[0]
+
+
+@importance.wrong("that is the mean over K. One K that shows an effect is enough: the largest.")
+def mean_over_k(
+    model: Any, tokens: Tensor, circuit: list[Head], head: Head, mode: str = "mean"
+) -> float:
+    effects = _effects_in(model, tokens, circuit, head, mode, outside_of_cases(model, circuit))
+    return sum(effects) / len(effects)
+
+
+@importance.wrong("that is the smallest over K; a head matters if it does so *somewhere*.")
+def smallest(
+    model: Any, tokens: Tensor, circuit: list[Head], head: Head, mode: str = "mean"
+) -> float:
+    return min(_effects_in(model, tokens, circuit, head, mode, outside_of_cases(model, circuit)))
+
+
+@importance.wrong("that is the sum over K; take the largest.")
+def sum_over_k(
+    model: Any, tokens: Tensor, circuit: list[Head], head: Head, mode: str = "mean"
+) -> float:
+    return sum(_effects_in(model, tokens, circuit, head, mode, outside_of_cases(model, circuit)))
+
+
+@importance.wrong(
+    "the heads outside the circuit are still there. Here the circuit stands alone: ablate them in "
+    "both runs."
+)
+def in_the_model(
+    model: Any, tokens: Tensor, circuit: list[Head], head: Head, mode: str = "mean"
+) -> float:
+    return max(_effects_in(model, tokens, circuit, head, mode, []))
+
+
+@importance.wrong(
+    "you compare with the whole model. Compare the circuit without K with the circuit without K "
+    "and `head`, so that only `head` makes the difference."
+)
+def compared_with_the_model(
+    model: Any, tokens: Tensor, circuit: list[Head], head: Head, mode: str = "mean"
+) -> float:
+    outside = outside_of_cases(model, circuit)
+    others: list[list[Head]] = [[], *([other] for other in circuit if other != head)]
+    return max(incomplete(model, tokens, [], [*outside, *gone, head], mode) for gone in others)
+
+
+@importance.wrong("the divergences are not divided by that of nothing (all heads ablated).")
+def importance_in_nats(
+    model: Any, tokens: Tensor, circuit: list[Head], head: Head, mode: str = "mean"
+) -> float:
+    share = _importance_oracle(model, tokens, circuit, head, mode)
+    return share * float(scale(model, tokens, mode))

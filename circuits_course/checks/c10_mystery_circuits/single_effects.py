@@ -1,0 +1,119 @@
+"""Exercise `single_effects`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from circuits_course.checking import Exercise
+from circuits_course.checking.declaring import Case
+from circuits_course.checks.c10_mystery_circuits.shared import (
+    ROUGH,
+    TWO_LAYERS,
+    every,
+    kl,
+    outside_of_cases,
+    prompts_of_cases,
+    run,
+)
+from circuits_course.checks.inputs import random_model, random_tokens
+from circuits_course.circuits.heads import Head
+from circuits_course.mystery.bench import all_heads
+
+single_effects = Exercise(
+    "single_effects",
+    difficulty=2,
+    importance=5,
+    minutes=8,
+    hints=[
+        "Two loops, over layers and heads. `ablation.logits([(layer, head)])` runs the model with "
+        "that one head ablated.",
+        "effects[layer, head] = divergence(logits, ablation.logits([(layer, head)]))",
+    ],
+    tolerance=ROUGH,
+)
+
+
+@single_effects.cases
+def _effects_cases() -> Iterator[Case]:
+    yield Case("a model with a planted circuit of two heads", *prompts_of_cases(TWO_LAYERS), "mean")
+    yield Case("a random model", random_model(3, 4), random_tokens(5, 8), "mean")
+    yield Case("a random model, by zeros", random_model(2, 5, seed=1), random_tokens(3, 9), "zero")
+
+
+def _each(model: Any, score: Callable[[Head], Tensor]) -> Tensor:
+    cfg = model.cfg
+    return torch.tensor(
+        [[float(score((la, h))) for h in range(cfg.n_heads)] for la in range(cfg.n_layers)]
+    )
+
+
+@single_effects.oracle
+def _effects_oracle(model: Any, tokens: Tensor, mode: str) -> Tensor:
+    logits = model(tokens)
+    return _each(model, lambda head: kl(logits, run(model, tokens, [head], mode)))
+
+
+@single_effects.wrong(
+    "all *other* heads are ablated. That asks what a head can do alone; here one head goes and the "
+    "rest stays."
+)
+def one_head_left(model: Any, tokens: Tensor, mode: str) -> Tensor:
+    logits = model(tokens)
+    return _each(
+        model, lambda head: kl(logits, run(model, tokens, outside_of_cases(model, [head]), mode))
+    )
+
+
+@single_effects.wrong("the axes are exchanged: [layer, head], rows are layers.")
+def heads_as_rows(model: Any, tokens: Tensor, mode: str) -> Tensor:
+    return _effects_oracle(model, tokens, mode).T.contiguous()
+
+
+@single_effects.wrong(
+    "the two predictions are exchanged: how far is the ablated run from the model's own? The "
+    "model's own comes first."
+)
+def effects_exchanged(model: Any, tokens: Tensor, mode: str) -> Tensor:
+    logits = model(tokens)
+    return _each(model, lambda head: kl(run(model, tokens, [head], mode), logits))
+
+
+@single_effects.wrong("`mode` is not used; hand it to Ablation.")
+def always_mean(model: Any, tokens: Tensor, mode: str) -> Tensor:
+    return _effects_oracle(model, tokens, "mean")
+
+
+@single_effects.wrong(
+    "ablations pile up: each run has all heads before it ablated too. Ablate one head at a time."
+)
+def piling_up(model: Any, tokens: Tensor, mode: str) -> Tensor:
+    logits, heads = model(tokens), every(model)
+    return _each(
+        model, lambda head: kl(logits, run(model, tokens, heads[: heads.index(head) + 1], mode))
+    )
+
+
+@single_effects.wrong("the whole layer is ablated at once; name the pair (layer, head).")
+def whole_layers(model: Any, tokens: Tensor, mode: str) -> Tensor:
+    logits = model(tokens)
+
+    def score(head: Head) -> Tensor:
+        layer = [other for other in every(model) if other[0] == head[0]]
+        return kl(logits, run(model, tokens, layer, mode))
+
+    return _each(model, score)
+
+
+@single_effects.wrong("layer and head are exchanged in the pair: heads are (layer, head).")
+def pair_exchanged(model: Any, tokens: Tensor, mode: str) -> Tensor:
+    logits, known = model(tokens), all_heads(model)
+
+    def score(head: Head) -> Tensor:
+        turned = (head[1], head[0])
+        return kl(logits, run(model, tokens, [turned] if turned in known else [], mode))
+
+    return _each(model, score)

@@ -1,0 +1,78 @@
+"""The questions of a chapter: what to predict, to recall, to say in one's own words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from circuits_course.errors import CourseError, UnknownName
+
+
+@dataclass(frozen=True)
+class MultipleChoice:
+    """A question with feedback for every choice.
+
+    choices: text of the choice -> what to say to whoever took it. answer: the right choice, or
+    None where only the experiment that follows can tell.
+    """
+
+    key: str
+    question: str
+    choices: Mapping[str, str]
+    answer: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.answer is not None and self.answer not in self.choices:
+            raise UnknownName(f"choice of {self.key}", self.answer, self.choices)
+
+    def feedback(self, choice: str) -> str:
+        """What to say about a choice. Raises UnknownName where it is none of them."""
+        if choice not in self.choices:
+            raise UnknownName(f"choice of {self.key}", choice, self.choices)
+        said = self.choices[choice]
+        if self.answer is None:
+            return f"○ Recorded: {choice}. {said}".rstrip()
+        if choice == self.answer:
+            return f"✔ Right: {choice}. {said}".rstrip()
+        return f"✘ Not “{choice}”. {said}".rstrip()
+
+    def require_same(self, choices: Sequence[str]) -> None:
+        """Raises CourseError where a notebook lists other choices than those on file."""
+        if sorted(choices) != sorted(self.choices):
+            raise CourseError(
+                f"The choices of {self.key!r} differ from those on file: {list(self.choices)}."
+            )
+
+
+@dataclass(frozen=True)
+class Sentence:
+    """Something to explain in one sentence, kept and not graded; `example` is shown afterwards,
+    to compare with."""
+
+    key: str
+    question: str
+    example: str
+
+
+@dataclass
+class Questions:
+    """All questions of a chapter, each by its key; a chapter's `questions.py` declares them."""
+
+    predictions: dict[str, MultipleChoice] = field(default_factory=dict)
+    quizzes: dict[str, MultipleChoice] = field(default_factory=dict)
+    explanations: dict[str, Sentence] = field(default_factory=dict)
+
+    def prediction(
+        self, key: str, question: str, choices: Mapping[str, str], answer: str | None = None
+    ) -> None:
+        """Declares something to predict: choice -> what to say after it. `answer` is None where
+        the cell that follows shows it."""
+        self.predictions[key] = MultipleChoice(key, question, choices, answer)
+
+    def quiz(self, key: str, question: str, choices: Mapping[str, str], answer: str) -> None:
+        """Declares a retrieval question: choice -> feedback."""
+        self.quizzes[key] = MultipleChoice(key, question, choices, answer)
+
+    def explanation(self, key: str, question: str, example: str) -> None:
+        """Declares something to explain in one sentence; `example` is shown afterwards."""
+        self.explanations[key] = Sentence(key, question, example)

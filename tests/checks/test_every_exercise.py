@@ -1,0 +1,83 @@
+"""Every exercise of every chapter: right answers pass, wrong ones get their diagnosis."""
+
+from __future__ import annotations
+
+import linecache
+from importlib import import_module
+
+import pytest
+
+from circuits_course.checking.outcome import Outcome
+from circuits_course.checks import load_checks, ready
+from circuits_course.checks.references import load_reference, stub_source
+
+EXERCISES = [(chapter, name) for chapter in ready() for name in load_checks(chapter).exercises]
+each_exercise = pytest.mark.parametrize(("chapter", "name"), EXERCISES)
+
+
+def right_answers(chapter, name):
+    """Those of `tests/right_answers/cNN_topic/NAME.py`."""
+    return import_module(f"right_answers.c{chapter}.{name}").RIGHT
+
+
+def stub(chapter, name):
+    """The stub as a notebook defines it, its source known to inspect."""
+    source = stub_source(chapter, name)
+    file = f"<stub {chapter} {name}>"
+    linecache.cache[file] = (len(source), None, source.splitlines(keepends=True), file)
+    scope = dict(vars(load_reference(chapter)))
+    exec(compile(source, file, "exec"), scope)
+    return scope[name]
+
+
+@each_exercise
+def test_reference_passes(chapter, name):
+    result = load_checks(chapter).exercises[name].check(getattr(load_reference(chapter), name))
+    assert result.outcome is Outcome.PASSED, result.text
+
+
+@each_exercise
+def test_stub_is_not_attempted(chapter, name):
+    result = load_checks(chapter).exercises[name].check(stub(chapter, name))
+    assert result.outcome is Outcome.NOT_ATTEMPTED, result.text
+
+
+@each_exercise
+def test_enough_wrong_and_right_answers_are_on_file(chapter, name):
+    assert len(load_checks(chapter).exercises[name].wrong_answers) >= 3
+    assert len(right_answers(chapter, name)) >= 2
+
+
+@pytest.mark.parametrize(
+    ("chapter", "name", "wrong"),
+    [
+        pytest.param(chapter, name, wrong, id=f"{chapter[:2]}-{name}-{wrong.name}")
+        for chapter, name in EXERCISES
+        for wrong in load_checks(chapter).exercises[name].wrong_answers
+    ],
+)
+def test_wrong_answer_meets_its_own_sentence(chapter, name, wrong):
+    result = load_checks(chapter).exercises[name].check(wrong.function)
+    assert result.outcome in (Outcome.WRONG, Outcome.CRASHED), result.text
+    assert result.diagnosis == wrong.name, result.text
+    assert wrong.because in result.message
+
+
+@pytest.mark.parametrize(
+    ("chapter", "name", "right"),
+    [
+        pytest.param(chapter, name, right, id=f"{chapter[:2]}-{name}-{right.__name__}")
+        for chapter, name in EXERCISES
+        for right in right_answers(chapter, name)
+    ],
+)
+def test_right_answer_in_another_style_passes(chapter, name, right):
+    result = load_checks(chapter).find_exercise(name).check(right)
+    assert result.outcome is Outcome.PASSED, result.text
+
+
+@each_exercise
+def test_hints_come_in_steps(chapter, name):
+    hints = load_checks(chapter).exercises[name].hints
+    assert len(hints) >= 2
+    assert len(set(hints)) == len(hints)

@@ -1,0 +1,488 @@
+"""The sweep engine against TransformerLens' own patching, on every kind of model."""
+
+from __future__ import annotations
+
+import os
+
+os.environ["TQDM_DISABLE"] = "1"
+
+import pytest
+import torch
+from transformer_lens import patching
+
+from circuits_course.checks.inputs import random_model, random_tokens
+from circuits_course.circuits.patching import (
+    Ablation,
+    ablate,
+    attribution_patch,
+    first_difference,
+    patch_sweep,
+    path_patch,
+    path_patch_sweep,
+)
+from circuits_course.data.logit_difference import LogitDifference
+from circuits_course.errors import CourseError, UnknownName
+from circuits_course.models.config import CourseConfig
+from circuits_course.models.transformer import CourseTransformer
+
+HEAD, HEAD_POS, POS = ("layer", "head"), ("layer", "head", "position"), ("layer", "position")
+THEIRS = {
+    ("z", HEAD): patching.get_act_patch_attn_head_out_all_pos,
+    ("z", HEAD_POS): patching.get_act_patch_attn_head_out_by_pos,
+    ("q", HEAD): patching.get_act_patch_attn_head_q_all_pos,
+    ("q", HEAD_POS): patching.get_act_patch_attn_head_q_by_pos,
+    ("k", HEAD): patching.get_act_patch_attn_head_k_all_pos,
+    ("k", HEAD_POS): patching.get_act_patch_attn_head_k_by_pos,
+    ("v", HEAD): patching.get_act_patch_attn_head_v_all_pos,
+    ("v", HEAD_POS): patching.get_act_patch_attn_head_v_by_pos,
+    ("pattern", HEAD): patching.get_act_patch_attn_head_pattern_all_pos,
+    ("pattern", HEAD_POS): patching.get_act_patch_attn_head_pattern_by_pos,
+    ("resid_pre", POS): patching.get_act_patch_resid_pre,
+    ("attn_out", POS): patching.get_act_patch_attn_out,
+    ("mlp_out", POS): patching.get_act_patch_mlp_out,
+}
+
+
+def attention_only():
+    return random_model()
+
+
+def with_mlp_and_norm():
+    cfg = CourseConfig(3, 4, 20, 6, 30, 16, d_mlp=28, normalization_type="LNPre", seed=3)
+    return _loud(CourseTransformer(cfg))
+
+
+def with_smeared_keys():
+    cfg = CourseConfig(2, 4, 20, 6, 30, 16, smeared_keys=True, seed=4)
+    return _loud(CourseTransformer(cfg))
+
+
+def _bridge(hf_model):
+    from transformer_lens.model_bridge import TransformerBridge
+
+    from circuits_course.models.loading import load_model
+
+    tokenizer = load_model("smollm2-135m").tokenizer
+    torch.manual_seed(0)
+    bridge = TransformerBridge.boot_transformers(
+        hf_model.config._name_or_path or "random",
+        hf_model=hf_model,
+        tokenizer=tokenizer,
+        device="cpu",
+    )
+    bridge.enable_compatibility_mode()
+    return bridge.eval()
+
+
+def _loud(model):
+    """Weights large enough that patches matter."""
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if parameter.ndim > 1:
+                torch.nn.init.normal_(
+                    parameter, std=0.3, generator=torch.Generator().manual_seed(len(name))
+                )
+    return model.eval()
+
+
+def rotary_with_grouped_keys():
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    config = LlamaConfig(
+        hidden_size=24, num_hidden_layers=3, num_attention_heads=6, num_key_value_heads=2,
+        intermediate_size=40, vocab_size=49152, max_position_embeddings=64,
+    )  # fmt: skip
+    return _bridge(_loud(LlamaForCausalLM(config)))
+
+
+def gpt2_shaped():
+    from transformers import GPT2Config, GPT2LMHeadModel
+
+    config = GPT2Config(n_embd=24, n_layer=3, n_head=4, vocab_size=49152, n_positions=64)
+    return _bridge(_loud(GPT2LMHeadModel(config)))
+
+
+MODELS = {
+    make.__name__: make
+    for make in (
+        attention_only, with_mlp_and_norm, with_smeared_keys, rotary_with_grouped_keys, gpt2_shaped,
+    )
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module", params=list(MODELS))
+def model(request):
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield MODELS[request.param]()
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture
+def prompts():
+    """Three prompts of seven tokens; the first difference is at position 3, and not in all."""
+    clean = random_tokens(3, 7, seed=1)
+    corrupted = clean.clone()
+    corrupted[0, 3], corrupted[1, 5], corrupted[2, 4:6] = 9, 11, 13
+    return clean, corrupted
+
+
+METRIC = LogitDifference(torch.tensor([1, 2, 3]), torch.tensor([4, 5, 6]))
+
+
+def theirs(model, clean, corrupted, component, axes):
+    _, cache = model.run_with_cache(clean)
+    result = THEIRS[component, axes](model, corrupted, cache, METRIC)
+    swapped = axes == HEAD_POS and component != "pattern"  # they return [layer, position, head]
+    return result.permute(0, 2, 1) if swapped else result
+
+
+@pytest.mark.parametrize(("component", "axes"), list(THEIRS))
+def test_every_sweep_equals_transformer_lens(model, prompts, component, axes):
+    if component == "mlp_out" and getattr(model.cfg, "attn_only", False):
+        pytest.skip("no MLP in this model")
+    expected = theirs(model, *prompts, component, axes)
+    found = patch_sweep(model, *prompts, METRIC, axes, component=component)
+    if component in "kv":  # TransformerLens pads missing key/value heads with zeros
+        expected = expected[:, : found.shape[1]]
+    assert found.shape == expected.shape
+    torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-4)
+    assert (expected - expected.mean()).abs().max() > 1e-4, "nothing happens: the case is empty"
+
+
+def test_noising_is_denoising_the_other_way_round(model, prompts):
+    clean, corrupted = prompts
+    noised = patch_sweep(model, clean, corrupted, METRIC, HEAD, mode="noising")
+    torch.testing.assert_close(noised, patch_sweep(model, corrupted, clean, METRIC, HEAD))
+
+
+def test_a_sweep_over_some_heads_leaves_the_others_out(model, prompts):
+    whole = patch_sweep(model, *prompts, METRIC, HEAD_POS)
+    heads = [(1, 2), (0, 1)]
+    found = patch_sweep(model, *prompts, METRIC, HEAD_POS, heads=heads)
+    for head in heads:
+        torch.testing.assert_close(found[head], whole[head], atol=1e-4, rtol=1e-4)
+    assert found.isfinite().sum() == 2 * found.shape[2]
+    with pytest.raises(CourseError, match=r"no head 1\.9"):
+        patch_sweep(model, *prompts, METRIC, HEAD, heads=[(1, 9)])
+
+
+def test_any_function_of_the_logits_is_a_metric(model, prompts):
+    found = patch_sweep(model, *prompts, lambda logits: METRIC(logits), HEAD_POS)
+    torch.testing.assert_close(
+        found, patch_sweep(model, *prompts, METRIC, HEAD_POS), atol=1e-4, rtol=1e-4
+    )
+
+
+def test_a_metric_may_read_each_prompt_elsewhere(model, prompts):
+    metric = LogitDifference(METRIC.right, METRIC.wrong, torch.tensor([6, 2, 5]))
+    slow = patch_sweep(model, *prompts, lambda logits: metric(logits), HEAD_POS)
+    fast = patch_sweep(model, *prompts, metric, HEAD_POS)
+    torch.testing.assert_close(fast, slow, atol=1e-4, rtol=1e-4)
+
+
+def test_the_engine_itself_works_in_parts(model, prompts, monkeypatch):
+    whole = patch_sweep(model, *prompts, METRIC, HEAD)
+    monkeypatch.setattr("circuits_course.circuits.patching.tail.ROWS", 1)
+    parts = patch_sweep(model, *prompts, METRIC, HEAD)
+    torch.testing.assert_close(parts, whole, atol=1e-5, rtol=1e-5)
+
+
+def test_equal_prompts_leave_the_metric_as_it_is(prompts):
+    model, clean = attention_only(), prompts[0]
+    swept = patch_sweep(model, clean, clean, METRIC, HEAD_POS)
+    torch.testing.assert_close(swept, METRIC(model(clean)).expand_as(swept))
+
+
+def test_a_model_is_left_without_hooks(prompts):
+    model = attention_only()
+    patch_sweep(model, *prompts, METRIC)
+    assert not any(point.fwd_hooks for point in model.hook_dict.values())
+
+
+def test_first_difference():
+    a = torch.tensor([[1, 2, 3], [1, 2, 3]])
+    assert first_difference(a, a) == 3
+    assert first_difference(a, torch.tensor([[1, 2, 4], [1, 5, 3]])) == 1
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"component": "zz"}, "There is no component to patch 'zz'"),
+        ({"mode": "denoise"}, "denoising"),
+        ({"over": ("layer",)}, "can be patched over"),
+        ({"component": "resid_pre"}, "not over"),
+    ],
+)
+def test_what_does_not_fit_is_said_in_one_line(prompts, options, words):
+    with pytest.raises(CourseError, match=words.replace("(", r"\(")):
+        patch_sweep(attention_only(), *prompts, METRIC, **options)
+    with pytest.raises(CourseError, match="same shape"):
+        patch_sweep(attention_only(), prompts[0], prompts[1][:, :4], METRIC)
+    assert issubclass(UnknownName, CourseError)
+
+
+# --- path patching ---------------------------------------------------------------------------
+
+
+def by_hooks(model, clean, corrupted, sender, receivers, position=None):
+    """Path patching as Wang et al. describe it, with the whole model run under hooks twice."""
+    _, kept = model.run_with_cache(clean)
+    _, new = model.run_with_cache(corrupted)
+    read = {}
+
+    def freeze(z, hook):
+        z = kept[hook.name].clone()
+        if hook.layer() == sender[0]:
+            rows = slice(None) if position is None else position
+            z[:, rows, sender[1]] = new[hook.name][:, rows, sender[1]]
+        return z
+
+    def keep(value, hook):
+        read[hook.name] = value.clone()
+
+    frozen = [(f"blocks.{layer}.attn.hook_z", freeze) for layer in range(model.cfg.n_layers)]
+    inputs = [(f"blocks.{layer}.attn.hook_{name}", keep) for layer, _, name in receivers]
+    direct = model.run_with_hooks(clean, fwd_hooks=frozen + inputs)
+    if not receivers:
+        return METRIC(direct).item()
+
+    def hear(value, hook):
+        value = value.clone()
+        for layer, head, name in receivers:
+            if hook.name == f"blocks.{layer}.attn.hook_{name}":
+                value[:, :, head] = read[hook.name][:, :, head]
+        return value
+
+    again = [(f"blocks.{layer}.attn.hook_{name}", hear) for layer, _, name in receivers]
+    return METRIC(model.run_with_hooks(clean, fwd_hooks=again)).item()
+
+
+@pytest.mark.parametrize(
+    ("sender", "receivers"),
+    [
+        ((0, 1), [(1, 0, "q")]),
+        ((0, 3), [(1, 1, "k")]),
+        ((0, 2), [(1, 1, "v"), (1, 3, "q")]),
+        ((0, 0), []),
+        ((1, 2), []),
+    ],
+)
+@pytest.mark.parametrize("position", [None, 5])
+@torch.no_grad()
+def test_a_path_is_what_two_hooked_runs_give(model, prompts, sender, receivers, position):
+    found = path_patch(model, *prompts, sender, receivers or "logits", METRIC, position=position)
+    expected = by_hooks(model, *prompts, sender, receivers, position)
+    assert found == pytest.approx(expected, abs=1e-4)
+    sweep = path_patch_sweep(model, *prompts, receivers or "logits", METRIC, position=position)
+    assert sweep[sender].item() == pytest.approx(expected, abs=1e-4)
+
+
+@torch.no_grad()
+def test_a_path_matters_and_stops_at_its_receivers(model, prompts):
+    untouched = METRIC(model(prompts[0])).item()
+    sweep = path_patch_sweep(model, *prompts, [(1, 1, "q"), (1, 0, "k")], METRIC)
+    assert (sweep[0] - untouched).abs().max() > 1e-4
+    torch.testing.assert_close(sweep[1:], torch.full_like(sweep[1:], untouched), atol=1e-4, rtol=0)
+
+
+@torch.no_grad()
+def test_a_whole_head_hears_through_queries_keys_and_values(model, prompts):
+    n_kv = getattr(model.cfg, "n_key_value_heads", None) or model.cfg.n_heads
+    group = 3 * n_kv // model.cfg.n_heads
+    listed = [(1, 3, "q"), (1, group, "k"), (1, group, "v")]
+    whole = path_patch(model, *prompts, (0, 1), (1, 3), METRIC)
+    assert whole == pytest.approx(path_patch(model, *prompts, (0, 1), listed, METRIC), abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("sender", "receivers", "words"),
+    [
+        ((0, 1), [(0, 1, "q")], "cannot reach"),
+        ((7, 0), "logits", "no head 7.0"),
+        ((0, 0), [(1, 9, "q")], "no head 1.9"),
+        ((0, 0), [(1, 1, "x")], "is no receiver"),
+        ((0, 0), ["logits", (1, 1)], "is no receiver"),
+        ((0, 0), [], "no receivers"),
+    ],
+)
+def test_paths_that_do_not_exist(prompts, sender, receivers, words):
+    with pytest.raises(CourseError, match=words):
+        path_patch(attention_only(), *prompts, sender, receivers, METRIC)
+
+
+# --- attribution patching --------------------------------------------------------------------
+
+ATTRIBUTED = [key for key in THEIRS if key[0] != "mlp_out"]
+
+
+@pytest.mark.parametrize(("component", "axes"), ATTRIBUTED)
+def test_attribution_is_the_slope_of_the_sweep(model, prompts, component, axes):
+    """Patching a thousandth of the way changes the metric by a thousandth of the estimate."""
+    clean, corrupted = prompts
+    estimate = attribution_patch(model, clean, corrupted, METRIC, axes, component=component)
+    place = divmod(int(estimate.flatten(1).abs().argmax()), estimate[0].numel())
+    layer, inner = place
+    head, position = (divmod(inner, estimate.shape[-1]) if axes == HEAD_POS
+                      else (inner, None) if axes == HEAD else (None, inner))  # fmt: skip
+    slope = slope_of(model, clean, corrupted, component, layer, head, position)
+    assert estimate[layer].flatten()[inner].item() == pytest.approx(slope, rel=2e-2, abs=2e-4)
+
+
+@torch.no_grad()
+def slope_of(model, clean, corrupted, component, layer, head, position, step=1e-3):
+    from circuits_course.circuits.patching.stages import stages_of
+
+    stages = stages_of(model, clean)
+    source = getattr(stages.run(clean), component)[layer]
+    rows = slice(None) if position is None else slice(position, position + 1)
+
+    def towards(share):
+        def edit(name, where, value):
+            if (name, where) != (component, layer):
+                return value
+            value = value.clone()
+            if component == "pattern":
+                at = (slice(None), head, rows)
+            else:
+                at = (slice(None), rows) if head is None else (slice(None), rows, head)
+            value[at] += share * (source[at] - value[at])
+            return value
+
+        return METRIC(stages.logits(stages.run(corrupted, edit).resid_final)).item()
+
+    return (towards(step) - towards(-step)) / (2 * step)
+
+
+def test_attribution_equals_that_of_transformer_lens(prompts):
+    from transformer_lens.tools.analysis import attribution_patch as theirs
+
+    model, (clean, corrupted) = rotary_with_grouped_keys(), prompts
+    metric = LogitDifference(METRIC.right[:1], METRIC.wrong[:1])
+    ours = attribution_patch(model, clean[:1], corrupted[:1], metric, HEAD_POS)
+    scores = theirs(model, clean[:1], corrupted[:1], metric).node_scores
+    compared = 0
+    for node, score in scores.items():
+        if node.kind == "attn_head_out":
+            found = ours[node.layer, node.head, node.position].item()
+            assert found == pytest.approx(score, abs=1e-4)
+            compared += abs(score) > 1e-4
+    assert compared >= 10
+
+
+def test_positions_of_an_attribution_sum_to_the_head(model, prompts):
+    by_position = attribution_patch(model, *prompts, METRIC, HEAD_POS)
+    by_head = attribution_patch(model, *prompts, METRIC, HEAD)
+    torch.testing.assert_close(by_position.sum(-1), by_head, atol=1e-5, rtol=1e-4)
+
+
+# --- ablation ----------------------------------------------------------------------------------
+
+ABLATED = [(0, 1), (2, 0), (2, 3)]
+
+
+@torch.no_grad()
+def ablated_by_hooks(model, tokens, instead):
+    def edit(z, hook):
+        z = z.clone()
+        for layer, head in ABLATED:
+            if layer == hook.layer():
+                z[:, :, head] = instead(hook.name)[:, :, head]
+        return z
+
+    names = {f"blocks.{layer}.attn.hook_z" for layer, _ in ABLATED}
+    return model.run_with_hooks(tokens, fwd_hooks=[(name, edit) for name in names])
+
+
+@pytest.mark.parametrize("mode", ["zero", "mean", "resample"])
+@torch.no_grad()
+def test_ablation_is_what_hooks_give(model, mode):
+    if model.cfg.n_layers < 3:
+        pytest.skip("two layers")
+    tokens, reference = random_tokens(4, 7, seed=2), random_tokens(4, 7, seed=3)
+    groups = torch.tensor([0, 1, 0, 1])
+    _, cache = model.run_with_cache(reference)
+    instead = {
+        "zero": lambda name: torch.zeros_like(cache[name]),
+        "mean": lambda name: torch.stack(
+            [cache[name][groups == g].mean(0) for g in groups.tolist()]
+        ),
+        "resample": lambda name: cache[name][[2, 3, 0, 1]],  # the only other row of each group
+    }[mode]
+    found = ablate(model, tokens, ABLATED, mode=mode, reference=reference, groups=groups)
+    expected = ablated_by_hooks(model, tokens, instead)
+    torch.testing.assert_close(
+        found.log_softmax(-1), expected.log_softmax(-1), atol=1e-4, rtol=1e-4
+    )
+
+
+@torch.no_grad()
+def test_ablation_at_some_positions_only(model):
+    tokens = random_tokens(3, 7, seed=2)
+    mask = torch.zeros(3, 7, dtype=torch.bool)
+    mask[0, 4] = mask[2, 6] = True
+    plain, found = model(tokens), ablate(model, tokens, {(0, 1): mask}, mode="zero")
+    changed = (plain.log_softmax(-1) - found.log_softmax(-1)).abs().amax(-1) > 1e-4
+    assert changed[0, 4]
+    assert changed[2, 6]
+    assert not changed[1].any()
+    assert not changed[0, :4].any()
+    assert not changed[2, :6].any()
+
+
+@torch.no_grad()
+def test_one_ablation_serves_many_sets_and_metrics(model):
+    tokens = random_tokens(3, 7, seed=2)
+    ablation = Ablation(model, tokens, "mean")
+    for heads in ([], [(0, 1)], [(1, 0), (1, 3)]):
+        expected = METRIC(ablation.logits(heads)).item()
+        assert ablation.score(heads, METRIC) == pytest.approx(expected, abs=1e-4)
+        assert ablation.score(heads, lambda logits: METRIC(logits)) == pytest.approx(
+            expected, abs=1e-4
+        )
+    assert ablation.score([], METRIC) == pytest.approx(METRIC(model(tokens)).item(), abs=1e-4)
+
+
+@torch.no_grad()
+def test_a_reference_may_have_more_prompts_than_the_batch(model):
+    tokens, reference = random_tokens(2, 7, seed=2), random_tokens(5, 7, seed=3)
+    groups, theirs = torch.tensor([4, 7]), torch.tensor([7, 4, 4, 7, 4])
+    _, cache = model.run_with_cache(reference)
+    found = Ablation(
+        model, tokens, "mean", reference=reference, groups=groups, reference_groups=theirs
+    )
+    for layer, instead in enumerate(found.instead):
+        z = cache[f"blocks.{layer}.attn.hook_z"]
+        expected = torch.stack([z[[1, 2, 4]].mean(0), z[[0, 3]].mean(0)])
+        torch.testing.assert_close(instead, expected, atol=1e-4, rtol=1e-4)
+
+
+def test_resampling_never_gives_a_prompt_its_own_output():
+    from circuits_course.circuits.patching.ablation import _other_rows
+
+    groups = torch.tensor([0, 1, 0, 1, 1, 2, 0])
+    for seed in range(5):
+        rows = _other_rows(groups, groups, seed)
+        assert (groups[rows] == groups).all()
+        assert rows.sort().values.tolist() == list(range(7))
+        assert (rows != torch.arange(7))[groups != 2].all()
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"mode": "none"}, "no way to ablate 'none'"),
+        ({"reference": torch.ones(2, 3, dtype=torch.long)}, "need the length of the tokens"),
+        ({"groups": torch.zeros(2)}, "one number for each of the 3 prompts"),
+        (
+            {"groups": torch.tensor([0, 1, 2]), "reference_groups": torch.tensor([0, 1, 1])},
+            r"belongs to the groups \[2\]",
+        ),
+        ({"heads": [(5, 0)]}, "no head 5.0"),
+    ],
+)
+def test_ablations_that_do_not_fit(options, words):
+    arguments = {"heads": [(0, 0)], **options}
+    with pytest.raises(CourseError, match=words):
+        ablate(attention_only(), random_tokens(3, 7), **arguments)

@@ -1,0 +1,268 @@
+"""What a notebook talks to: checks, hints, questions, progress; in and out of Jupyter."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+
+import pytest
+import torch
+from typer.testing import CliRunner
+
+from circuits_course import Chapter
+from circuits_course.checking.outcome import CheckFailed
+from circuits_course.checks import load_checks, ready
+from circuits_course.checks.references import load_reference
+from circuits_course.cli import app
+from circuits_course.errors import CourseError, UnknownName
+from circuits_course.notebook import questions
+from circuits_course.notebook.questions import MultipleChoice, _choice_widget
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path, monkeypatch):
+    monkeypatch.setenv("CIRCUITS_COURSE_HOME", str(tmp_path / "home"))
+    monkeypatch.delenv("CIRCUITS_COURSE_STRICT", raising=False)
+    return tmp_path / "home"
+
+
+@pytest.fixture
+def chapter():
+    return Chapter("00_start_here")
+
+
+def split_heads(x, n_heads):
+    return x.reshape(*x.shape[:2], n_heads, -1)
+
+
+def named_split_heads(function):
+    function.__name__ = "split_heads"
+    return function
+
+
+@pytest.mark.parametrize("name", ["00_start_here", "00", "0", 0, "00_start_here.ipynb"])
+def test_a_chapter_is_found_by_name_or_number(name):
+    assert Chapter(name).name == "00_start_here"
+
+
+@pytest.mark.parametrize(
+    ("name", "nearest"),
+    [("04_induction", "04_induction_heads"), ("start_here", "00_start_here")],
+)
+def test_an_unknown_chapter_gives_the_nearest_names(name, nearest):
+    with pytest.raises(UnknownName, match=nearest):
+        Chapter(name)
+
+
+def test_check_returns_yours_when_right_and_the_reference_otherwise(chapter, capsys):
+    assert chapter.check(split_heads) is split_heads
+    assert "✔ Passed" in capsys.readouterr().out
+    wrong = named_split_heads(lambda x, n_heads: x)
+    given = chapter.check(wrong)
+    assert given is load_reference("00_start_here").split_heads
+    assert "✘ Wrong shape" in capsys.readouterr().out
+
+
+def test_unknown_exercise_gives_the_nearest_name(chapter):
+    def split_head(x, n_heads):
+        return x
+
+    with pytest.raises(UnknownName, match="split_heads"):
+        chapter.check(split_head)
+
+
+def test_a_lambda_can_be_named(chapter):
+    answer = lambda x, n_heads: x.unflatten(-1, (n_heads, -1))  # noqa: E731
+    with pytest.raises(CourseError, match="name="):
+        chapter.check(answer)
+    assert chapter.check(answer, name="split_heads") is answer
+
+
+def test_a_result_instead_of_the_function_is_met_kindly(chapter):
+    with pytest.raises(CourseError, match="without calling it"):
+        chapter.check(torch.zeros(3))
+
+
+def test_strict_mode_raises(chapter, monkeypatch):
+    monkeypatch.setenv("CIRCUITS_COURSE_STRICT", "1")
+    chapter.check(split_heads)
+    with pytest.raises(CheckFailed, match="split_heads: ✘ Wrong shape"):
+        chapter.check(named_split_heads(lambda x, n_heads: x))
+
+
+def test_hints_come_one_at_a_time_and_end(chapter, capsys):
+    hints = load_checks("00_start_here").exercises["split_heads"].hints
+    for number in range(len(hints)):
+        chapter.hint("split_heads")
+        shown = capsys.readouterr().out
+        assert hints[number] in shown
+        assert all(later not in shown for later in hints[number + 1 :])
+    chapter.hint("split_heads")
+    assert "last hint" in capsys.readouterr().out
+
+
+def test_the_solution_is_shown_and_counts_as_seen(chapter, capsys):
+    chapter.solution("split_heads")
+    shown = capsys.readouterr().out
+    assert "def split_heads(" in shown
+    assert "BLANK" not in shown
+    assert chapter.progress_rows()[0][1] == "○ not attempted, solution seen"
+
+
+def test_progress_counts_tries_and_is_kept(chapter):
+    chapter.check(named_split_heads(lambda x, n_heads: x))
+    chapter.check(split_heads)
+    chapter.check(named_split_heads(lambda x, n_heads: x))
+    assert Chapter("00").progress_rows()[0] == ["split_heads", "✔ passed", "3", "0"]
+    assert Chapter("00").progress_rows()[1][1] == "○ not attempted"
+
+
+def test_a_prediction_is_recorded_and_answered(chapter, capsys):
+    chapter.predict("rows_sum")
+    assert "every column" in capsys.readouterr().out
+    chapter.predict("rows_sum", answer="every column")
+    assert capsys.readouterr().out.startswith("✘ Not every column.")
+    chapter.predict("rows_sum", answer="every row")
+    assert capsys.readouterr().out.startswith("✔ Right: every row.")
+    answers = [event.detail["answer"] for event in chapter.log.events(kind="predict")]
+    assert answers == ["every column", "every row"]
+    with pytest.raises(UnknownName, match="every row"):
+        chapter.predict("rows_sum", answer="row")
+    with pytest.raises(UnknownName, match="rows_sum"):
+        chapter.predict("row_sum")
+
+
+def test_choices_in_a_notebook_must_be_those_on_file(chapter):
+    with pytest.raises(CourseError, match="differ"):
+        chapter.predict("rows_sum", choices=["every row"])
+
+
+def test_a_sentence_is_kept_and_an_example_shown_after_it(chapter, capsys):
+    chapter.explain("cache_or_hook")
+    example = load_checks("00").questions.explanations["cache_or_hook"].example
+    assert example not in capsys.readouterr().out
+    chapter.explain("cache_or_hook", text="Cache to look, hook to change.")
+    assert example in capsys.readouterr().out
+    assert chapter.log.events(kind="explain")[0].detail["answer"].startswith("Cache to look")
+
+
+@pytest.mark.parametrize("name", ready())
+def test_every_question_has_feedback_for_every_choice(name):
+    checks = load_checks(name)
+    for question in [*checks.questions.quizzes.values(), *checks.questions.predictions.values()]:
+        assert len(question.choices) >= 2
+        for choice in question.choices:
+            said = question.feedback(choice)
+            assert said[0] in "✔✘○"
+        if question.answer is not None:
+            assert all(question.choices.values()), f"{question.key}: a choice without feedback"
+
+
+# --- the command ------------------------------------------------------------------------------
+
+
+def run(*arguments):
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+ANSWERS = """
+def split_heads(x, n_heads):
+    return x.reshape(*x.shape[:2], n_heads, -1)
+
+def project_heads(x, W):
+    return x
+"""
+
+
+def test_answers_in_a_file_are_checked_without_jupyter(tmp_path):
+    file = tmp_path / "my_answers.py"
+    file.write_text(ANSWERS)
+    result = run("check", "00", "--file", file)
+    assert "✔ Passed" in result.output
+    assert "✘ Wrong shape" in result.output
+    assert "1 of 4 exercises passed." in result.output
+    assert result.exit_code == 1
+    assert run("check", "00", "--file", file, "--exercise", "split_heads").exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [("def f(: pass", "does not run: SyntaxError"), ("import nothing_there", "does not run"),
+     ("x = 1", "defines none of"), ("raise SystemExit(0)", "does not run: SystemExit")],
+)  # fmt: skip
+def test_a_file_that_cannot_be_checked_gets_one_line(tmp_path, content, words):
+    file = tmp_path / "my_answers.py"
+    file.write_text(content)
+    result = run("check", "00", "--file", file)
+    assert result.exit_code == 1
+    assert words in result.output
+    assert "Traceback" not in result.output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["check", "00", "--file", "nowhere.py"], "There is no file nowhere.py"),
+        (["check", "4_inductoin_heads", "--file", "x.py"], "04_induction_heads"),
+        (["progress", "99"], "There is no chapter '99'"),
+    ],
+)
+def test_bad_names_on_the_command_line_get_one_line(arguments, words):
+    result = run(*arguments)
+    assert result.exit_code == 1
+    assert words in result.output
+    assert "Traceback" not in result.output
+
+
+def test_progress_on_the_command_line(chapter):
+    chapter.check(split_heads)
+    result = run("progress", "00")
+    assert result.exit_code == 0
+    assert "✔ passed" in result.output
+
+
+def test_importing_the_course_is_quick():
+    code = (
+        "import sys, time; start = time.perf_counter(); import circuits_course; "
+        "assert 'torch' not in sys.modules; print(time.perf_counter() - start)"
+    )
+    seconds = min(
+        float(subprocess.run([sys.executable, "-c", code], capture_output=True, check=True).stdout)
+        for _ in range(3)
+    )
+    assert seconds < 0.3
+
+
+# --- questions as widgets ---------------------------------------------------------------------
+
+
+def _clicked(form):
+    next(child for child in form.children if hasattr(child, "click")).click()
+    return form.children
+
+
+def test_a_click_that_overtakes_its_choice_waits_for_it():
+    """In a kernel, whose page sends clicks at once and changes of a field when it gets to it."""
+    question = MultipleChoice("k", "Which?", {"a": "No.", "b": "Yes."}, answer="b")
+    kept = []
+    form = _choice_widget(question, kept.append, None)
+
+    async def hasty():
+        form.children[1].value = "a"
+        _clicked(form)
+        form.children[1].value = "b"
+        await asyncio.sleep(questions.SETTLING + 0.3)
+
+    asyncio.run(hasty())
+    assert kept == ["b"]
+    assert "Yes." in form.children[-1].value
+
+
+def test_without_an_event_loop_a_click_counts_at_once():
+    question = MultipleChoice("k", "Which?", {"a": "No.", "b": "Yes."}, answer="b")
+    kept = []
+    form = _choice_widget(question, kept.append, "a")
+    _clicked(form)
+    assert kept == ["a"]
+    assert "No." in form.children[-1].value
