@@ -252,3 +252,7 @@ def _load(file: Path) -> Any:
     finally:
         sys.path.pop(0)
     return module
+
+
+if __name__ == "__main__":
+    app()
