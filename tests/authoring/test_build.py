@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -108,14 +109,15 @@ def exercise(name: str, **metadata: int) -> SimpleNamespace:
 
 
 @pytest.fixture
-def course(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Course:
+def course(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Course]:
     made = Course(tmp_path)
     monkeypatch.setattr(paths, "PACKAGE", tmp_path / "circuits_course")
     monkeypatch.setattr(
         build, "load_checks", lambda chapter: SimpleNamespace(exercises=made.exercises)
     )
     reference.load_reference.cache_clear()
-    return made
+    yield made
+    reference.load_reference.cache_clear()
 
 
 def test_learners_notebook_has_stub_and_check(course: Course) -> None:

@@ -82,7 +82,7 @@ def test_the_command(tmp_path):
 
 def test_set_up_says_ready_or_what_is_missing_as_often_as_it_is_run(monkeypatch, capsys):
     findings = [Finding("Python", True, "3.11")]
-    monkeypatch.setattr("circuits_course.models.health", lambda: findings)
+    monkeypatch.setattr("circuits_course.models.health.doctor", lambda: findings)
     for _ in range(2):
         set_up()
     assert capsys.readouterr().out == "ready\nready\n"

@@ -8,15 +8,15 @@ import pytest
 import torch
 
 from circuits_course.checking.declaring import Case
+from circuits_course.checking.exercise import Exercise
 from circuits_course.checking.outcome import Outcome
-from circuits_course.checks import ChapterChecks
 from circuits_course.checks.inputs import random_model, random_tokens
 
 
 @pytest.fixture
 def row_means():
     """Exercise: the mean of each row of x [rows, columns], at least `least`."""
-    exercise = ChapterChecks("00").exercise(
+    exercise = Exercise(
         "row_means", difficulty=1, importance=1, minutes=1, hints=["a", "b"]
     )
 
@@ -76,7 +76,7 @@ def test_wrong_answer_on_file_is_recognised_in_other_words(row_means):
 
 
 def test_a_function_among_the_inputs_goes_by_its_name():
-    exercise = ChapterChecks("00").exercise(
+    exercise = Exercise(
         "applied", difficulty=1, importance=1, minutes=1, hints=[]
     )
     exercise.cases(lambda: [Case("the lengths of lists", len, [[1, 2], [3]])])
@@ -246,7 +246,7 @@ def test_leaving_interrupting_and_recursing_are_caught(row_means):
 
 @pytest.fixture
 def even_number():
-    exercise = ChapterChecks("00").exercise(
+    exercise = Exercise(
         "even_number", difficulty=1, importance=1, minutes=1, hints=["a", "b"]
     )
 
@@ -293,7 +293,7 @@ def test_an_output_that_a_property_cannot_use_is_wrong_not_an_error(even_number)
 
 @pytest.fixture
 def found_heads():
-    exercise = ChapterChecks("00").exercise(
+    exercise = Exercise(
         "found_heads", difficulty=1, importance=1, minutes=1, hints=["a", "b"]
     )
     exercise.cases(lambda: [Case("three scores", 3)])
@@ -337,7 +337,7 @@ def test_lists_of_heads_that_differ(found_heads, wrong, words):
 
 @pytest.fixture
 def logits_of():
-    exercise = ChapterChecks("00").exercise(
+    exercise = Exercise(
         "logits_of", difficulty=1, importance=1, minutes=1, hints=["a", "b"]
     )
     exercise.cases(lambda: [Case("a random model", random_model(), random_tokens(2, 5))])
