@@ -87,7 +87,9 @@ def train(
 def build(
     chapters: Annotated[list[str] | None, typer.Argument(help="Default: every chapter.")] = None,
     check: Annotated[bool, typer.Option(help="Change nothing; fail on any drift.")] = False,
-    execute: Annotated[bool, typer.Option(help="Run the solved notebook.")] = True,
+    execute: Annotated[
+        bool, typer.Option(help="Run the solved notebook; with --check, compare all that it says.")
+    ] = True,
 ) -> None:
     """Build the notebooks of a chapter from its source, reference answers and checks."""
     from circuits_course.authoring.build import build as build_notebooks
@@ -97,7 +99,7 @@ def build(
         for path in build_notebooks(chapters or None, execute=execute):
             console.print(f"Written: {path}", soft_wrap=True)
         return
-    differences = drift(chapters or None)
+    differences = drift(chapters or None, execute=execute)
     for line in differences:
         console.print(escape(line), soft_wrap=True)
     if differences:

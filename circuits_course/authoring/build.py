@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import ast
 import builtins
+import copy
 import hashlib
 import json
 from collections import Counter
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from nbformat import NotebookNode
 
 from circuits_course.authoring.metadata import METADATA
+from circuits_course.authoring.outputs import first_difference
 
 Kind = Literal["notebooks", "solutions"]
 
@@ -64,12 +66,13 @@ def build(chapters: Iterable[str | int] | None = None, execute: bool = True) -> 
     return written
 
 
-def drift(chapters: Iterable[str | int] | None = None) -> list[str]:
+def drift(chapters: Iterable[str | int] | None = None, execute: bool = False) -> list[str]:
     """Where committed notebooks differ from what `build` would write, one line each.
 
-    Stored outputs are not run again here: the notebook tests compare those that are tagged.
+    execute: also run each solved notebook again and compare everything that it says; without it
+    cells are compared, and stored outputs are taken as they are.
     """
-    return [line for chapter in _named(chapters) for line in _chapter_drift(chapter)]
+    return [line for chapter in _named(chapters) for line in _chapter_drift(chapter, execute)]
 
 
 def chapters_with_source() -> list[str]:
@@ -287,10 +290,12 @@ def _text(notebook: NotebookNode) -> str:
 # --- drift -----------------------------------------------------------------------------------
 
 
-def _chapter_drift(chapter: str) -> Iterator[str]:
+def _chapter_drift(chapter: str, execute: bool) -> Iterator[str]:
     kinds: tuple[Kind, ...] = ("notebooks", "solutions")
     for kind in kinds:
         what = _first_difference(chapter, kind)
+        if what is None and execute and kind == "solutions":
+            what = _rerun_difference(chapter)
         if what:
             command = f"circuits-course build {chapter[:2]}"
             yield f"{kind}/{chapter}.ipynb: {what}; run `{command}`."
@@ -312,13 +317,25 @@ def _first_difference(chapter: str, kind: Kind) -> str | None:
         return f"has {len(committed.cells)} cells where the source has {len(fresh.cells)}"
     if kind == "solutions":
         fresh = _with_outputs(fresh, committed)
-        if any(cell.get("execution_count", 0) is None for cell in committed.cells):
+        if not any(cell.get("outputs") for cell in committed.cells):
             return "not executed"
     return None if text == _text(fresh) else "differs in its outputs or metadata"
+
+
+def _rerun_difference(chapter: str) -> str | None:
+    """Runs the committed solved notebook again: what it says now that it did not say."""
+    import nbformat
+
+    from circuits_course.authoring.execute import execute_notebook
+
+    committed = nbformat.read(notebook_path(chapter, "solutions"), as_version=4)
+    fresh = copy.deepcopy(committed)
+    execute_notebook(fresh, name=f"solutions/{chapter}.ipynb")
+    return first_difference(committed.cells, fresh.cells)
 
 
 def _with_outputs(fresh: NotebookNode, committed: NotebookNode) -> NotebookNode:
     for new, old in zip(fresh.cells, committed.cells, strict=True):
         if new.cell_type == "code":
-            new.outputs, new.execution_count = old.outputs, old.execution_count
+            new.outputs = old.outputs
     return fresh

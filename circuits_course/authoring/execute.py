@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from circuits_course.authoring.metadata import METADATA
 from circuits_course.errors import CourseError
 from circuits_course.page.saved_form import WIDGET, without_widget
 
@@ -79,21 +80,17 @@ def _what_failed(notebook: NotebookNode, error: Exception) -> str:
 
 
 def _clean(notebook: NotebookNode, folder: Path) -> None:
-    from circuits_course.authoring.metadata import METADATA
-
     notebook.metadata = type(notebook.metadata)(METADATA)
-    count = 0
     for cell in notebook.cells:
         if cell.cell_type == "code":
-            count += 1
-            cell.execution_count = count
+            cell.execution_count = None  # a new cell would shift the count of every later one
             cell.metadata.pop("execution", None)
-            cell.outputs = _clean_outputs(cell.outputs, count, _places(folder))
+            cell.outputs = _clean_outputs(cell.outputs, _places(folder))
 
 
 def _places(folder: Path) -> dict[str, str]:
     """Paths of this machine and what stands for them, the longest first."""
-    course = Path(__file__).resolve().parent.parent
+    course = Path(__file__).resolve().parents[2]
     places = {
         str(folder): "<folder>",
         str(course): "<course>",
@@ -104,9 +101,7 @@ def _places(folder: Path) -> dict[str, str]:
     return dict(sorted(places.items(), key=lambda item: -len(item[0])))
 
 
-def _clean_outputs(
-    outputs: Iterable[NotebookNode], count: int, places: dict[str, str]
-) -> list[NotebookNode]:
+def _clean_outputs(outputs: Iterable[NotebookNode], places: dict[str, str]) -> list[NotebookNode]:
     kept = [out for out in outputs if out.get("name") != "stderr"]
     for out in kept:
         if "text" in out:
@@ -114,7 +109,7 @@ def _clean_outputs(
         if "data" in out:
             _clean_data(out.data, places)
         if out.output_type == "execute_result":
-            out.execution_count = count
+            out.execution_count = None
     return _joined([out for out in kept if out.get("data", True)])
 
 

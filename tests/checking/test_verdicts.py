@@ -16,9 +16,7 @@ from circuits_course.checks.inputs import random_model, random_tokens
 @pytest.fixture
 def row_means():
     """Exercise: the mean of each row of x [rows, columns], at least `least`."""
-    exercise = Exercise(
-        "row_means", difficulty=1, importance=1, minutes=1, hints=["a", "b"]
-    )
+    exercise = Exercise("row_means", difficulty=1, importance=1, minutes=1, hints=["a", "b"])
 
     @exercise.cases
     def cases():
@@ -76,9 +74,7 @@ def test_wrong_answer_on_file_is_recognised_in_other_words(row_means):
 
 
 def test_a_function_among_the_inputs_goes_by_its_name():
-    exercise = Exercise(
-        "applied", difficulty=1, importance=1, minutes=1, hints=[]
-    )
+    exercise = Exercise("applied", difficulty=1, importance=1, minutes=1, hints=[])
     exercise.cases(lambda: [Case("the lengths of lists", len, [[1, 2], [3]])])
     exercise.oracle(lambda function, values: [function(value) for value in values])
     assert "on function len, values [[1, 2], [3]]" in exercise.check(lambda f, v: 3).message
@@ -246,9 +242,7 @@ def test_leaving_interrupting_and_recursing_are_caught(row_means):
 
 @pytest.fixture
 def even_number():
-    exercise = Exercise(
-        "even_number", difficulty=1, importance=1, minutes=1, hints=["a", "b"]
-    )
+    exercise = Exercise("even_number", difficulty=1, importance=1, minutes=1, hints=["a", "b"])
 
     @exercise.cases
     def cases():
@@ -293,9 +287,7 @@ def test_an_output_that_a_property_cannot_use_is_wrong_not_an_error(even_number)
 
 @pytest.fixture
 def found_heads():
-    exercise = Exercise(
-        "found_heads", difficulty=1, importance=1, minutes=1, hints=["a", "b"]
-    )
+    exercise = Exercise("found_heads", difficulty=1, importance=1, minutes=1, hints=["a", "b"])
     exercise.cases(lambda: [Case("three scores", 3)])
     exercise.oracle(lambda n: [(1, 2), (0, 3), (1, 0)])
     return exercise
@@ -337,9 +329,7 @@ def test_lists_of_heads_that_differ(found_heads, wrong, words):
 
 @pytest.fixture
 def logits_of():
-    exercise = Exercise(
-        "logits_of", difficulty=1, importance=1, minutes=1, hints=["a", "b"]
-    )
+    exercise = Exercise("logits_of", difficulty=1, importance=1, minutes=1, hints=["a", "b"])
     exercise.cases(lambda: [Case("a random model", random_model(), random_tokens(2, 5))])
     exercise.oracle(lambda model, tokens: model(tokens))
     return exercise
