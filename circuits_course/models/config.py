@@ -10,7 +10,7 @@ import torch
 
 from circuits_course.errors import CourseError, UnknownName
 
-BOS_SYMBOL = "BOS_SYMBOL"
+BOS_SYMBOL = "BOS"
 
 
 def default_vocabulary(d_vocab: int) -> tuple[str, ...]:
