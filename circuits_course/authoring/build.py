@@ -171,6 +171,8 @@ def _answer(chapter: str, kind: Kind, name: str) -> str:
 
 def _slot(chapter: str, cell: NotebookNode) -> Slot:
     name, lines = cell.metadata["exercise"], cell.source.splitlines()
+    if not isinstance(name, str):
+        raise CourseError(f'{chapter}: quote the name of the slot: # %% exercise="NAME"')
     if any(line.strip() and not line.startswith("#") for line in lines):
         raise CourseError(
             f"{chapter}: the slot of {name!r} may hold only comments, which become the text below "

@@ -44,8 +44,9 @@ def test_stub_is_not_attempted(chapter, name):
 
 @each_exercise
 def test_enough_wrong_and_right_answers_are_on_file(chapter, name):
-    assert len(load_checks(chapter).exercises[name].wrong_answers) >= 3
-    assert len(right_answers(chapter, name)) >= 2
+    wrong, right = load_checks(chapter).exercises[name].wrong_answers, right_answers(chapter, name)
+    assert len(wrong) >= 3, f"{name} has {len(wrong)} wrong answers on file; write at least three"
+    assert len(right) >= 2, f"{name} has {len(right)} right answers on file; write at least two"
 
 
 @pytest.mark.parametrize(
@@ -58,8 +59,13 @@ def test_enough_wrong_and_right_answers_are_on_file(chapter, name):
 )
 def test_wrong_answer_meets_its_own_sentence(chapter, name, wrong):
     result = load_checks(chapter).exercises[name].check(wrong.function)
-    assert result.outcome in (Outcome.WRONG, Outcome.CRASHED), result.text
-    assert result.diagnosis == wrong.name, result.text
+    assert result.outcome is not Outcome.PASSED, (
+        f"{wrong.name} passes every case of {name}; add one that tells it apart"
+    )
+    assert result.outcome is not Outcome.NOT_ATTEMPTED, f"{wrong.name} looks like a stub"
+    assert result.diagnosis == wrong.name, (
+        f"{wrong.name} is met with the sentence of {result.diagnosis}: {result.text}"
+    )
     assert wrong.because in result.message
 
 
