@@ -26,7 +26,7 @@ from transformer_lens import ActivationCache
 
 from circuits_course import Chapter, load_model
 from circuits_course.circuits import (
-    PUBLISHED,
+    PUBLISHED_IOI,
     Head,
     KnockOuts,
     answer_directions,
@@ -585,7 +585,7 @@ except CourseError as error:
 # The last column is a control: as many heads of the same layers that are not in the circuit.
 
 # %%
-published = PUBLISHED["gpt2-small"]
+published = PUBLISHED_IOI["gpt2-small"]
 here = {role: tuple(heads) for role, heads in classes.items()}
 roles = [*here, *(role for role in published if role not in here)]
 print(f"{'class':26}{'in this model, by your cells':44}GPT-2 small, Wang et al. 2022")

@@ -28,6 +28,7 @@ from .head_families import held_out as held_out
 from .head_families import shipped_family as shipped_family
 from .head_families import train_head_family as train_head_family
 from .heads import PUBLISHED as PUBLISHED
+from .heads import PUBLISHED_IOI as PUBLISHED_IOI
 from .heads import Head as Head
 from .heads import InductionTrace as InductionTrace
 from .heads import baseline_heads as baseline_heads

@@ -18,6 +18,19 @@ Head = tuple[int, int]
 
 PUBLISHED: dict[str, dict[str, tuple[Head, ...]]] = {
     "gpt2-small": {
+        "induction": ((5, 5), (6, 9), (7, 10), (5, 1), (7, 2)),
+        "previous token": ((4, 11), (3, 7), (2, 2)),
+    },
+}
+"""Heads by what they attend to on random tokens, strongest first.
+
+GPT-2 small: the induction heads over 0.8 on 50 random tokens shown twice (5.5 .925, 6.9 .915, 7.10
+.905, 5.1 .902, 7.2 .820; the next one 10.1 .529) and the previous-token heads over 0.45 (4.11 .987,
+3.7 .544, 2.2 .494), from a replication of 2026 with one seed, and not peer reviewed.
+"""
+
+PUBLISHED_IOI: dict[str, dict[str, tuple[Head, ...]]] = {
+    "gpt2-small": {
         "induction": ((5, 5), (6, 9), (5, 8), (5, 9)),
         "previous token": ((2, 2), (4, 11)),
         "duplicate token": ((0, 1), (3, 0), (0, 10)),

@@ -16,7 +16,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from transformer_lens import ActivationCache
 
-from circuits_course.circuits.heads import PUBLISHED, Head
+from circuits_course.circuits.heads import PUBLISHED_IOI, Head
 from circuits_course.circuits.patching import Ablation
 from circuits_course.data.ioi import IOIBatch, word_token
 from circuits_course.errors import CourseError
@@ -154,7 +154,7 @@ def known_circuits() -> dict[str, tuple[int, dict[str, list[Head]]]]:
 
     GPT-2 small's is that of Wang et al. 2022 (arXiv 2211.00593, figure 2).
     """
-    published = {role: list(heads) for role, heads in PUBLISHED["gpt2-small"].items()}
+    published = {role: list(heads) for role, heads in PUBLISHED_IOI["gpt2-small"].items()}
     circuits = {"gpt2-small": (12, published)}
     for path in sorted(MEASURED.glob("ioi_*.json")):
         table = json.loads(path.read_text(encoding="utf-8"))

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from circuits_course.checks.references import load_reference
-from circuits_course.circuits.heads import PUBLISHED, head_name
+from circuits_course.circuits.heads import PUBLISHED_IOI, head_name
 from circuits_course.circuits.ioi import (
     KnockOuts,
     answer_directions,
@@ -137,8 +137,8 @@ def test_controls_come_from_the_same_layers():
 
 
 def test_the_published_circuit_has_26_heads_in_seven_classes():
-    heads = [head for members in PUBLISHED["gpt2-small"].values() for head in members]
-    assert len(PUBLISHED["gpt2-small"]) == 7
+    heads = [head for members in PUBLISHED_IOI["gpt2-small"].values() for head in members]
+    assert len(PUBLISHED_IOI["gpt2-small"]) == 7
     assert len(heads) == len(set(heads)) == 26
 
 

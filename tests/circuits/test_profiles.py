@@ -6,7 +6,7 @@ import torch
 
 from circuits_course import load_model
 from circuits_course.checks.inputs import random_model
-from circuits_course.circuits.heads import PUBLISHED
+from circuits_course.circuits.heads import PUBLISHED_IOI
 from circuits_course.circuits.ioi import known_circuits
 from circuits_course.data.sequences import repeats_for, text_tokens
 
@@ -36,7 +36,7 @@ def test_known_circuits_are_the_published_and_the_measured_ones():
     known = known_circuits()
     layers, classes = known["gpt2-small"]
     assert layers == 12
-    assert classes["name mover"] == list(PUBLISHED["gpt2-small"]["name mover"])
+    assert classes["name mover"] == list(PUBLISHED_IOI["gpt2-small"]["name mover"])
     layers, classes = known["smollm2-135m"]
     assert layers == 30
     assert (20, 0) in classes["S-inhibition"]

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from circuits_course.checks.references import load_reference
-from circuits_course.circuits.heads import PUBLISHED, head_scores, strongest_heads
+from circuits_course.circuits.heads import PUBLISHED_IOI, head_scores, strongest_heads
 from circuits_course.circuits.ioi import attention_between, name_tokens
 from circuits_course.data.ioi import ioi_batch
 from circuits_course.data.markov import repeated_random_tokens
@@ -26,7 +26,7 @@ pytestmark = [
     ),
 ]
 answers = load_reference("06_indirect_object_identification")
-HEADS = PUBLISHED["gpt2-small"]
+HEADS = PUBLISHED_IOI["gpt2-small"]
 
 # After those of Wang et al., appendix E, in this course's fields.
 TEMPLATES = (
