@@ -15,6 +15,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from circuits_course.errors import CourseError
+from circuits_course.page.signs import print_anywhere
 
 app = typer.Typer(
     help="Transformer Circuits, the course: check the machine, models, answers and progress.",
@@ -24,6 +25,7 @@ app = typer.Typer(
 )
 mystery = typer.Typer(help="Sealed models with a planted circuit: list them, make new ones.")
 app.add_typer(mystery, name="mystery", no_args_is_help=True)
+print_anywhere()
 console = Console()
 errors = Console(stderr=True)
 

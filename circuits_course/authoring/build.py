@@ -171,8 +171,6 @@ def _answer(chapter: str, kind: Kind, name: str) -> str:
 
 def _slot(chapter: str, cell: NotebookNode) -> Slot:
     name, lines = cell.metadata["exercise"], cell.source.splitlines()
-    if not isinstance(name, str):
-        raise CourseError(f'{chapter}: quote the name of the slot: # %% exercise="NAME"')
     if any(line.strip() and not line.startswith("#") for line in lines):
         raise CourseError(
             f"{chapter}: the slot of {name!r} may hold only comments, which become the text below "
@@ -186,6 +184,12 @@ def _slot(chapter: str, cell: NotebookNode) -> Slot:
 
 
 def _check_slots(chapter: str, cells: Sequence[NotebookNode], exercises: dict[str, Any]) -> None:
+    for cell in cells:
+        if unread := cell.metadata.get("incorrectly_encoded_metadata"):
+            raise CourseError(
+                f"{chapter}: a cell's mark `{unread}` cannot be read; quote what it is set to, "
+                'as in `# %% exercise="name"`.'
+            )
     slots = [cell.metadata["exercise"] for cell in cells if "exercise" in cell.metadata]
     for name, count in Counter(slots).items():
         if name not in exercises:

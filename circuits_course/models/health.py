@@ -11,9 +11,9 @@ from typing import Any
 
 from circuits_course.errors import CourseError
 from circuits_course.models.catalogue import model_path, real_on_disk
-from circuits_course.models.hub import GPT2
+from circuits_course.models.installer import index_problem
 from circuits_course.models.shipped import course_models, facts
-from circuits_course.models.smollm2 import SMOLLM2, index_problem
+from circuits_course.models.smollm2 import REQUIREMENT, SMOLLM2
 from circuits_course.storage import file_hash
 
 # -- doctor ----------------------------------------------------------------------------------
@@ -73,11 +73,14 @@ def _place() -> Finding:
 
 def _real() -> Finding:
     checks: list[tuple[Callable[[], Any], str]] = [
-        (lambda: real_on_disk(GPT2), f"{GPT2} is on this disk"),
         (lambda: real_on_disk(SMOLLM2), f"{SMOLLM2} is on this disk"),
-        (lambda: index_problem() is None, f"{SMOLLM2} will be fetched when first used"),
+        (lambda: index_problem(REQUIREMENT) is None, f"{SMOLLM2} will be fetched when first used"),
     ]
     for holds, advice in checks:
         if holds():
             return Finding("real model", True, advice)
-    return Finding("real model", False, f"none on this disk, and pip says: {index_problem()}")
+    return Finding(
+        "real model",
+        False,
+        f"none on this disk, and it cannot be fetched: {index_problem(REQUIREMENT)}",
+    )

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import cast
 
 from circuits_course.errors import CourseError
-from circuits_course.models.smollm2 import SMOLLM2, patience, say
+from circuits_course.models.installer import patience
+from circuits_course.models.smollm2 import SMOLLM2, say
 
 GPT2 = "gpt2-small"
 

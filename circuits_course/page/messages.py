@@ -8,6 +8,7 @@ import sys
 from typing import Any
 
 from circuits_course.page.saved_form import with_widget
+from circuits_course.page.signs import print_anywhere
 
 # Dark enough on white, light enough on a dark theme; glyph and word carry the meaning.
 COLOURS = {"good": "#2da44e", "bad": "#cf5b4b", "open": "#8c8c8c", "note": "#4b83cf"}
@@ -25,6 +26,7 @@ def show(text: str, *, tone: str = "note", body: str | None = None, widget: Any 
     A live front end shows `widget` where one is given; a saved notebook the box.
     """
     if not in_notebook():
+        print_anywhere()
         print(text)
         return
     from IPython.display import display

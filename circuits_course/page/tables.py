@@ -11,6 +11,7 @@ from tabulate import tabulate
 from circuits_course.errors import CourseError
 from circuits_course.page.messages import in_notebook
 from circuits_course.page.numbers import column_text, plain_number
+from circuits_course.page.signs import print_anywhere
 
 
 def show_table(
@@ -31,6 +32,7 @@ def show_table(
     head, body = _square(rows, columns)
     text, page = table_forms(head, body, caption, digits)
     if not in_notebook():
+        print_anywhere()
         print(text)
         return
     from IPython.display import display
@@ -66,7 +68,8 @@ def _numeric(column: Sequence[Any]) -> bool:
 
 def _square(rows: Any, columns: Sequence[str] | None) -> tuple[list[str], list[list[Any]]]:
     """Headings and rows of equal length."""
-    if isinstance(rows, Mapping):
+    named = isinstance(rows, Mapping)
+    if named:
         rows = [_named(name, value) for name, value in rows.items()]
     rows = list(rows)
     if rows and all(isinstance(row, Mapping) for row in rows):
@@ -79,7 +82,7 @@ def _square(rows: Any, columns: Sequence[str] | None) -> tuple[list[str], list[l
     body = [list(row) if not isinstance(row, Mapping) else list(row.values()) for row in rows]
     head = [str(column) for column in columns]
     for row in body:
-        if len(row) == len(head) + 1 and head[:1] != [""]:
+        if named and len(row) == len(head) + 1 and head[:1] != [""]:
             head = ["", *head]
         if len(row) != len(head):
             raise CourseError(f"A row has {len(row)} cells, the table {len(head)} columns: {row}.")

@@ -271,6 +271,7 @@ def test_tagged_cell_without_output_is_an_error(course: Course) -> None:
     [
         ('exercise="double"', 'exercise="duble"', "'duble'.*'double'"),
         ('exercise="halve"\n', "\n", "'halve' has checks but no slot"),
+        ('exercise="halve"', "exercise=halve", "`exercise=halve` cannot be read; quote"),
         ("# Mind the sign.", "x = 1", "only comments"),
         ('Chapter("00_start_here")', 'Chapter("01_attention_math")', "set-up cell"),
         ("print(double(4))", "print(doubel(4))", "doubel"),

