@@ -20,6 +20,7 @@ from circuits_course.circuits.patching import (
     path_patch,
     path_patch_sweep,
 )
+from circuits_course.circuits.patching.stages import BridgeStages
 from circuits_course.data.logit_difference import LogitDifference
 from circuits_course.errors import CourseError, UnknownName
 from circuits_course.models.config import CourseConfig
@@ -102,10 +103,22 @@ def gpt2_shaped():
     return _bridge(_loud(GPT2LMHeadModel(config)))
 
 
+def pythia_shaped():
+    """Attention and MLP side by side, a quarter of each head rotated, biases."""
+    from transformers import GPTNeoXConfig, GPTNeoXForCausalLM
+
+    config = GPTNeoXConfig(
+        hidden_size=32, num_hidden_layers=3, num_attention_heads=4, intermediate_size=40,
+        vocab_size=49152, max_position_embeddings=64, use_parallel_residual=True,
+    )  # fmt: skip
+    return _bridge(_loud(GPTNeoXForCausalLM(config)))
+
+
 MODELS = {
     make.__name__: make
     for make in (
         attention_only, with_mlp_and_norm, with_smeared_keys, rotary_with_grouped_keys, gpt2_shaped,
+        pythia_shaped,
     )
 }  # fmt: skip
 
@@ -486,3 +499,15 @@ def test_ablations_that_do_not_fit(options, words):
     arguments = {"heads": [(0, 0)], **options}
     with pytest.raises(CourseError, match=words):
         ablate(attention_only(), random_tokens(3, 7), **arguments)
+
+
+def test_rotation_depends_on_the_position_alone():
+    """Queries and keys of a later position, before any run and after a shorter one."""
+    model = rotary_with_grouped_keys()
+    stages, long = BridgeStages(model), torch.arange(1, 13)[None]
+    resid = stages.embed(long)
+    whole = BridgeStages(model).qkv(1, resid, 0)
+    torch.testing.assert_close(stages.qkv(1, resid[:, 9:], 9).q, whole.q[:, 9:])
+    stages.embed(long[:, :4])
+    torch.testing.assert_close(stages.qkv(1, resid[:, 9:], 9).k, whole.k[:, 9:])
+    assert (whole.q[:, 9:] - BridgeStages(model).qkv(1, resid[:, 9:], 0).q).abs().max() > 0.1

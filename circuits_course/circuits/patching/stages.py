@@ -7,6 +7,7 @@ a layer and a position is then taken from a run that has it, and not computed ag
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -25,6 +26,7 @@ Edit = Callable[[str, int, Tensor], Tensor]
 """(name, layer, value) -> value."""
 
 KEPT = ("resid_pre", "q", "k", "v", "pattern", "z", "attn_out", "mlp_out")
+ROTATION = ("blocks.0.attn.hook_cos", "blocks.0.attn.hook_sin")
 AGREEMENT = 1e-3  # largest difference of log-probabilities to the model's own forward
 _agreed: WeakSet[Any] = WeakSet()
 
@@ -62,40 +64,47 @@ def unedited(name: str, layer: int, value: Tensor) -> Tensor:
     return value
 
 
-class Stages:
+class Stages(ABC):
     """The stages of one model. Raises CourseError where the model is not built as assumed."""
 
     n_layers: int
     n_heads: int
     n_kv_heads: int
     scale: float
+    parallel = False  # whether the MLP reads the stream before this layer's heads have written
     local_keys = True  # whether a key depends on its own position's residual stream alone
 
+    @abstractmethod
     def embed(self, tokens: Int[Tensor, "batch pos"]) -> Float[Tensor, "batch pos d_model"]:
-        raise NotImplementedError
+        """The residual stream before layer 0."""
 
+    @abstractmethod
     def qkv(self, layer: int, resid: Float[Tensor, "*run pos d_model"], first: int) -> QKV:
         """Queries, keys and values of positions first, first + 1, ..."""
-        raise NotImplementedError
 
+    @abstractmethod
     def write(
         self, layer: int, z: Float[Tensor, "*run pos head d_head"]
     ) -> Float[Tensor, "*run pos d_model"]:
-        raise NotImplementedError
+        """What a layer's heads add."""
 
+    @abstractmethod
     def mlp(
         self, layer: int, resid: Float[Tensor, "*run pos d_model"]
     ) -> Float[Tensor, "*run pos d_model"] | None:
         """What the MLP adds, None where there is none."""
-        raise NotImplementedError
 
+    @abstractmethod
     def normed(self, resid: Float[Tensor, "*run d_model"]) -> Float[Tensor, "*run d_model"]:
         """The final norm."""
-        raise NotImplementedError
 
+    @abstractmethod
     def unembedding(self) -> tuple[Float[Tensor, "d_model d_vocab"], Float[Tensor, " d_vocab"]]:
         """W_U and b_U."""
-        raise NotImplementedError
+
+    def mlp_reads(self, resid_pre: Tensor, attn_out: Tensor) -> Tensor:
+        """The stream that a layer's MLP reads: with its heads' writes, or beside them."""
+        return resid_pre if self.parallel else resid_pre + attn_out
 
     def logits(self, resid: Float[Tensor, "*run d_model"]) -> Float[Tensor, "*run d_vocab"]:
         """Logits of final residual streams."""
@@ -146,7 +155,7 @@ class Stages:
         pattern = edit("pattern", layer, self.pattern(layer, q, k))
         z = edit("z", layer, mix(pattern, v))
         attn_out = edit("attn_out", layer, self.write(layer, z))
-        mlp_out = self.mlp(layer, resid + attn_out)
+        mlp_out = self.mlp(layer, self.mlp_reads(resid, attn_out))
         mlp_out = torch.zeros_like(resid) if mlp_out is None else mlp_out
         return {
             "resid_pre": resid, "attn_out": attn_out, "mlp_out": edit("mlp_out", layer, mlp_out),
@@ -242,27 +251,36 @@ class BridgeStages(Stages):
         self.d_head = cfg.d_head
         self.scale = cfg.d_head**0.5
         self.parallel = bool(getattr(cfg, "parallel_attn_mlp", False))
-        self.cos = self.sin = torch.empty(0)
-        if self.parallel:
-            raise CourseError(
-                "Models whose attention and MLP run side by side are not supported here; "
-                "transformer_lens.patching takes them."
-            )
+        self._rotation: tuple[Tensor, Tensor] | None = None
 
     def embed(self, tokens: Tensor) -> Tensor:
+        return self._seen(tokens, ["blocks.0.hook_in"])["blocks.0.hook_in"]
+
+    def _seen(self, tokens: Tensor, names: list[str]) -> dict[str, Tensor]:
+        """Activations of the first layer."""
         seen: dict[str, Tensor] = {}
 
         def keep(value: Tensor, hook: Any) -> None:
             seen[hook.name] = value.detach()
 
-        names = ["blocks.0.hook_in", "blocks.0.attn.hook_cos", "blocks.0.attn.hook_sin"]
-        there = [name for name in names if name in self.model.hook_dict]
         self.model.run_with_hooks(
-            tokens, return_type=None, stop_at_layer=1, fwd_hooks=[(name, keep) for name in there]
+            tokens, return_type=None, stop_at_layer=1, fwd_hooks=[(name, keep) for name in names]
         )
-        if "blocks.0.attn.hook_cos" in seen:
-            self.cos, self.sin = (seen[name][0, :, None, :] for name in names[1:])
-        return seen["blocks.0.hook_in"]
+        return seen
+
+    def rotation(self, n_pos: int) -> tuple[Tensor, Tensor] | None:
+        """Cosines and sines of the first positions, [pos, 1, turned]; None without rotation.
+
+        They depend on the position alone, so they are asked of the model once, for the longest.
+        """
+        if ROTATION[0] not in self.model.hook_dict:
+            return None
+        if self._rotation is None or len(self._rotation[0]) < n_pos:
+            tokens = torch.zeros(1, n_pos, dtype=torch.int64, device=self.model.W_U.device)
+            seen = self._seen(tokens, list(ROTATION))
+            cos, sin = (seen[name][0, :, None, :] for name in ROTATION)
+            self._rotation = cos, sin
+        return self._rotation
 
     def qkv(self, layer: int, resid: Tensor, first: int) -> QKV:
         block = self.model.blocks[layer]
@@ -270,17 +288,9 @@ class BridgeStages(Stages):
         q, k, v = (
             project(x).unflatten(-1, (-1, self.d_head)) for project in (attn.q, attn.k, attn.v)
         )
-        if self.cos.numel():
-            q, k = self._rotated(q, first), self._rotated(k, first)
+        if rotation := self.rotation(first + resid.shape[-2]):
+            q, k = _rotated(q, first, *rotation), _rotated(k, first, *rotation)
         return QKV(q, k, v)
-
-    def _rotated(self, x: Tensor, first: int) -> Tensor:
-        """Rotary positions: each pair (i, i + half) of numbers turned by its position's angle."""
-        cos, sin = (part[first : first + x.shape[-3]] for part in (self.cos, self.sin))
-        turned, rest = x[..., : cos.shape[-1]], x[..., cos.shape[-1] :]
-        left, right = turned.chunk(2, dim=-1)
-        turned = turned * cos + torch.cat([-right, left], dim=-1) * sin
-        return torch.cat([turned, rest], dim=-1)
 
     def write(self, layer: int, z: Tensor) -> Tensor:
         return self.model.blocks[layer].attn.o(z.flatten(-2))
@@ -294,6 +304,17 @@ class BridgeStages(Stages):
 
     def unembedding(self) -> tuple[Tensor, Tensor]:
         return self.model.W_U, self.model.b_U
+
+
+def _rotated(
+    x: Float[Tensor, "*run pos head d_head"], first: int, cos: Tensor, sin: Tensor
+) -> Float[Tensor, "*run pos head d_head"]:
+    """Rotary positions: each pair (i, i + half) of numbers turned by its position's angle."""
+    cos, sin = (part[first : first + x.shape[-3]] for part in (cos, sin))
+    turned, rest = x[..., : cos.shape[-1]], x[..., cos.shape[-1] :]
+    left, right = turned.chunk(2, dim=-1)
+    turned = turned * cos + torch.cat([-right, left], dim=-1) * sin
+    return torch.cat([turned, rest], dim=-1)
 
 
 def stages_of(model: Any, tokens: Int[Tensor, "batch pos"]) -> Stages:

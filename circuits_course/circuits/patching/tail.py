@@ -71,8 +71,8 @@ class Tail:
 
     def rest(self, layer: int, resid: Tensor, attn_out: Tensor) -> Tensor:
         """What follows attention in a layer."""
+        added = self.stages.mlp(layer, self.stages.mlp_reads(resid, attn_out))
         resid = resid + attn_out
-        added = self.stages.mlp(layer, resid)
         return resid if added is None else resid + added
 
     def scores(self, resid: Float[Tensor, "run batch end d_model"]) -> Float[Tensor, " run"]:
