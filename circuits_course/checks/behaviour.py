@@ -40,7 +40,7 @@ def bases() -> list[tuple[str, Basis]]:
     ]
 
 
-class Run(NamedTuple):
+class HandBuiltRun(NamedTuple):
     """What heads did on a batch of sequences; one entry per layer in patterns and writes."""
 
     tokens: Int[Tensor, "batch pos"]
@@ -56,10 +56,12 @@ def sequences(basis: Basis, seed: int = 0, batch: int = 8) -> Int[Tensor, "batch
     return torch.cat([torch.zeros(batch, 1, dtype=torch.int64), symbols], dim=1)
 
 
-_last: list[tuple[tuple[Any, ...], Run]] = []
+_last: list[tuple[tuple[Any, ...], HandBuiltRun]] = []
 
 
-def run(basis: Basis, *heads: HeadWeights, draw: Callable[[Basis], Tensor] = sequences) -> Run:
+def run(
+    basis: Basis, *heads: HeadWeights, draw: Callable[[Basis], Tensor] = sequences
+) -> HandBuiltRun:
     """Puts the heads into a model, one a layer, and runs it on the sequences that `draw` gives.
 
     The latest run is kept, since several properties of one answer ask for the same. Raises
@@ -73,12 +75,12 @@ def run(basis: Basis, *heads: HeadWeights, draw: Callable[[Basis], Tensor] = seq
     return _last[0][1]
 
 
-def _run(basis: Basis, heads: Sequence[HeadWeights], tokens: Tensor) -> Run:
+def _run(basis: Basis, heads: Sequence[HeadWeights], tokens: Tensor) -> HandBuiltRun:
     model: Any = basis.model(*heads)
     logits, cache = model.run_with_cache(tokens)
     layers = range(len(heads))
     patterns = [cache["pattern", layer][:, 0] for layer in layers]
-    return Run(tokens, patterns, [cache["attn_out", layer] for layer in layers], logits)
+    return HandBuiltRun(tokens, patterns, [cache["attn_out", layer] for layer in layers], logits)
 
 
 def unusable(basis: Basis, head: HeadWeights, which: str = "") -> str | None:

@@ -12,6 +12,7 @@ from .composition import for_key_parts as for_key_parts
 from .composition import head_circuits as head_circuits
 from .composition import key_parts as key_parts
 from .composition import turn as turn
+from .depth import Place as Place
 from .evidence import Beats as Beats
 from .evidence import Interval as Interval
 from .evidence import beats as beats
@@ -60,4 +61,3 @@ from .patching.path import path_patch_sweep as path_patch_sweep
 from .patching.sweep import gap_shares as gap_shares
 from .patching.sweep import gap_sweep as gap_sweep
 from .patching.sweep import patch_sweep as patch_sweep
-from .profiles import Place as Place

@@ -17,7 +17,12 @@ from circuits_course.checking.outcome import Outcome
 from circuits_course.checks import load_checks, ready
 from circuits_course.checks.chapters import chapter_name
 from circuits_course.classroom import worker
-from circuits_course.classroom.submissions import Step, Submission, find_submissions, read_notebook
+from circuits_course.classroom.submissions import (
+    CellStep,
+    Submission,
+    find_submissions,
+    read_notebook,
+)
 from circuits_course.classroom.worker import LONGEST
 from circuits_course.errors import CourseError
 from circuits_course.notebook.progress import read_events
@@ -52,7 +57,7 @@ def check_folder(
     *,
     workers: int | None = None,
     exercise_seconds: float = EXERCISE_SECONDS,
-    done: Callable[[int, int], None] = lambda finished, total: None,
+    done: Callable[[int, int], None] = lambda _finished, _total: None,
 ) -> list[Report]:
     """A report on every notebook and progress file in a folder, in the order of their names.
 
@@ -79,7 +84,7 @@ def check_folder(
 @dataclass
 class _Job:
     report: Report
-    steps: list[Step]
+    steps: list[CellStep]
     skip: list[str] = field(default_factory=list)
 
 

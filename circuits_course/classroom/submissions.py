@@ -35,7 +35,7 @@ class Submission:
 
 
 @dataclass(frozen=True)
-class Step:
+class CellStep:
     """What is kept of one cell: source that defines things, or a syntax error's text in `broken`.
 
     exercises: those that the cell checks.
@@ -74,7 +74,7 @@ def _learner(place: Path) -> str:
     return name.strip(" _-.") or place.stem
 
 
-def read_notebook(path: Path) -> tuple[str, list[Step]]:
+def read_notebook(path: Path) -> tuple[str, list[CellStep]]:
     """The chapter of a notebook, and what its answers are made of.
 
     Raises CourseError, in one line, where the file is no notebook of the course.
@@ -110,19 +110,19 @@ def _chapter(path: Path, cells: list[str]) -> str:
     raise CourseError("no cell says which chapter this is")
 
 
-def _step(number: int, source: str) -> Step:
+def _step(number: int, source: str) -> CellStep:
     try:
         tree = _parse(source)
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         checked = tuple(re.findall(r"chapter\.check\(\s*(\w+)\s*[,)]", source))
-        return Step(number, "", checked, broken=f"{type(error).__name__}: {error}")
+        return CellStep(number, "", checked, broken=f"{type(error).__name__}: {error}")
     kept = [node for node in tree.body if _is_kept(node)]
     checked = tuple(dict.fromkeys(name for node in kept for name in _checked(node)))
     # Line numbers stay those of the cell, for messages.
     lines = source.splitlines()
     wanted = {line for node in kept for line in range(_first(node), (node.end_lineno or 0) + 1)}
     text = "\n".join(line if i in wanted else "" for i, line in enumerate(lines, 1))
-    return Step(number, text if kept else "", checked)
+    return CellStep(number, text if kept else "", checked)
 
 
 def _first(node: ast.stmt) -> int:

@@ -19,7 +19,7 @@ from circuits_course.checking.outcome import Outcome
 from circuits_course.checks import load_checks, ready
 from circuits_course.checks.references import load_reference
 from circuits_course.classroom.sandbox import confine
-from circuits_course.classroom.submissions import Step
+from circuits_course.classroom.submissions import CellStep
 from circuits_course.errors import CourseError
 
 LONGEST = 2000  # characters of a message
@@ -31,7 +31,7 @@ Say = Callable[..., None]
 
 
 def work(
-    pipe: Any, chapter: str, steps: list[Step], skip: list[str], scratch: str, seconds: int
+    pipe: Any, chapter: str, steps: list[CellStep], skip: list[str], scratch: str, seconds: int
 ) -> None:
     """Checks a notebook's answers. skip: exercises not to run again, since they ended a process."""
 
@@ -51,7 +51,7 @@ def work(
     say("end")
 
 
-def _run(step: Step, namespace: dict[str, Any], grader: _Grader, say: Say) -> None:
+def _run(step: CellStep, namespace: dict[str, Any], grader: _Grader, say: Say) -> None:
     if step.broken:
         for name in step.exercises:
             grader.note(name, Outcome.CRASHED.name, step.broken)
@@ -70,7 +70,7 @@ def _run(step: Step, namespace: dict[str, Any], grader: _Grader, say: Say) -> No
                     grader.note(exercise, Outcome.CRASHED.name, f"{type(error).__name__}: {error}")
 
 
-def _import_what_is_known(steps: list[Step]) -> None:
+def _import_what_is_known(steps: list[CellStep]) -> None:
     """Imports the packages that answers use; some cannot be imported once confined."""
     for step in steps:
         for node in ast.parse(step.source).body:
@@ -106,4 +106,4 @@ class _Grader:
         self._say("result", exercise=exercise, outcome=outcome, text=text, diagnosis=diagnosis)
 
     def __getattr__(self, name: str) -> Callable[..., None]:
-        return lambda *args, **kwargs: None
+        return lambda *_args, **_kwargs: None

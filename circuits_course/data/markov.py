@@ -108,9 +108,9 @@ class MarkovAndRepeats:
         Copies are 20 uniformly random tokens, so one may stand twice: attention that matches a
         single token then splits, and even a perfect induction head scores about 0.86.
         """
-        generator = torch.Generator().manual_seed(1234)
+        generator = torch.Generator().manual_seed(seed)
         chain = model(self.chain(64, generator), return_type="loss").item()
-        period = min(20, (self.n_ctx - 1) // 2)
+        period = min(period, (self.n_ctx - 1) // 2)
         tokens = repeated_random_tokens(64, period, self.d_vocab, generator)
         loss = model(tokens, return_type="loss", loss_per_token=True)
         _, activations = model.run_with_cache(tokens, names_filter=lambda name: "pattern" in name)

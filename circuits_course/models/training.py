@@ -27,7 +27,7 @@ from circuits_course.storage import write_whole
 
 
 @dataclass(frozen=True)
-class Step:
+class TrainingStep:
     """The model after `number` updates, and its loss (nats) on the batch it sees next."""
 
     number: int
@@ -45,7 +45,7 @@ def _threads(count: int) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def steps(recipe: Recipe, *, threads: int | None = None) -> Iterator[Step]:
+def steps(recipe: Recipe, *, threads: int | None = None) -> Iterator[TrainingStep]:
     """Train, yielding after each update, step 0 (untrained) included; stop whenever you like.
 
     On one thread the same recipe gives the same numbers, bit for bit, on the same kind of processor
@@ -60,7 +60,7 @@ def steps(recipe: Recipe, *, threads: int | None = None) -> Iterator[Step]:
         for number in range(recipe.steps + 1):
             with torch.enable_grad():  # notebooks like to switch gradients off
                 loss = model(recipe.data.batch(recipe.batch, generator), return_type="loss")
-            yield Step(number, loss.item(), model)
+            yield TrainingStep(number, loss.item(), model)
             if number < recipe.steps:
                 _update(model, optimizer, loss, recipe, number)
 
@@ -96,14 +96,14 @@ def _update(
 
 
 @dataclass
-class Run:
+class TrainingRun:
     """What a finished training run leaves: weights at the checkpoints, and its measured history."""
 
     recipe: Recipe
     weights: dict[str, Tensor] = field(default_factory=dict)
     history: list[dict[str, Any]] = field(default_factory=list)
 
-    def record(self, step: Step) -> None:
+    def record(self, step: TrainingStep) -> None:
         """Keep the weights, in float16 but for the last step, and measure the weights as kept."""
         last = step.number == self.recipe.steps
         kept = {
@@ -115,10 +115,10 @@ class Run:
         self.history.append({"step": step.number, "loss": round(step.loss, 4), **measured})
 
 
-def run(recipe: Recipe, *, until: int | None = None, progress: bool = False) -> Run:
+def run(recipe: Recipe, *, until: int | None = None, progress: bool = False) -> TrainingRun:
     """Train, keeping the recipe's checkpoints up to step `until` (default: all)."""
     wanted = set(recipe.checkpoints) | {recipe.steps}
-    finished, last = Run(recipe), recipe.steps if until is None else until
+    finished, last = TrainingRun(recipe), recipe.steps if until is None else until
     with _progress_bar(recipe.name, last, progress) as advance:
         for step in steps(recipe):
             advance(step)
@@ -130,12 +130,12 @@ def run(recipe: Recipe, *, until: int | None = None, progress: bool = False) -> 
 
 
 @contextmanager
-def _progress_bar(name: str, total: int, show: bool) -> Iterator[Callable[[Step], None]]:
+def _progress_bar(name: str, total: int, show: bool) -> Iterator[Callable[[TrainingStep], None]]:
     from tqdm.auto import tqdm  # type: ignore[import-untyped]
 
     with tqdm(total=total, desc=name, unit="step", disable=not show) as bar:
 
-        def advance(step: Step) -> None:
+        def advance(step: TrainingStep) -> None:
             bar.set_postfix(loss=f"{step.loss:.3f}", refresh=False)
             bar.update(step.number - bar.n)
 
@@ -161,7 +161,7 @@ def train(name: str, *, out: Path | str | None = None, progress: bool = False) -
     return path
 
 
-def describe(finished: Run) -> dict[str, Any]:
+def describe(finished: TrainingRun) -> dict[str, Any]:
     """What stands beside the weights: recipe, checkpoints, history, planted truth, machine."""
     recipe = asdict(finished.recipe)
     config, data = recipe.pop("config"), recipe.pop("data")

@@ -203,7 +203,10 @@ class CourseTransformer(HookedRootModule):
         return FactoredMatrix(self.W_V, self.W_O)
 
     def accumulated_bias(
-        self, layer: int, mlp_input: bool = False, include_mlp_biases: bool = True
+        self,
+        layer: int,
+        mlp_input: bool = False,  # noqa: ARG002 (heads have no bias to add before an MLP)
+        include_mlp_biases: bool = True,
     ) -> Float[Tensor, " d_model"]:
         """Sum of the constant writes before `layer`; only MLPs have any."""
         bias = torch.zeros(self.cfg.d_model)

@@ -48,5 +48,5 @@ class TwoNames:
         return torch.cat([ends[0], tokens, ends[1]], dim=1)
 
 
-Inputs = FreeSymbols | TwoNames
+MysteryInputs = FreeSymbols | TwoNames
 KINDS = {kind.__name__: kind for kind in (FreeSymbols, TwoNames)}

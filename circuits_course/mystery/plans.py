@@ -12,7 +12,7 @@ from random import Random
 import torch
 
 from circuits_course.circuits.basis import Basis
-from circuits_course.mystery.inputs import FreeSymbols, Inputs, TwoNames
+from circuits_course.mystery.inputs import FreeSymbols, MysteryInputs, TwoNames
 from circuits_course.mystery.wiring import (
     Look,
     Moves,
@@ -50,7 +50,7 @@ class Plan:
     algorithm: str
     heads: dict[str, PlannedHead]
     edges: list[tuple[str, str, str]]
-    inputs: Inputs
+    inputs: MysteryInputs
     symbols: dict[str, list[int]] = field(default_factory=dict)
 
     @property

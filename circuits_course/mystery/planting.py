@@ -19,7 +19,7 @@ from circuits_course.circuits.basis import Basis
 from circuits_course.circuits.heads import Head
 from circuits_course.models.config import BOS_SYMBOL, CourseConfig
 from circuits_course.models.transformer import CourseTransformer
-from circuits_course.mystery.inputs import Inputs
+from circuits_course.mystery.inputs import MysteryInputs
 from circuits_course.mystery.plans import SHARP, Plan, PlannedHead
 from circuits_course.mystery.wiring import (
     Look,
@@ -52,7 +52,7 @@ class Planted:
     algorithm: str
     heads: dict[str, list[Head]]
     edges: list[Edge]
-    inputs: Inputs
+    inputs: MysteryInputs
     symbols: dict[str, list[int]] = field(default_factory=dict)
     decoys: list[Head] = field(default_factory=list)
 

@@ -41,7 +41,7 @@ def _shows_widgets_by_view_only() -> bool:
 
 
 def _slot(still: str, model_id: str) -> str:
-    from circuits_course.page.live import KEY, stage
+    from circuits_course.page.widget_views import KEY, stage
 
     stage()
     slot = f"circuits-{uuid4().hex}"

@@ -9,8 +9,10 @@ from typing import Any
 import numpy as np
 
 from circuits_course.errors import CourseError
+from circuits_course.page.numbers import column_text
 
 DIGITS = 4
+NOTHING = 1e-12  # what rounding leaves of a zero
 
 
 def as_array(values: Any, what: str, ndim: int | None = None) -> np.ndarray:
@@ -49,10 +51,17 @@ def number(value: Any) -> str:
     if not np.isfinite(value):
         return str(value)
     size = abs(value)
-    if size == 0 or 0.001 <= size < 1000:
+    if size < NOTHING:
+        return "0"
+    if 0.001 <= size < 1000:
         text = f"{value:.3f}" if size < 10 else f"{value:.{DIGITS}g}"
         return text.rstrip("0").rstrip(".") if "." in text else text
     return f"{value:.{DIGITS}g}"
+
+
+def texts(values: np.ndarray) -> list[str]:
+    """Numbers of one kind as text, with equal digits that follow the largest of them."""
+    return column_text([float(value) for value in values])
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

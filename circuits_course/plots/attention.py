@@ -44,7 +44,7 @@ def plot_attention(
     labels = [visible(word, 10) for word in words]
     return Figure(
         title=title,
-        alt=_describe(heads, labels, names),
+        alt=_describe(heads, labels),
         table=_strongest_links(values, labels, names),
         numbers={"attention": values},
         paint=lambda canvas: _paint(canvas, values, labels, names),
@@ -54,7 +54,7 @@ def plot_attention(
 
 
 def _live(title: str, words: list[str], values: np.ndarray, names: list[str]) -> Any:
-    from circuits_course.page.live import AttentionView
+    from circuits_course.page.widget_views import AttentionView
 
     return AttentionView(
         title=title,
@@ -120,7 +120,7 @@ def _strongest_links(values: np.ndarray, labels: list[str], names: list[str]) ->
     return table(["head", "query (position)", "key (position)", "attention probability"], rows)
 
 
-def _describe(heads: int, labels: list[str], names: list[str]) -> str:
+def _describe(heads: int, labels: list[str]) -> str:
     more = f" (the first {MAX_PANELS} are drawn)" if heads > MAX_PANELS else ""
     return (
         f"Attention patterns of {heads} heads{more} on {len(labels)} tokens; rows are queries, "

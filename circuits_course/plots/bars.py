@@ -3,14 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from circuits_course.errors import CourseError
-from circuits_course.plots.arrays import as_array, number, rounded, table
-from circuits_course.plots.axes import SIZE, axis_named, set_axes
-from circuits_course.plots.figure import PALETTE, Figure, layout, plotly_text
+from circuits_course.plots.arrays import as_array, number, rounded, table, texts
+from circuits_course.plots.axes import SIZE, Axis, set_axes
+from circuits_course.plots.figure import INK, PALETTE, Figure, layout, plotly_text
+
+CROWDED = 70  # letters under all bars together: beyond, they are turned
+
+
+@dataclass(frozen=True)
+class Bars:
+    """A bar chart; spread: half the length of each error bar, None where there are none."""
+
+    names: list[str]
+    values: np.ndarray
+    spread: np.ndarray | None
+    x: Axis
+    y: Axis
 
 
 def plot_bars(
@@ -22,87 +36,64 @@ def plot_bars(
     errors: Mapping[str, float] | None = None,
 ) -> Figure:
     """One bar per name; errors: {name: half the length of its error bar}."""
-    names = list(bars)
-    values = as_array([float(bars[name]) for name in names], "bars", ndim=1)
-    strangers = set(errors or {}) - set(names)
-    if strangers:
-        raise CourseError(f"errors names no bar: {sorted(strangers)}; bars are {names}.")
-    spread = np.array([float((errors or {}).get(name, np.nan)) for name in names])
+    names = [str(name) for name in bars]
+    values = as_array([float(value) for value in bars.values()], "bars", ndim=1)
+    chart = Bars(names, values, _spread(names, errors), Axis(x_title), Axis(y_title))
     return Figure(
         title=title,
         alt=f"Bar chart of {y_title} for {len(names)} names, from {number(np.nanmin(values))} "
         f"to {number(np.nanmax(values))}.",
-        table=_bars_table(names, values, spread if errors else None, x_title, y_title),
-        numbers={y_title: values, **({"errors": spread} if errors else {})},
-        paint=lambda canvas: _paint_bars(canvas, names, values, spread, x_title, y_title),
+        table=_table(chart),
+        numbers={y_title: values, **({} if chart.spread is None else {"errors": chart.spread})},
+        paint=lambda canvas: _paint(canvas, chart),
         size=SIZE,
-        plotly=_interactive_bars(
-            names, values, spread if errors else None, title, x_title, y_title
-        ),
+        plotly=_interactive(chart, title),
     )
 
 
-def _bars_table(
-    names: list[str], values: np.ndarray, spread: np.ndarray | None, x_title: str, y_title: str
-) -> str:
-    head = [x_title or "name", y_title, *(["±"] if spread is not None else [])]
-    rows = [[name, number(value)] for name, value in zip(names, values, strict=True)]
-    if spread is not None:
-        rows = [[*row, number(error)] for row, error in zip(rows, spread, strict=True)]
-    return table(head, rows)
+def _spread(names: list[str], errors: Mapping[str, float] | None) -> np.ndarray | None:
+    if not errors:
+        return None
+    strangers = set(map(str, errors)) - set(names)
+    if strangers:
+        raise CourseError(f"errors names no bar: {sorted(strangers)}; bars are {names}.")
+    given = {str(name): float(error) for name, error in errors.items()}
+    return np.array([given.get(name, np.nan) for name in names])
 
 
-def _interactive_bars(
-    names: list[str],
-    values: np.ndarray,
-    spread: np.ndarray | None,
-    title: str,
-    x_title: str,
-    y_title: str,
-) -> dict[str, Any]:
+def _table(chart: Bars) -> str:
+    head, columns = [chart.x.title or "name", chart.y.title], [chart.names, texts(chart.values)]
+    if chart.spread is not None:
+        head, columns = [*head, "±"], [*columns, texts(chart.spread)]
+    return table(head, zip(*columns, strict=True))
+
+
+def _interactive(chart: Bars, title: str) -> dict[str, Any]:
+    places, words = list(range(len(chart.names))), [plotly_text(name) for name in chart.names]
     trace: dict[str, Any] = {
         "type": "bar",
-        "x": list(range(len(names))),
-        "y": rounded(values),
-        "customdata": [plotly_text(name) for name in names],
+        "x": places,
+        "y": rounded(chart.values),
+        "customdata": words,
         "hovertemplate": "%{customdata}<br>%{y}<extra></extra>",
         "marker": {"color": PALETTE[0]},
     }
-    if spread is not None:
-        trace["error_y"] = {"type": "data", "array": rounded(spread)}
-    across = {
-        "title": {"text": plotly_text(x_title)},
-        "tickvals": list(range(len(names))),
-        "ticktext": [plotly_text(name) for name in names],
-    }
-    return {"data": [trace], "layout": layout(title, across, axis_named(y_title, False), SIZE)}
+    if chart.spread is not None:
+        trace["error_y"] = {"type": "data", "array": rounded(chart.spread)}
+    across = {**chart.x.plotly, "tickvals": places, "ticktext": words}
+    return {"data": [trace], "layout": layout(title, across, chart.y.plotly, SIZE)}
 
 
-def _paint_bars(
-    canvas: Any,
-    names: list[str],
-    values: np.ndarray,
-    spread: np.ndarray,
-    x_title: str,
-    y_title: str,
-) -> None:
-    axes = canvas.add_subplot()
-    places = np.arange(len(names))
-    axes.bar(places, values, color=PALETTE[0])
-    known = np.isfinite(spread)
-    axes.errorbar(
-        places[known],
-        values[known],
-        spread[known],
-        fmt="none",
-        ecolor="#222222",
-        capsize=3,
-        linewidth=1,
-    )
-    crowded = sum(map(len, names)) > 70
-    axes.set_xticks(
-        places, names, rotation=30 if crowded else 0, ha="right" if crowded else "center"
-    )
-    set_axes(axes, x_title, y_title)
+def _paint(canvas: Any, chart: Bars) -> None:
+    axes, places = canvas.add_subplot(), np.arange(len(chart.names))
+    axes.bar(places, chart.values, color=PALETTE[0])
+    if chart.spread is not None:
+        known = np.isfinite(chart.spread)
+        at = places[known], chart.values[known], chart.spread[known]
+        axes.errorbar(*at, fmt="none", ecolor=INK, capsize=3, linewidth=1)
+    turned = sum(map(len, chart.names)) > CROWDED
+    style = {"rotation": 30, "ha": "right"} if turned else {"rotation": 0, "ha": "center"}
+    axes.set_xticks(places, chart.names, **style)
+    set_axes(axes, chart.x, chart.y)
     axes.grid(visible=False, axis="x")
-    axes.axhline(0, color="#222222", linewidth=0.8)
+    axes.axhline(0, color=INK, linewidth=0.8)

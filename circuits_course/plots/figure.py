@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache, cached_property
 from importlib.util import find_spec
+from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 PLOTLY = "application/vnd.plotly.v1+json"
 INK, GRID = "#222222", "#dddddd"
 DPI = 100
+TOOLBAR = 28  # pixels above the title that plotly's buttons take
+LETTERS_PER_INCH = 11
 COLOURS_IN_PNG = 256
 
 # Colour-blind safe: Okabe and Ito's set, and ColorBrewer's Blues and RdBu. White is zero in both.
@@ -78,7 +81,7 @@ class Figure:
             bundle[PLOTLY] = {**self.plotly, "config": {"displaylogo": False}}
         return bundle
 
-    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
+    def _repr_mimebundle_(self, **_wanted: Any) -> dict[str, Any]:
         if self.live is None:
             return self.static_bundle()
 
@@ -108,6 +111,11 @@ class Figure:
             print(self.text)
 
 
+def title_lines(title: str, width: float) -> list[str]:
+    """A title in as many lines as fit `width` inches."""
+    return wrap(title, max(24, int(width * LETTERS_PER_INCH))) or [title]
+
+
 def colour_scale(diverging: bool) -> tuple[str, ...]:
     """Colours from the lowest value to the highest."""
     return DIVERGING if diverging else SEQUENTIAL
@@ -120,14 +128,23 @@ def plotly_text(text: str) -> str:
 
 def layout(title: str, x: Mapping, y: Mapping, size: tuple[float, float], **more: Any) -> dict:
     """A plotly layout that needs no template (those cost 7 kB in every saved figure)."""
+    lines = title_lines(title, size[0])
     axis = {"ticks": "outside", "gridcolor": GRID, "zerolinecolor": GRID, "automargin": True}
     return {
-        "title": {"text": plotly_text(title), "x": 0.02, "font": {"size": 15}},
+        "title": {
+            "text": plotly_text("\n".join(lines)).replace("\n", "<br>"),
+            "font": {"size": 15},
+            "x": 0.02,
+            "y": 1,
+            "yref": "container",
+            "yanchor": "top",
+            "pad": {"t": TOOLBAR},
+        },
         "xaxis": {**axis, **x},
         "yaxis": {**axis, **y},
         "width": int(size[0] * DPI),
         "height": int(size[1] * DPI),
-        "margin": {"l": 60, "r": 20, "t": 50, "b": 50},
+        "margin": {"l": 60, "r": 20, "t": TOOLBAR + 12 + 20 * len(lines), "b": 50},
         "font": {"color": INK, "size": 12},
         "plot_bgcolor": "white",
         "paper_bgcolor": "white",
@@ -151,7 +168,8 @@ def _render(figure: Figure) -> bytes:
         warnings.filterwarnings("ignore", message="Glyph .* missing from")
         canvas = Canvas(figsize=figure.size, dpi=DPI, layout="constrained")
         figure.paint(canvas)
-        canvas.suptitle(figure.title, fontsize=11, x=0.02, ha="left")
+        title = "\n".join(title_lines(figure.title, figure.size[0]))
+        canvas.suptitle(title, fontsize=11, x=0.02, ha="left")
         agg = FigureCanvasAgg(canvas)
         agg.draw()
         pixels = Image.fromarray(np.asarray(agg.buffer_rgba())[..., :3].copy())

@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 
 from circuits_course.errors import CourseError
-from circuits_course.plots.arrays import as_array, number, rounded, table, visible
+from circuits_course.plots.arrays import as_array, number, rounded, table, texts, visible
 from circuits_course.plots.figure import GRID, INK, Figure, colour_scale, layout, plotly_text
 
 MAX_WRITTEN = 64  # up to this many cells, each has its number written in it
 MAX_LISTED = 12
+VANISHING = 1e-4  # of the largest value: drawn as 0
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,18 @@ class Grid:
     def limits(self) -> tuple[float, float]:
         """The values at both ends of the colour scale."""
         return colour_limits(self.values, self.diverging)
+
+    @property
+    def texts(self) -> list[list[str]]:
+        """Every cell as text, with equal digits."""
+        flat = iter(texts(self.values.ravel()))
+        return [[next(flat) for _ in self.columns] for _ in self.rows]
+
+    @property
+    def settled(self) -> np.ndarray:
+        """The values less what rounding leaves of a zero."""
+        largest = np.nanmax(np.abs(self.values)) if np.isfinite(self.values).any() else 0.0
+        return np.where(np.abs(self.values) < VANISHING * largest, 0.0, self.values)
 
     def name(self, index: tuple[int, ...]) -> str:
         """What a cell is called in words."""
@@ -126,7 +139,7 @@ def _interactive(grid: Grid, title: str, size: tuple[float, float]) -> dict[str,
         "type": "heatmap",
         "x": _unlike(grid.columns),
         "y": _unlike(grid.rows),
-        "z": rounded(grid.values),
+        "z": rounded(grid.settled),
         "zmin": low,
         "zmax": high,
         "colorscale": [[round(float(s), 3), c] for s, c in zip(steps, colours, strict=True)],
@@ -140,7 +153,7 @@ def _interactive(grid: Grid, title: str, size: tuple[float, float]) -> dict[str,
         "hovertemplate": f"{grid.hover.format(**words)}<br>{unit} %{{z}}<extra></extra>",
     }
     if grid.values.size <= MAX_WRITTEN:
-        trace["texttemplate"] = "%{z:.2g}"
+        trace["text"], trace["texttemplate"] = grid.texts, "%{text}"
     across = {"title": {"text": words["x_title"]}, **_ticks(grid.columns, 30), "showgrid": False}
     down = {"title": {"text": words["y_title"]}, **_ticks(grid.rows, 40), "showgrid": False}
     figure = layout(title, across, {**down, "autorange": "reversed"}, size, plot_bgcolor=GRID)
@@ -181,9 +194,7 @@ def _paint(canvas: Any, grid: Grid) -> None:
 
 def paint_cells(axes: Any, values: np.ndarray, limits: tuple[float, float], diverging: bool) -> Any:
     """Draw the cells with thin lines between them; missing values stay grey."""
-    from matplotlib.colors import LinearSegmentedColormap
-
-    scale = LinearSegmentedColormap.from_list("course", colour_scale(diverging))
+    scale = colour_map(diverging)
     axes.set_facecolor(GRID)
     low, high = limits
     image = axes.imshow(
@@ -197,12 +208,25 @@ def paint_cells(axes: Any, values: np.ndarray, limits: tuple[float, float], dive
 
 
 def _write_numbers(axes: Any, grid: Grid) -> None:
-    low, high = grid.limits
+    texts, (low, high), scale = grid.texts, grid.limits, colour_map(grid.diverging)
     for (row, column), value in np.ndenumerate(grid.values):
-        share = (value - low) / (high - low)
-        dark = abs(share - 0.5) > 0.3 if grid.diverging else share > 0.55
-        style = {"ha": "center", "va": "center", "fontsize": 8, "color": "white" if dark else INK}
-        axes.text(column, row, f"{value:.2g}", **style)
+        ink = ink_on(scale((value - low) / (high - low)))
+        style = {"ha": "center", "va": "center", "fontsize": 8, "color": ink}
+        axes.text(column, row, texts[row][column], **style)
+
+
+def colour_map(diverging: bool) -> Any:
+    """The colour scale as matplotlib has it."""
+    from matplotlib.colors import LinearSegmentedColormap
+
+    return LinearSegmentedColormap.from_list("course", colour_scale(diverging))
+
+
+def ink_on(colour: tuple[float, ...]) -> str:
+    """Black or white, whichever stands out more from a colour (WCAG's relative luminance)."""
+    channels = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in colour[:3]]
+    light = sum(share * c for share, c in zip((0.2126, 0.7152, 0.0722), channels, strict=True))
+    return "white" if 1.05 / (light + 0.05) > (light + 0.05) / 0.066 else INK
 
 
 def strongest(values: np.ndarray, most: int = MAX_LISTED) -> list[tuple[int, ...]]:
@@ -214,11 +238,12 @@ def strongest(values: np.ndarray, most: int = MAX_LISTED) -> list[tuple[int, ...
 
 def _as_text(grid: Grid) -> str:
     if grid.values.size <= MAX_WRITTEN:
-        pairs = zip(grid.rows, grid.values, strict=True)
-        lines = ([name, *map(number, row)] for name, row in pairs)
+        pairs = zip(grid.rows, grid.texts, strict=True)
+        lines = ([name, *row] for name, row in pairs)
         return table([f"{grid.y_title} \\ {grid.x_title}", *grid.columns], lines)
     listed = strongest(grid.values)
-    lines = ([grid.name(index), number(grid.values[index])] for index in listed)
+    said = texts(np.array([grid.values[index] for index in listed]))
+    lines = ([grid.name(index), text] for index, text in zip(listed, said, strict=True))
     return table([f"strongest {len(listed)} of {grid.values.size}", grid.unit], lines)
 
 

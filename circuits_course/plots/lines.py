@@ -1,21 +1,37 @@
-"""Lines, bars and points."""
+"""Lines."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from circuits_course.errors import CourseError
-from circuits_course.plots.arrays import as_array, number, rounded, table
-from circuits_course.plots.axes import SIZE, axis_named, require_same_length, set_axes
+from circuits_course.plots.arrays import as_array, number, rounded, table, texts
+from circuits_course.plots.axes import MAX_ROWS, SIZE, Axis, require_same_length, set_axes
 from circuits_course.plots.figure import PALETTE, Figure, layout, plotly_text
 
-MAX_ROWS = 12
-
+FEW_POINTS = 40  # up to this many, each is marked
 # A second sign beside colour, as plotly and matplotlib name it.
 DASHES = (("solid", "-"), ("dash", "--"), ("dot", ":"), ("dashdot", "-."))
+
+
+@dataclass(frozen=True)
+class Lines:
+    """A line chart: named lines over one x, ranges around some of them, marked places."""
+
+    xs: np.ndarray
+    ys: dict[str, np.ndarray]
+    bands: dict[str, tuple[np.ndarray, np.ndarray]]
+    marks: dict[str, float]
+    x: Axis
+    y: Axis
+
+    @property
+    def few(self) -> bool:
+        return len(self.xs) <= FEW_POINTS
 
 
 def plot_lines(
@@ -41,99 +57,92 @@ def plot_lines(
     length = len(next(iter(ys.values())))
     xs = np.arange(length, dtype=float) if x is None else as_array(x, "x", ndim=1)
     require_same_length({"x": xs, **ys})
-    edges = _edges(bands or {}, ys)
     marks = {label: float(place) for label, place in (markers or {}).items()}
-    axes: dict[str, Any] = {"x_title": x_title, "y_title": y_title, "log_x": log_x, "log_y": log_y}
+    chart = Lines(
+        xs, ys, _bands(bands or {}, ys), marks, Axis(x_title, log_x), Axis(y_title, log_y)
+    )
     return Figure(
         title=title,
-        alt=_describe_lines(xs, ys, marks, x_title, y_title),
-        table=_lines_table(xs, ys, x_title),
+        alt=_describe(chart),
+        table=_table(chart),
         numbers={x_title: xs, **ys},
-        paint=lambda canvas: _paint_lines(canvas, xs, ys, edges, marks, **axes),
+        paint=lambda canvas: _paint(canvas, chart),
         size=SIZE,
-        plotly=_interactive_lines(title, xs, ys, edges, marks, **axes),
+        plotly=_interactive(chart, title),
     )
 
 
-def _edges(bands: Mapping[str, tuple[Any, Any]], ys: Mapping[str, np.ndarray]) -> dict:
-    strangers = set(bands) - set(ys)
+def _bands(
+    given: Mapping[str, tuple[Any, Any]], ys: Mapping[str, np.ndarray]
+) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    strangers = set(given) - set(ys)
     if strangers:
         raise CourseError(f"bands names no line: {sorted(strangers)}; lines are {list(ys)}.")
-    edges = {}
-    for name, (low, high) in bands.items():
-        edges[name] = as_array(low, "band", ndim=1), as_array(high, "band", ndim=1)
-        require_same_length({name: ys[name], "low": edges[name][0], "high": edges[name][1]})
-    return edges
+    bands = {}
+    for name, (low, high) in given.items():
+        bands[name] = as_array(low, "band", ndim=1), as_array(high, "band", ndim=1)
+        require_same_length({name: ys[name], "low": bands[name][0], "high": bands[name][1]})
+    return bands
 
 
-def _describe_lines(
-    xs: np.ndarray,
-    ys: Mapping[str, np.ndarray],
-    marks: Mapping[str, float],
-    x_title: str,
-    y_title: str,
-) -> str:
+# --- in words ---------------------------------------------------------------------------------
+
+
+def _describe(chart: Lines) -> str:
     parts = [
         f"{name} goes from {number(y[0])} to {number(y[-1])} "
         f"(lowest {number(np.nanmin(y))}, highest {number(np.nanmax(y))})"
-        for name, y in ys.items()
+        for name, y in chart.ys.items()
         if np.isfinite(y).any()
     ]
-    marked = [f"{label} at {number(place)}" for label, place in marks.items()]
+    marked = [f"{label} at {number(place)}" for label, place in chart.marks.items()]
+    ends = f"{number(chart.xs[0])} to {number(chart.xs[-1])}"
     return (
-        f"Line chart of {y_title} against {x_title}, {number(xs[0])} to {number(xs[-1])}: "
+        f"Line chart of {chart.y.title} against {chart.x.title}, {ends}: "
         + "; ".join(parts)
         + (f". Marked: {', '.join(marked)}" if marked else "")
         + "."
     )
 
 
-def _lines_table(xs: np.ndarray, ys: Mapping[str, np.ndarray], x_title: str) -> str:
-    rows = np.unique(np.linspace(0, len(xs) - 1, min(len(xs), MAX_ROWS)).round().astype(int))
-    body = ([number(xs[i]), *(number(y[i]) for y in ys.values())] for i in rows)
-    note = f"\n({len(rows)} of {len(xs)} points)" if len(rows) < len(xs) else ""
-    return table([x_title, *ys], body) + note
+def _table(chart: Lines) -> str:
+    count = len(chart.xs)
+    rows = np.unique(np.linspace(0, count - 1, min(count, MAX_ROWS)).round().astype(int))
+    columns = [[number(chart.xs[i]) for i in rows], *(texts(y[rows]) for y in chart.ys.values())]
+    note = f"\n({len(rows)} of {count} points)" if len(rows) < count else ""
+    return table([chart.x.title, *chart.ys], zip(*columns, strict=True)) + note
+
+
+# --- interactive ------------------------------------------------------------------------------
 
 
 def _style(index: int) -> tuple[str, tuple[str, str]]:
     return PALETTE[index % len(PALETTE)], DASHES[(index // 2) % len(DASHES)]
 
 
-def _interactive_lines(
-    title: str,
-    xs: np.ndarray,
-    ys: Mapping[str, np.ndarray],
-    edges: Mapping,
-    marks: Mapping[str, float],
-    *,
-    x_title: str,
-    y_title: str,
-    log_x: bool,
-    log_y: bool,
-) -> dict[str, Any]:
-    across = rounded_x(xs)
+def _interactive(chart: Lines, title: str) -> dict[str, Any]:
     data: list[dict[str, Any]] = []
-    for index, (name, y) in enumerate(ys.items()):
+    for index, (name, y) in enumerate(chart.ys.items()):
         colour, (dash, _) = _style(index)
-        if name in edges:
-            data.append(_band(xs, edges[name], colour))
+        if name in chart.bands:
+            data.append(_range_trace(chart.xs, chart.bands[name], colour))
         trace = {
             "type": "scatter",
-            "mode": "lines+markers" if len(xs) <= 40 else "lines",
+            "mode": "lines+markers" if chart.few else "lines",
             "name": plotly_text(name),
-            "x": across,
+            "x": rounded_x(chart.xs),
             "y": rounded(y),
             "line": {"color": colour, "dash": dash, "width": 2},
         }
         data.append(trace)
     figure = layout(
         title,
-        axis_named(x_title, log_x),
-        axis_named(y_title, log_y),
+        chart.x.plotly,
+        chart.y.plotly,
         SIZE,
-        shapes=[_mark(place, log_x) for place in marks.values()],
-        annotations=[_mark_name(*mark, log_x) for mark in marks.items()],
-        showlegend=len(ys) > 1,
+        shapes=[_mark(place) for place in chart.marks.values()],
+        annotations=[_mark_name(*mark, chart.x.log) for mark in chart.marks.items()],
+        showlegend=len(chart.ys) > 1,
         hovermode="x unified",
     )
     return {"data": data, "layout": figure}
@@ -144,8 +153,10 @@ def rounded_x(xs: np.ndarray) -> list:
     return [int(x) for x in xs] if (xs == np.round(xs)).all() else rounded(xs)
 
 
-def _band(xs: np.ndarray, edges: tuple[np.ndarray, np.ndarray], colour: str) -> dict[str, Any]:
-    low, high = edges
+def _range_trace(
+    xs: np.ndarray, band: tuple[np.ndarray, np.ndarray], colour: str
+) -> dict[str, Any]:
+    low, high = band
     return {
         "type": "scatter",
         "x": rounded_x(np.concatenate([xs, xs[::-1]])),
@@ -160,16 +171,9 @@ def _band(xs: np.ndarray, edges: tuple[np.ndarray, np.ndarray], colour: str) -> 
     }
 
 
-def _mark(place: float, log: bool) -> dict[str, Any]:
-    return {
-        "type": "line",
-        "x0": place,
-        "x1": place,
-        "y0": 0,
-        "y1": 1,
-        "yref": "paper",
-        "line": {"color": "#666666", "width": 1, "dash": "dash"},
-    }
+def _mark(place: float) -> dict[str, Any]:
+    ends = {"x0": place, "x1": place, "y0": 0, "y1": 1, "yref": "paper"}
+    return {"type": "line", **ends, "line": {"color": "#666666", "width": 1, "dash": "dash"}}
 
 
 def _mark_name(label: str, place: float, log: bool) -> dict[str, Any]:
@@ -185,42 +189,21 @@ def _mark_name(label: str, place: float, log: bool) -> dict[str, Any]:
     }
 
 
-def _paint_lines(
-    canvas: Any,
-    xs: np.ndarray,
-    ys: Mapping[str, np.ndarray],
-    edges: Mapping,
-    marks: Mapping[str, float],
-    *,
-    x_title: str,
-    y_title: str,
-    log_x: bool,
-    log_y: bool,
-) -> None:
+# --- still ------------------------------------------------------------------------------------
+
+
+def _paint(canvas: Any, chart: Lines) -> None:
     axes = canvas.add_subplot()
-    for index, (name, y) in enumerate(ys.items()):
+    for index, (name, y) in enumerate(chart.ys.items()):
         colour, (_, dash) = _style(index)
-        dot = "." if len(xs) <= 40 else ""
-        axes.plot(xs, y, color=colour, linestyle=dash, marker=dot, linewidth=1.6, label=name)
-        if name in edges:
-            axes.fill_between(xs, *edges[name], color=colour, alpha=0.2, linewidth=0)
-    set_axes(axes, x_title, y_title)
-    if log_x:
-        axes.set_xscale("log")
-        axes.xaxis.set_major_formatter("{x:g}")
-    if log_y:
-        axes.set_yscale("log")
-        axes.yaxis.set_major_formatter("{x:g}")
-    for label, place in marks.items():
+        dot = "." if chart.few else ""
+        axes.plot(chart.xs, y, color=colour, linestyle=dash, marker=dot, linewidth=1.6, label=name)
+        if name in chart.bands:
+            axes.fill_between(chart.xs, *chart.bands[name], color=colour, alpha=0.2, linewidth=0)
+    set_axes(axes, chart.x, chart.y)
+    at_top: Any = {"xycoords": ("data", "axes fraction"), "textcoords": "offset points"}
+    for label, place in chart.marks.items():
         axes.axvline(place, color="#666666", linestyle="--", linewidth=1)
-        axes.annotate(
-            label,
-            (place, 1),
-            (3, -3),
-            xycoords=("data", "axes fraction"),
-            textcoords="offset points",
-            va="top",
-            fontsize=8,
-        )
-    if len(ys) > 1:
+        axes.annotate(label, (place, 1), (3, -3), **at_top, va="top", fontsize=8)
+    if len(chart.ys) > 1:
         axes.legend(frameon=False, fontsize=8)

@@ -2,19 +2,46 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from circuits_course.errors import CourseError
-from circuits_course.plots.arrays import as_array, number, rounded, table
-from circuits_course.plots.axes import SIZE, axis_named, require_same_length, set_axes
+from circuits_course.plots.arrays import as_array, number, rounded, table, texts
+from circuits_course.plots.axes import SIZE, Axis, require_same_length, set_axes
 from circuits_course.plots.figure import PALETTE, Figure, layout, plotly_text
 
 MAX_NAMED_POINTS = 12
-
 SIGNS = (("circle", "o"), ("square", "s"), ("diamond", "D"), ("triangle-up", "^"), ("x", "X"))
+
+
+@dataclass(frozen=True)
+class Points:
+    """A scatter plot; far: the points farthest out; named: whether names stand beside those."""
+
+    xs: np.ndarray
+    ys: np.ndarray
+    names: list[str]
+    kinds: list[str]
+    far: list[int]
+    named: bool
+    diagonal: bool
+    x: Axis
+    y: Axis
+
+    def groups(self) -> Iterator[tuple[str, list[int], str, tuple[str, str]]]:
+        """Each kind with its points, colour and sign."""
+        for index, kind in enumerate(dict.fromkeys(self.kinds)):
+            members = [i for i, other in enumerate(self.kinds) if other == kind]
+            yield kind, members, PALETTE[index % len(PALETTE)], SIGNS[index % len(SIGNS)]
+
+    @property
+    def ends(self) -> tuple[float, float]:
+        """The range in which both coordinates lie: where a diagonal can be seen."""
+        low = max(np.nanmin(self.xs), np.nanmin(self.ys))
+        return float(low), float(min(np.nanmax(self.xs), np.nanmax(self.ys)))
 
 
 def plot_scatter(
@@ -26,26 +53,29 @@ def plot_scatter(
     x_title: str,
     y_title: str,
     groups: Sequence[str] | None = None,
+    diagonal: bool = False,
 ) -> Figure:
-    """Points (x[i], y[i]); labels[i] names a point on hover, groups[i] gives colour and sign."""
+    """Points (x[i], y[i]); labels[i] names a point on hover, groups[i] gives colour and sign.
+
+    The points farthest out are also named in the picture and in its table. diagonal: draw the line
+    on which both are equal.
+    """
     xs, ys = as_array(x, "x", ndim=1), as_array(y, "y", ndim=1)
     require_same_length({"x": xs, "y": ys})
     names = [str(i) for i in range(len(xs))] if labels is None else [str(name) for name in labels]
     kinds = [""] * len(xs) if groups is None else [str(group) for group in groups]
     if not len(names) == len(kinds) == len(xs):
         raise CourseError(f"{len(xs)} points, {len(names)} labels and {len(kinds)} groups.")
-    far = _farthest(xs, ys)
-    shown = far if labels is not None else []
+    far, named = _farthest(xs, ys), labels is not None
+    chart = Points(xs, ys, names, kinds, far, named, diagonal, Axis(x_title), Axis(y_title))
     return Figure(
         title=title,
-        alt=f"Scatter plot of {y_title} (from {number(np.nanmin(ys))} to {number(np.nanmax(ys))}) "
-        f"against {x_title} (from {number(np.nanmin(xs))} to {number(np.nanmax(xs))}), "
-        f"{len(xs)} points.",
-        table=_scatter_table(xs, ys, names, kinds, far, x_title, y_title),
+        alt=_describe(chart),
+        table=_table(chart),
         numbers={x_title: xs, y_title: ys},
-        paint=lambda canvas: _paint_scatter(canvas, xs, ys, names, kinds, shown, x_title, y_title),
+        paint=lambda canvas: _paint(canvas, chart),
         size=SIZE,
-        plotly=_interactive_scatter(xs, ys, names, kinds, title, x_title, y_title),
+        plotly=_interactive(chart, title),
     )
 
 
@@ -55,83 +85,76 @@ def _farthest(xs: np.ndarray, ys: np.ndarray) -> list[int]:
     return [int(i) for i in np.argsort(-np.nan_to_num(far), kind="stable")[:MAX_NAMED_POINTS]]
 
 
-def _scatter_table(
-    xs: np.ndarray,
-    ys: np.ndarray,
-    names: list[str],
-    kinds: list[str],
-    shown: list[int],
-    x_title: str,
-    y_title: str,
-) -> str:
-    rows = ([names[i], kinds[i], number(xs[i]), number(ys[i])] for i in shown)
-    note = f"\n({len(shown)} of {len(xs)} points, those farthest out)"
-    return table(["point", "group", x_title, y_title], rows) + (
-        note if len(shown) < len(xs) else ""
+def _describe(chart: Points) -> str:
+    def ends(values: np.ndarray) -> str:
+        return f"from {number(np.nanmin(values))} to {number(np.nanmax(values))}"
+
+    line = " A line marks where both are equal." if chart.diagonal else ""
+    return (
+        f"Scatter plot of {chart.y.title} ({ends(chart.ys)}) against {chart.x.title} "
+        f"({ends(chart.xs)}), {len(chart.xs)} points.{line}"
     )
 
 
-def _interactive_scatter(
-    xs: np.ndarray,
-    ys: np.ndarray,
-    names: list[str],
-    kinds: list[str],
-    title: str,
-    x_title: str,
-    y_title: str,
-) -> dict[str, Any]:
-    data = []
-    for index, kind in enumerate(dict.fromkeys(kinds)):
-        members = [i for i, other in enumerate(kinds) if other == kind]
-        trace = {
+def _table(chart: Points) -> str:
+    far = chart.far
+    words = [[list_[i] for i in far] for list_ in (chart.names, chart.kinds)]
+    columns = [*words, texts(chart.xs[far]), texts(chart.ys[far])]
+    head, count = ["point", "group", chart.x.title, chart.y.title], len(chart.xs)
+    note = f"\n({len(far)} of {count} points, those farthest out)" if len(far) < count else ""
+    return table(head, zip(*columns, strict=True)) + note
+
+
+def _interactive(chart: Points, title: str) -> dict[str, Any]:
+    data = [
+        {
             "type": "scatter",
             "mode": "markers",
             "name": plotly_text(kind),
-            "x": rounded(xs[members]),
-            "y": rounded(ys[members]),
-            "text": [plotly_text(names[i]) for i in members],
+            "x": rounded(chart.xs[members]),
+            "y": rounded(chart.ys[members]),
+            "text": [plotly_text(chart.names[i]) for i in members],
             "hovertemplate": "%{text}<br>(%{x}, %{y})<extra></extra>",
-            "marker": {
-                "color": PALETTE[index % len(PALETTE)],
-                "size": 8,
-                "symbol": SIGNS[index % len(SIGNS)][0],
-            },
+            "marker": {"color": colour, "size": 8, "symbol": symbol},
         }
-        data.append(trace)
-    figure = layout(
-        title,
-        axis_named(x_title, False),
-        axis_named(y_title, False),
-        SIZE,
-        showlegend=len(data) > 1,
-    )
-    return {"data": data, "layout": figure}
+        for kind, members, colour, (symbol, _) in chart.groups()
+    ]
+    low, high = chart.ends
+    line = {"type": "line", "x0": low, "x1": high, "y0": low, "y1": high}
+    shapes = [{**line, "line": {"color": "#666666", "dash": "dash"}}] if chart.diagonal else []
+    legend = len(data) > 1
+    plan = layout(title, chart.x.plotly, chart.y.plotly, SIZE, showlegend=legend, shapes=shapes)
+    return {"data": data, "layout": plan}
 
 
-def _paint_scatter(
-    canvas: Any,
-    xs: np.ndarray,
-    ys: np.ndarray,
-    names: list[str],
-    kinds: list[str],
-    shown: list[int],
-    x_title: str,
-    y_title: str,
-) -> None:
+def _paint(canvas: Any, chart: Points) -> None:
     axes = canvas.add_subplot()
-    for index, kind in enumerate(dict.fromkeys(kinds)):
-        members = [i for i, other in enumerate(kinds) if other == kind]
-        axes.scatter(
-            xs[members],
-            ys[members],
-            s=26,
-            color=PALETTE[index % len(PALETTE)],
-            marker=SIGNS[index % len(SIGNS)][1],
-            label=kind,
-            linewidths=0,
-        )
-    for i in shown:
-        axes.annotate(names[i], (xs[i], ys[i]), (4, 3), textcoords="offset points", fontsize=7)
-    set_axes(axes, x_title, y_title)
-    if len(set(kinds)) > 1:
+    for kind, members, colour, (_, sign) in chart.groups():
+        style: Any = {"s": 26, "color": colour, "marker": sign, "linewidths": 0}
+        axes.scatter(chart.xs[members], chart.ys[members], label=kind, **style)
+    if chart.diagonal:
+        axes.plot(chart.ends, chart.ends, color="#666666", linestyle="--", linewidth=1)
+    set_axes(axes, chart.x, chart.y)
+    if len(set(chart.kinds)) > 1:
         axes.legend(frameon=False, fontsize=8)
+    if chart.named:
+        _name_points(canvas, axes, chart)
+
+
+def _name_points(canvas: Any, axes: Any, chart: Points) -> None:
+    """Names beside the points farthest out, moved apart where they would lie over each other."""
+    from adjustText import adjust_text
+
+    far = chart.far
+    names = [axes.text(chart.xs[i], chart.ys[i], chart.names[i], fontsize=8) for i in far]
+    canvas.draw_without_rendering()  # the layout is settled before anything is measured
+    adjust_text(
+        names,
+        x=chart.xs,
+        y=chart.ys,
+        ax=axes,
+        arrowprops={"arrowstyle": "-", "color": "#999999", "linewidth": 0.6},
+        time_lim=None,
+        iter_lim=200,
+        ensure_inside_axes=True,
+    )

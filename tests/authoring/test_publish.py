@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 from circuits_course.authoring.publish import publish, stamped
 from circuits_course.cli import app
 from circuits_course.errors import CourseError
-from circuits_course.models.health import Finding
+from circuits_course.models.health import Examined
 from circuits_course.notebook.colab import set_up
 from circuits_course.storage import source_dir
 
@@ -81,11 +81,11 @@ def test_the_command(tmp_path):
 
 
 def test_set_up_says_ready_or_what_is_missing_as_often_as_it_is_run(monkeypatch, capsys):
-    findings = [Finding("Python", True, "3.11")]
+    findings = [Examined("Python", True, "3.11")]
     monkeypatch.setattr("circuits_course.models.health.doctor", lambda: findings)
     for _ in range(2):
         set_up()
     assert capsys.readouterr().out == "ready\nready\n"
-    findings.append(Finding("a model", False, "run load_model"))
+    findings.append(Examined("a model", False, "run load_model"))
     set_up()
     assert capsys.readouterr().out == "✘ a model: run load_model\n"

@@ -70,7 +70,7 @@ def test_everything_moves_when_a_control_does(model):
     ("prompt", "start", "words"),
     [
         ("", (0, 0), "A prompt needs"),
-        ("q" * 64, (0, 0), "A prompt needs"),
+        ("q" * 64, (0, 0), "65 tokens are more"),
         ("qx", (2, 0), "no head 2.0"),
         ("qx", (0, 4), "no head 0.4"),
     ],

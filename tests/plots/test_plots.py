@@ -144,7 +144,7 @@ def test_text_tells_the_numbers():
     figure = plot_heads(scores, "Scores", unit="induction score")
     assert figure.numbers["induction score"] == pytest.approx(scores)
     rows = [line.split() for line in figure.table.splitlines()]
-    assert rows[1:] == [["0", "0.125", "0.25"], ["1", "0.5", "0.875"]]
+    assert rows[1:] == [["0", "0.12", "0.25"], ["1", "0.50", "0.88"]]
     assert "strongest at head 1.1" in figure.alt
     assert figure.text in repr(figure)
 
@@ -154,8 +154,8 @@ def test_text_of_a_large_model_lists_the_strongest_heads():
     scores[17, 4], scores[2, 8] = -0.9, 0.8
     lines = plot_heads(scores, "Effects", diverging=True).table.splitlines()
     assert [line.split() for line in lines[1:3]] == [
-        ["head", "17.4", "-0.9"],
-        ["head", "2.8", "0.8"],
+        ["head", "17.4", "-0.90"],
+        ["head", "2.8", "0.80"],
     ]
 
 
@@ -312,7 +312,7 @@ def test_sketch_is_wellformed_and_ends_at_the_last_point():
 
 def test_importing_plots_loads_none_of_the_heavy_packages():
     code = (
-        "import sys, circuits_course.plots, circuits_course.widgets\n"
+        "import sys, circuits_course.plots.explorers.live_training, circuits_course.plots.scatter\n"
         "heavy = {'torch', 'matplotlib', 'plotly', 'ipywidgets', 'anywidget', 'IPython'}\n"
         "print(sorted(heavy & set(sys.modules)))"
     )

@@ -13,8 +13,9 @@ import pytest
 
 from circuits_course.errors import CourseError
 from circuits_course.page.saved_form import WIDGET, with_widget, without_widget
+from circuits_course.plots import figure as figures
 from circuits_course.plots import plot_attention, plot_heads
-from circuits_course.plots.explorers import explorer as widgets
+from circuits_course.plots.explorers import live_training
 from circuits_course.plots.explorers.explorer import Explorer
 from circuits_course.plots.explorers.live_training import LiveTraining
 from circuits_course.plots.explorers.patching import PatchingExplorer
@@ -26,7 +27,7 @@ from circuits_course.plots.figure import PLOTLY, bundle_with_widget
 def live(monkeypatch):
     """As in a kernel with a widget front end."""
     pytest.importorskip("anywidget")
-    monkeypatch.setattr(widgets, "in_notebook", lambda: True)
+    monkeypatch.setattr(figures, "in_notebook", lambda: True)
     monkeypatch.delenv("VSCODE_PID", raising=False)
 
 
@@ -47,13 +48,13 @@ def test_without_a_kernel_the_figure_stands_alone_and_no_widget_is_made():
 
 
 def test_without_widget_packages_the_figure_stands_alone(live, monkeypatch):
-    monkeypatch.setattr(widgets, "widgets_installed", lambda: False)
+    monkeypatch.setattr(figures, "widgets_installed", lambda: False)
     figure = plot_heads([[0.5]], "Scores")
     assert bundle_with_widget(figure, None) == figure.static_bundle()
 
 
 def test_without_circuitsvis_the_figure_stands_alone(live, monkeypatch):
-    from circuits_course.page import live as module
+    from circuits_course.page import widget_views as module
 
     module.library.cache_clear()
     monkeypatch.setattr(module, "find_spec", lambda name: None)
@@ -83,7 +84,7 @@ def test_live_output_is_preferred_over_plotly(live):
 
 
 def test_circuitsvis_is_sent_once_for_all_figures(live):
-    from circuits_course.page.live import AttentionView, library
+    from circuits_course.page.widget_views import AttentionView, library
 
     library.cache_clear()
     one, two = (AttentionView(tokens=["a"], pattern=[[[1]]], head_names=["0"]) for _ in range(2))
@@ -296,7 +297,7 @@ def test_live_figure_grows_cheaply_and_ends_as_a_still_one(monkeypatch):
         made.append(Display())
         return made[-1]
 
-    monkeypatch.setattr(widgets, "in_notebook", lambda: True)
+    monkeypatch.setattr(live_training, "in_notebook", lambda: True)
     monkeypatch.setattr(IPython.display, "display", display)
     monkeypatch.setattr(widgets, "SHORTEST_WAIT", 0.02)
     with LiveTraining("Loss", total=2000, y_title="nats") as live:
@@ -311,4 +312,4 @@ def test_live_figure_grows_cheaply_and_ends_as_a_still_one(monkeypatch):
     assert all(set(bundle) == {"text/html", "text/plain"} for bundle in picture.seen[:-1])
     assert len(picture.seen) > 2
     assert {"image/png", PLOTLY, "text/plain"} == set(picture.seen[-1])
-    assert len(picture.seen[-1][PLOTLY]["data"][0]["x"]) == widgets.MAX_POINTS
+    assert len(picture.seen[-1][PLOTLY]["data"][0]["x"]) == live_training.MAX_POINTS

@@ -13,7 +13,7 @@ from circuits_course.checking import Exercise
 from circuits_course.checking.declaring import Case
 from circuits_course.checks.behaviour import (
     ENOUGH,
-    Run,
+    HandBuiltRun,
     bases,
     bos_where_none,
     earlier,
@@ -75,7 +75,7 @@ def _followers(basis: Basis, tokens: Tensor) -> Tensor:
     return earlier(basis, tokens[:, :, None] == before[:, None, :])
 
 
-def _pair(basis: Basis, heads: Any) -> Run:
+def _pair(basis: Basis, heads: Any) -> HandBuiltRun:
     return run(basis, *heads, draw=_repeats)
 
 
@@ -126,7 +126,7 @@ def _pair_predicts(heads: Any, basis: Basis) -> str | None:
     return None
 
 
-def _predictions(basis: Basis, ran: Run) -> tuple[Tensor, Tensor]:
+def _predictions(basis: Basis, ran: HandBuiltRun) -> tuple[Tensor, Tensor]:
     """Probability of what followed the one earlier copy (nan: none, or several); and the largest
     probability wherever the symbol is new (0 elsewhere)."""
     keys = _followers(basis, ran.tokens)

@@ -12,7 +12,7 @@ from torch import Tensor
 from circuits_course.checking import Exercise
 from circuits_course.checking.declaring import Case
 from circuits_course.checks.behaviour import (
-    Run,
+    HandBuiltRun,
     bos_where_none,
     earlier,
     mass,
@@ -83,7 +83,7 @@ def _select_rests(head: HeadWeights, basis: Basis, feature: str) -> str | None:
     return complaint and f"where {feature!r} was on nowhere so far, {complaint}"
 
 
-def _gathered(basis: Basis, ran: Run) -> Tensor:
+def _gathered(basis: Basis, ran: HandBuiltRun) -> Tensor:
     """The symbols that the head looks at, in the shares in which it does."""
     return ran.patterns[0] @ torch.eye(basis.d_vocab)[ran.tokens]
 

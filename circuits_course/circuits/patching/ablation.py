@@ -133,7 +133,7 @@ def ablate(
     return Ablation(model, tokens, mode, **options).logits(heads)
 
 
-def _no_metric(logits: Tensor) -> Tensor:
+def _no_metric(_logits: Tensor) -> Tensor:
     raise AssertionError("Logits were asked for, not a metric.")
 
 

@@ -67,7 +67,7 @@ def _gradients(
     """A component's values in every layer, and the gradient of the metric at each."""
     leaves: list[Tensor] = []
 
-    def with_leaf(name: str, layer: int, value: Tensor) -> Tensor:
+    def with_leaf(name: str, _layer: int, value: Tensor) -> Tensor:
         if name != component:
             return value
         leaves.append(torch.zeros_like(value, requires_grad=True))

@@ -30,7 +30,7 @@ from circuits_course.errors import CourseError
 Receiver = str | tuple[int, int] | tuple[int, int, str]
 """("layer", "head", "q" | "k" | "v"); (layer, head) for all three; or "logits"."""
 
-Inputs = dict[tuple[int, str, int], Float[Tensor, "run batch tail d_head"]]
+HeadInputs = dict[tuple[int, str, int], Float[Tensor, "run batch tail d_head"]]
 """What receivers read, by layer, "q", "k" or "v", and head."""
 
 
@@ -127,7 +127,7 @@ class _Paths:
             values.append(self.tail.scores(resid if self.to_logits else self._hearing(inputs)))
         return torch.cat(values)
 
-    def _frozen(self, senders: Sequence[Head]) -> tuple[Inputs, Tensor]:
+    def _frozen(self, senders: Sequence[Head]) -> tuple[HeadInputs, Tensor]:
         """What receivers read, and the final residual stream, with the other heads frozen."""
         first, tail = senders[0][0], self.tail
         # With heads frozen no position affects another: for the logits, only those read matter.
@@ -135,7 +135,7 @@ class _Paths:
         z = torch.stack([self._sent(layer, head) for layer, head in senders])[:, :, wanted]
         resid = tail.of(self.base.resid_pre[first])[:, wanted].expand(len(senders), -1, -1, -1)
         resid = tail.rest(first, resid, self.stages.write(first, z))
-        inputs: Inputs = {}
+        inputs: HeadInputs = {}
         for layer in range(first + 1, self.stages.n_layers):
             inputs |= self._read(layer, resid)
             if layer >= self.last_receiver:
@@ -149,7 +149,7 @@ class _Paths:
         z[:, :, head] = swapped
         return self.tail.of(z)
 
-    def _read(self, layer: int, resid: Tensor) -> Inputs:
+    def _read(self, layer: int, resid: Tensor) -> HeadInputs:
         """What the receivers of a layer read from these residual streams."""
         here = [receiver for receiver in self.receivers if receiver[0] == layer]
         if not here:
@@ -157,7 +157,7 @@ class _Paths:
         qkv = self.stages.qkv(layer, resid, self.tail.start)._asdict()
         return {(layer, name, head): qkv[name][..., head, :] for _, name, head in here}
 
-    def _hearing(self, inputs: Inputs) -> Float[Tensor, "run batch end d_model"]:
+    def _hearing(self, inputs: HeadInputs) -> Float[Tensor, "run batch end d_model"]:
         """The clean run with receivers reading `inputs`."""
         first = min(layer for layer, _, _ in inputs)
         n_runs = len(next(iter(inputs.values())))
@@ -205,7 +205,7 @@ class _Paths:
             )
 
 
-def _replace(inputs: Inputs) -> Edit:
+def _replace(inputs: HeadInputs) -> Edit:
     def edit(name: str, layer: int, value: Tensor) -> Tensor:
         here = {
             head: x for (where, what, head), x in inputs.items() if (where, what) == (layer, name)

@@ -59,7 +59,7 @@ class Run:
     resid_final: Tensor
 
 
-def unedited(name: str, layer: int, value: Tensor) -> Tensor:
+def unedited(_name: str, _layer: int, value: Tensor) -> Tensor:
     """The edit that changes nothing."""
     return value
 
@@ -162,7 +162,7 @@ class Stages(ABC):
             "q": q, "k": k, "v": v, "z": z, "pattern": pattern,
         }  # fmt: skip
 
-    def keys(self, layer: int, k: Float[Tensor, "*run pos kv_head d_head"]) -> Tensor:
+    def keys(self, _layer: int, k: Float[Tensor, "*run pos kv_head d_head"]) -> Tensor:
         """Keys as queries meet them, from those of all positions."""
         return k
 
@@ -220,8 +220,8 @@ class CourseStages(Stages):
         )
         return QKV(q, k, v)
 
-    def keys(self, layer: int, k: Tensor) -> Tensor:
-        alpha = self.blocks[layer].attn.alpha
+    def keys(self, _layer: int, k: Tensor) -> Tensor:
+        alpha = self.blocks[_layer].attn.alpha
         return k if alpha is None else smear(k.flatten(0, -4), alpha).reshape(k.shape)
 
     def write(self, layer: int, z: Tensor) -> Tensor:

@@ -33,6 +33,7 @@ from circuits_course.data.logit_difference import LogitDifference
 from circuits_course.errors import CourseError, UnknownName
 
 COMPONENTS = ("z", "pattern", "q", "k", "v", "resid_pre", "attn_out", "mlp_out")
+SHARED = ("k", "v")  # by several query heads, where keys are grouped
 PER_HEAD = ("z", "pattern", "q", "k", "v")
 AXES = (("layer", "head"), ("layer", "head", "position"), ("layer", "position"))
 
@@ -148,7 +149,7 @@ class _Sweep:
         self.first, self.heads = first_difference(base, source), heads
 
     def over(self, axes: tuple[str, ...]) -> Tensor:
-        n_heads = self.stages.n_kv_heads if self.component in "kv" else self.stages.n_heads
+        n_heads = self.stages.n_kv_heads if self.component in SHARED else self.stages.n_heads
         sizes = {"layer": self.stages.n_layers, "head": n_heads, "position": self.n_pos}
         untouched = Tail(self.stages, self.base, self.metric).scores(self.base.resid_final[None])
         result = untouched.repeat([sizes[axis] for axis in axes])

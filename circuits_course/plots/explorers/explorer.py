@@ -84,7 +84,7 @@ class Explorer:
         except Exception as error:  # a callback's traceback goes where no learner looks
             return f"<pre>{html.escape(f'{type(error).__name__}: {error}')}</pre>"
 
-    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
+    def _repr_mimebundle_(self, **_wanted: Any) -> dict[str, Any]:
         return bundle_with_widget(self.figure(), self.widget)
 
     def __repr__(self) -> str:

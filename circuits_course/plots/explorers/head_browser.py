@@ -66,7 +66,7 @@ class HeadBrowser:
         """The live browser, as an ipywidget."""
         return _Browser(self).box
 
-    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
+    def _repr_mimebundle_(self, **_wanted: Any) -> dict[str, Any]:
         return bundle_with_widget(self.figure(), self.widget)
 
     def __repr__(self) -> str:
