@@ -157,25 +157,48 @@ def visible_scores(scores: Float[Tensor, "*batch q k"]) -> Float[Tensor, "*batch
     return (scores - mean) * past
 
 
-def causal_k_composition(
-    model, tokens: Int[Tensor, "batch pos"], source: tuple[int, int], target: tuple[int, int]
+def cut_path(
+    model,
+    tokens: Int[Tensor, "batch pos"],
+    source: tuple[int, int],
+    target: tuple[int, int],
+    kind: Literal["Q", "K", "V"],
 ) -> CutPath:
-    """Run the model with one path cut: what the source writes does not reach the target's keys.
+    """Run the model with one path cut: what the source writes does not reach the target's queries,
+    keys or values.
 
-    source and target are (layer, head). Everything else runs on: the source still reaches the
-    target's queries and values, every other head, and the output. For models without norm.
+    source and target are (layer, head). Everything else runs on: the source still reaches the other
+    two of the target, every other head, and the output. For models without norm.
     Returns CutPath(pattern, logits): the target's pattern [batch, q, k] and the logits.
     """
     layer, head = target
     _, cache = model.run_with_cache(tokens)
     written = cache["z", source[0]][:, :, source[1]] @ model.W_O[source]
+    W = {"Q": model.W_Q, "K": model.W_K, "V": model.W_V}[kind]
 
-    def cut(k: Float[Tensor, "batch pos head d_head"], hook):
+    def cut(x: Float[Tensor, "batch pos head d_head"], hook):
         # BEGIN BLANK
-        k[:, :, head] -= written @ model.W_K[target]
+        x[:, :, head] -= written @ W[target]
         # END BLANK
-        return k
+        return x
 
-    with model.hooks(fwd_hooks=[(f"blocks.{layer}.attn.hook_k", cut)]):
+    with model.hooks(fwd_hooks=[(f"blocks.{layer}.attn.hook_{kind.lower()}", cut)]):
         logits, cache = model.run_with_cache(tokens)
     return CutPath(cache["pattern", layer][:, head], logits)
+
+
+def found_by_shortlist(
+    scores: Float[Tensor, " path"], effects: Float[Tensor, " path"], size: int, least: float
+) -> float:
+    """Which share of the paths that matter is among the `size` paths with the highest scores.
+
+    A path matters if its effect is `least` or more. 1.0 where none does.
+    """
+    # BEGIN BLANK
+    matters = effects >= least
+    shortlist = scores.topk(size).indices
+    if not matters.any():
+        return 1.0
+    share = (matters[shortlist].sum() / matters.sum()).item()
+    # END BLANK
+    return share

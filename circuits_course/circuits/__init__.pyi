@@ -1,4 +1,5 @@
 from .basis import Basis as Basis
+from .basis import HandRun as HandRun
 from .basis import HeadWeights as HeadWeights
 from .basis import checked as checked
 from .basis import kind as kind
@@ -8,9 +9,13 @@ from .claims import shipped_claims as shipped_claims
 from .composition import CutPath as CutPath
 from .composition import HeadCircuits as HeadCircuits
 from .composition import all_composition_scores as all_composition_scores
+from .composition import cut_from_keys as cut_from_keys
+from .composition import directions_used as directions_used
 from .composition import for_key_parts as for_key_parts
 from .composition import head_circuits as head_circuits
+from .composition import key_cuts as key_cuts
 from .composition import key_parts as key_parts
+from .composition import strongest_pairs as strongest_pairs
 from .composition import turn as turn
 from .depth import Place as Place
 from .evidence import Beats as Beats
@@ -32,7 +37,9 @@ from .heads import PUBLISHED as PUBLISHED
 from .heads import PUBLISHED_IOI as PUBLISHED_IOI
 from .heads import Head as Head
 from .heads import InductionTrace as InductionTrace
+from .heads import attention_moved as attention_moved
 from .heads import baseline_heads as baseline_heads
+from .heads import diagonal_mean as diagonal_mean
 from .heads import head_name as head_name
 from .heads import head_scores as head_scores
 from .heads import read_patterns as read_patterns
@@ -52,6 +59,7 @@ from .lens import TunedLens as TunedLens
 from .lens import least_squares_lens as least_squares_lens
 from .lens import residual_states as residual_states
 from .lens import windows as windows
+from .losses import mean_losses as mean_losses
 from .patching.ablation import Ablation as Ablation
 from .patching.ablation import ablate as ablate
 from .patching.attribution import attribution_patch as attribution_patch

@@ -42,6 +42,19 @@ class HeadWeights(NamedTuple):
     W_O: Float[Tensor, "d_head d_model"]
 
 
+class HandRun(NamedTuple):
+    """What heads written by hand do on one text.
+
+    labels: its symbols, BOS first. patterns: one for each layer. written: the residual stream after
+    the last head. says: the symbol predicted at each position, "?" where none stands out.
+    """
+
+    labels: list[str]
+    patterns: Float[Tensor, "layer q k"]
+    written: Float[Tensor, "pos d_model"]
+    says: list[str]
+
+
 @dataclass(frozen=True, eq=False, repr=False)
 class Basis:
     """Orthonormal directions of a residual stream, by name.
@@ -166,6 +179,22 @@ class Basis:
         rows = self.directions @ matrix
         acts = rows.abs().amax(dim=1) > 1e-4 * rows.abs().max().clamp_min(1e-9)
         return [name for name, on in zip(self.names, acts, strict=True) if on], rows[acts]
+
+    def run(self, text: str, *heads: HeadWeights) -> HandRun:
+        """Reads a text with one head a layer: labels, patterns, what is written, what is said.
+
+        A symbol is said where its probability is above twice that of guessing.
+        """
+        model = self.model(*heads)
+        logits, cache = model.run_with_cache(text)
+        best = logits[0].softmax(-1).max(-1)
+        says = [
+            self.vocabulary[token] if p > 2 / self.d_vocab else "?"
+            for p, token in zip(best.values.tolist(), best.indices.tolist(), strict=True)
+        ]
+        patterns = torch.stack([cache["pattern", layer][0, 0] for layer in range(len(heads))])
+        written = cache["resid_post", len(heads) - 1][0]
+        return HandRun(model.to_str_tokens(text), patterns, written, says)
 
     def model(self, *heads: HeadWeights) -> CourseTransformer:
         """A `CourseTransformer` with one head a layer: these, in order.

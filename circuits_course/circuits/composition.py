@@ -9,17 +9,17 @@ and the higher head on the left; norms are the same.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Literal, NamedTuple
 
 import torch
 from einops import einsum
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 from transformer_lens import FactoredMatrix
 
 from circuits_course.circuits.basis import HeadWeights
-from circuits_course.circuits.heads import head_name
+from circuits_course.circuits.heads import Head, head_name
 from circuits_course.errors import CourseError, UnknownName
 
 Kind = Literal["Q", "K", "V"]
@@ -110,6 +110,27 @@ def _upper(
     return torch.linalg.qr(tall).R
 
 
+def strongest_pairs(
+    scores: Float[Tensor, "source_layer source_head target_layer target_head"], count: int
+) -> list[tuple[Head, Head]]:
+    """The pairs (source, target) with the largest scores, largest first."""
+    found = []
+    for index in scores.flatten().argsort(descending=True)[:count].tolist():
+        source, target = divmod(index, scores.shape[2] * scores.shape[3])
+        found.append((divmod(source, scores.shape[1]), divmod(target, scores.shape[3])))
+    return found
+
+
+def directions_used(matrix: FactoredMatrix) -> float:
+    """How many equally strong directions would concentrate a matrix's norm as much as its own do.
+
+    The participation ratio of the squared singular values: 1 for a matrix of rank one, r for r
+    equal ones.
+    """
+    squares = matrix.S.pow(2)
+    return (squares.sum() ** 2 / squares.pow(2).sum()).item()
+
+
 # --- keys on data -----------------------------------------------------------------------------
 
 _PARTS = (
@@ -155,6 +176,90 @@ def key_parts(
         shared = head // (model.cfg.n_heads // len(b_K))
         parts["biases"] = parts["biases"] + (query @ b_K[shared])[..., None]
     return parts
+
+
+Instead = Literal["nothing", "mean", "another"]
+"""What stands where a write was cut out: nothing, its mean over the batch and all positions but the
+first, or what it is in the next sequence of the batch."""
+
+
+@torch.no_grad()
+def key_cuts(
+    model: Any,
+    cache: Any,
+    layer: int,
+    head: int,
+    measure: Callable[[Float[Tensor, "batch q k"]], Tensor],
+    instead: Instead = "nothing",
+) -> dict[str, float]:
+    """What a head's attention loses when one writer's part of its keys is cut, for every writer.
+
+    measure: the pattern [batch, q, k] -> one number, or one for each sequence (their mean counts).
+    Returns measure of the whole pattern less measure without the part, by the names of `key_parts`.
+    Nothing is run again: writers, queries and norm are those of the cached run.
+    """
+    scores = cache["attn_scores", layer][:, head]
+
+    def measured(scores: Tensor) -> float:
+        return measure(scores.softmax(-1)).mean().item()
+
+    whole = measured(scores)
+    if instead == "nothing":
+        parts = key_parts(model, cache, layer, head)
+        return {name: whole - measured(scores - part) for name, part in parts.items()}
+    prefix = f"blocks.{layer}.attn.hook_"
+    query = cache[prefix + ("rot_q" if prefix + "rot_q" in cache else "q")][:, :, head]
+    query, W_K = query / model.cfg.d_head**0.5, head_circuits(model, layer, head).W_K
+    losses = {}
+    for name, write in _writes(model, cache, layer):
+        read = _read(model, cache, layer, name, write)
+        change = _turned((_replaced(read, instead) - read) @ W_K, cache, layer)
+        losses[name] = whole - measured(scores + query @ change.mT)
+    return losses
+
+
+def _replaced(
+    read: Float[Tensor, "batch pos d_model"], instead: Instead
+) -> Float[Tensor, "batch pos d_model"]:
+    if instead == "another":
+        return read.roll(1, dims=0)
+    if instead != "mean":
+        raise UnknownName("replacement of a write", instead, ["nothing", "mean", "another"])
+    mean = read[:, 1:].mean((0, 1)).expand_as(read[:, 1:])
+    return torch.cat([read[:, :1], mean], dim=1)
+
+
+@torch.no_grad()
+def cut_from_keys(
+    model: Any,
+    tokens: Int[Tensor, "batch pos"],
+    cache: Any,
+    source: Head,
+    targets: Iterable[Head],
+) -> Float[Tensor, "batch pos d_vocab"]:
+    """The logits when what one head writes no longer reaches the keys of the targets.
+
+    cache: of a plain run on the same tokens, with `for_key_parts`. Heads that share keys with a
+    target lose them too. Everything else runs on: the source still reaches queries, values, MLPs.
+    Targets at or below the source's layer are passed over.
+    """
+    written = cache["z", source[0]][:, :, source[1]] @ model.blocks[source[0]].attn.W_O[source[1]]
+    hooks = []
+    for layer, shared in sorted({_key_head(model, *t) for t in targets if t[0] > source[0]}):
+        read = _read(model, cache, layer, head_name(source), written)
+        share = read @ model.blocks[layer].attn.W_K[shared]
+
+        def cut(k: Tensor, hook: Any, shared: int = shared, share: Tensor = share) -> Tensor:
+            k[:, :, shared] -= share
+            return k
+
+        hooks.append((f"blocks.{layer}.attn.hook_k", cut))
+    return model.run_with_hooks(tokens, fwd_hooks=hooks)
+
+
+def _key_head(model: Any, layer: int, head: int) -> tuple[int, int]:
+    """The layer and the number of the key head that a query head reads."""
+    return layer, head // (model.cfg.n_heads // model.blocks[layer].attn.W_K.shape[0])
 
 
 def _writes(

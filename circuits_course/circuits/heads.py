@@ -84,6 +84,20 @@ def read_patterns(
     return words, torch.stack([kept[layer] for layer in range(model.cfg.n_layers)])
 
 
+def diagonal_mean(
+    pattern: Float[Tensor, "*head q k"], back: int, first: int = 0
+) -> Float[Tensor, "*head"]:
+    """Mean attention to the position `back` before the query, over queries from `first` on."""
+    return pattern.diagonal(-back, -2, -1)[..., max(first - back, 0) :].mean(-1)
+
+
+def attention_moved(
+    before: Float[Tensor, "*head q k"], after: Float[Tensor, "*head q k"]
+) -> Float[Tensor, "*head q"]:
+    """The share of each query's attention that lands elsewhere: 0 none of it, 1 all of it."""
+    return (before - after).abs().sum(-1) / 2
+
+
 def strongest_heads(scores: Float[Tensor, "layer head"], count: int) -> list[Head]:
     """The heads with the largest scores, largest first."""
     order = scores.flatten().argsort(descending=True)[:count].tolist()

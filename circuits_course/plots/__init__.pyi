@@ -9,5 +9,6 @@ from .figure import Figure as Figure
 from .heatmaps import plot_heads as plot_heads
 from .heatmaps import plot_matrix as plot_matrix
 from .lines import plot_lines as plot_lines
+from .named import plot_named as plot_named
 from .scatter import plot_scatter as plot_scatter
 from .thumbnails import plot_thumbnails as plot_thumbnails

@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import pytest
 import torch
+from transformer_lens import FactoredMatrix
 from transformer_lens import utilities as utils
 
 from circuits_course.circuits.composition import (
     all_composition_scores,
+    cut_from_keys,
+    directions_used,
     for_key_parts,
     head_circuits,
+    key_cuts,
     key_parts,
+    strongest_pairs,
 )
+from circuits_course.circuits.heads import attention_moved, diagonal_mean
+from circuits_course.circuits.losses import mean_losses
 from circuits_course.errors import CourseError, UnknownName
 from circuits_course.models.config import CourseConfig
 from circuits_course.models.transformer import CourseTransformer
@@ -124,3 +131,72 @@ def test_names_that_are_not_there():
         head_circuits(model, 0, 4)
     with pytest.raises(UnknownName):
         all_composition_scores(model, "X")
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_cutting_a_key_path_is_what_the_parts_say(name):
+    model = MODELS[name]()
+    tokens = torch.randint(1, 30, (3, 9), generator=torch.Generator().manual_seed(2))
+    logits, cache = model.run_with_cache(tokens)
+    source, target = (0, 1), (1, 3)
+    scores = cache["attn_scores", 1][:, 3] - key_parts(model, cache, *target)["0.1"]
+    kept = []
+    keep = ("blocks.1.attn.hook_pattern", lambda p, hook: kept.append(p[:, 3].clone()))
+    with model.hooks(fwd_hooks=[keep]):
+        cut = cut_from_keys(model, tokens, cache, source, [target])
+    torch.testing.assert_close(kept[0], scores.softmax(-1), atol=1e-4, rtol=1e-4)
+    assert (cut - logits).abs().max() > 1e-4
+    same = cut_from_keys(model, tokens, cache, (1, 1), [target])
+    torch.testing.assert_close(same, logits, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_key_cuts_of_each_kind(name):
+    model = MODELS[name]()
+    tokens = torch.randint(1, 30, (3, 9), generator=torch.Generator().manual_seed(3))
+    _, cache = model.run_with_cache(tokens, names_filter=for_key_parts)
+    measure = lambda pattern: pattern[:, 4, 1]  # noqa: E731
+    scores = cache["attn_scores", 2][:, 1]
+    for what, part in key_parts(model, cache, 2, 1).items():
+        lost = measure(scores.softmax(-1)) - measure((scores - part).softmax(-1))
+        cut = key_cuts(model, cache, 2, 1, measure)[what]
+        assert cut == pytest.approx(lost.mean().item(), abs=1e-4)
+    for instead in ("mean", "another") if name != "course" else ():  # its attention is one-hot
+        replaced = key_cuts(model, cache, 2, 1, measure, instead)
+        assert any(abs(lost) > 1e-4 for lost in replaced.values())
+    alike = tokens[:1].expand(2, -1)
+    _, cache = model.run_with_cache(alike, names_filter=for_key_parts)
+    lost = key_cuts(model, cache, 2, 1, measure, "another")
+    assert all(abs(value) < 1e-4 for value in lost.values())
+    with pytest.raises(UnknownName):
+        key_cuts(model, cache, 2, 1, measure, "noise")
+
+
+def test_directions_used():
+    equal = FactoredMatrix(torch.eye(6)[:, :3], torch.eye(3, 8))
+    assert directions_used(equal) == pytest.approx(3, abs=1e-4)
+    assert directions_used(FactoredMatrix(torch.randn(6, 1), torch.randn(1, 8))) == pytest.approx(1)
+
+
+def test_diagonals_and_attention_that_moved():
+    pattern = torch.eye(5)[[0, 0, 1, 2, 3]]
+    assert diagonal_mean(pattern, 1, 1) == 1
+    assert diagonal_mean(pattern, 0, 1) == 0
+    assert diagonal_mean(torch.stack([pattern, torch.eye(5)]), 1, 2).tolist() == [1, 0]
+    moved = attention_moved(pattern, torch.eye(5))
+    assert moved.tolist() == [0, 1, 1, 1, 1]
+    assert attention_moved(pattern, pattern).sum() == 0
+
+
+def test_strongest_pairs_are_named():
+    scores = torch.zeros(3, 2, 3, 2)
+    scores[0, 1, 2, 0], scores[1, 0, 2, 1] = 2.0, 3.0
+    assert strongest_pairs(scores, 2) == [((1, 0), (2, 1)), ((0, 1), (2, 0))]
+
+
+def test_mean_losses_of_each_sequence():
+    tokens = torch.randint(0, 7, (3, 5), generator=torch.Generator().manual_seed(0))
+    logits = torch.randn(3, 5, 7, generator=torch.Generator().manual_seed(1))
+    for row, loss in enumerate(mean_losses(logits, tokens, 2)):
+        expected = torch.nn.functional.cross_entropy(logits[row, 1:-1], tokens[row, 2:])
+        torch.testing.assert_close(loss, expected)

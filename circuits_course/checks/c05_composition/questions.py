@@ -81,12 +81,15 @@ questions.prediction(
 
 questions.prediction(
     "importance_of_previous",
-    "The induction heads die without the previous-token head. How many of the five costliest "
-    "paths pass through that head?",
+    "The induction head dies without the previous-token head. How many of the five costliest paths "
+    "pass through that head?",
     {
-        "most of them": "",
-        "about half": "",
-        "none, or nearly none": "",
+        "most of them": "The paths through it are virtual heads, and those add next to nothing "
+        "here. What it does for the induction head it does through the pattern, which is frozen.",
+        "about half": "Some of the five may pass through it, but see what they cost: it works "
+        "through the induction head's pattern, and that is frozen.",
+        "none, or nearly none": "The expansion takes patterns as given, and the previous-token "
+        "head works through one.",
     },
 )
 
@@ -94,31 +97,39 @@ questions.prediction(
     "who_wrote_the_keys",
     "The score of the second `q` for the key at `x` is large. Which part of the key makes it so?",
     {
-        "the embedding of x, with its position": "",
-        "what the previous-token head wrote there": "",
-        "what all heads of layer 0 wrote, about equally": "",
+        "the embedding of x, with its position": "The embedding says that x stands here. The query "
+        "asks what stood before.",
+        "what the previous-token head wrote there": "It wrote that q stood one before, and that is "
+        "what the query asks for.",
+        "what all heads of layer 0 wrote, about equally": "Only one of them looks one back.",
     },
+    answer="what the previous-token head wrote there",
 )
 
 questions.prediction(
-    "high_score_no_effect",
-    "Among the pairs that do not end in an induction head, one has a high K-composition score. You "
-    "cut it. What becomes of the loss on the second copy?",
+    "highest_score",
+    "Q 0.0 > 1.2 has the highest score of all, 0.74, six times chance. You cut it. What happens?",
     {
-        "it rises about as much as for the induction heads": "",
-        "it rises, but less": "",
-        "nothing": "",
+        "nothing, on either kind of data": "That is what it looks like on repeats alone. On the "
+        "chain the bigram head needs the switch.",
+        "loss rises on repeats": "There the bigram head rests on BOS anyway.",
+        "loss rises on the chain": "0.0 tells the bigram head, through its queries, that this is "
+        "chain text.",
     },
+    answer="loss rises on the chain",
 )
 
 questions.prediction(
     "real_model",
-    "In a real model, with a norm before each layer and other ways to know positions: does the "
-    "K-composition score still find the head that feeds the induction heads?",
+    "In SmolLM2, take the head whose cut costs the strongest induction head most. Where does it "
+    "rank by K-composition score, among the 160 or so heads below?",
     {
-        "yes, the right head stands out": "",
-        "no, it drowns among the others": "",
+        "first or second": "For all five of the strongest induction heads.",
+        "in the upper tenth": "Better: first or second. Its score stands out.",
+        "anywhere": "For this source the weights point at the cause. For others they do not: see "
+        "the next section.",
     },
+    answer="first or second",
 )
 
 questions.explanation(

@@ -1,0 +1,41 @@
+"""A matrix between directions that have names."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from circuits_course.plots.figure import Figure
+from circuits_course.plots.heatmaps import plot_matrix
+
+
+def plot_named(
+    in_names: Callable[[Any], tuple[list[str], Any]],
+    matrix: Any,
+    title: str,
+    *,
+    x_title: str,
+    y_title: str,
+    unit: str,
+    both: bool = True,
+) -> Figure:
+    """A matrix [d_model, column], its rows read along the named directions on which it acts.
+
+    in_names: matrix -> (names, rows along them), as `Basis.in_names`. both: the columns are
+    directions of the residual stream too, and named alike; otherwise they are numbered.
+    """
+    rows, values = in_names(matrix)
+    columns = None
+    if both:
+        columns, values = in_names(values.T)
+        values = values.T
+    return plot_matrix(
+        values,
+        title,
+        x_labels=columns,
+        y_labels=rows,
+        x_title=x_title,
+        y_title=y_title,
+        unit=unit,
+        diverging=True,
+    )
