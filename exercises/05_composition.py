@@ -660,6 +660,7 @@ def matched(pattern: Float[Tensor, "*head q k"]) -> Float[Tensor, "*head"]:
 
 
 one_back, to_match = circuits.diagonal_mean(patterns, 1, 2).mean(1), matched(patterns).mean(1)
+to_match[0] = 0.0  # a head without heads below it composes with none
 
 # %%
 scores = circuits.all_composition_scores(real, "K")
@@ -682,7 +683,7 @@ show_table([{"pairs of heads": len(pairs), "mean K score": pairs.mean(), "highes
 #
 # Now the cut. For one induction head and every writer below it we take the writer's part out of the
 # head's keys and ask how much of its attention to the right token is lost. `circuits.key_cuts` does it;
-# nothing has to be run again, and `key_cuts??` shows how.
+# nothing has to be run again, and `circuits.key_cuts??` shows how.
 
 # %%
 chapter.predict("real_model", choices=["first or second", "in the upper tenth", "anywhere"])
@@ -804,7 +805,8 @@ show_table(rows, caption="The twelve highest K-composition scores", digits=2)
 
 # %%
 source = circuits.strongest_heads(one_back, 1)[0]
-near = [h for h in below if source[0] - 3 < h[0] <= source[0] and h != source]
+near = [(layer, h) for layer in range(max(source[0] - 2, 0), source[0] + 1)
+        for h in range(real.cfg.n_heads) if (layer, h) != source]  # fmt: skip
 
 
 def added_by(head: tuple[int, int]) -> Float[Tensor, " batch"]:

@@ -107,3 +107,16 @@ def test_unknown_names_meet_the_nearest():
         small_basis().group("tokens")
     with pytest.raises(UnknownName):
         Basis(("BOS", "a"), 4, {"vowel": {"BOS": 1.0}})
+
+
+def test_run_tells_patterns_writes_and_what_is_said(basis):
+    W_Q, W_K = 30.0 * basis.position.T, basis.position.T
+    copies = HeadWeights(W_Q, W_K, basis.token.T, 10.0 * basis.out)  # each place looks at itself
+    silent = copies._replace(W_O=torch.zeros_like(copies.W_O))
+    ran = basis.run("ab", copies, silent)
+    assert ran.labels[1:] == ["a", "b"]
+    assert ran.says == ["?", "a", "b"]
+    assert ran.patterns.shape == (2, 3, 3)
+    torch.testing.assert_close(ran.patterns[0], torch.eye(3), atol=1e-2, rtol=0)
+    assert ran.written.shape == (3, basis.d_model)
+    assert set(basis.run("ab", silent).says) == {"?"}

@@ -97,7 +97,7 @@ def test_highest_score_found_a_circuit(claim, induction_2l, cuts):
 
 
 def test_the_switch_does_not_show_on_repeats(claim, cuts):
-    """On repeats the same cut costs nothing: one kind of data hides half of the circuits."""
+    """On repeats, cutting Q 0.0 > 1.2 costs nothing: one kind of data hides half the circuits."""
     found = interval(cuts["repeats"][0]["Q", (0, 0), (1, 2)])
     claim(found, unit="nats on repeats", holds=max(abs(found.low), abs(found.high)) < 0.02,
           data="72 sequences, periods 14, 22 and 29")  # fmt: skip
@@ -248,7 +248,7 @@ def test_one_path_carries_the_second_copy(claim, smollm2):
 
 
 def test_that_path_is_idle_on_english(claim, smollm2):
-    """On English the same cut costs next to nothing."""
+    """On English, cutting 16.0 out of the keys of the induction heads costs next to nothing."""
     values = []
     for text in ("pride", "alice"):
         tokens = text_tokens(smollm2, passage(text), 5, 70)

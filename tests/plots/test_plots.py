@@ -318,3 +318,19 @@ def test_importing_plots_loads_none_of_the_heavy_packages():
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert run.stdout.strip() == "[]"
+
+
+def test_a_matrix_between_named_directions():
+    from circuits_course.plots import plot_named
+
+    def in_names(matrix):
+        rows = np.asarray(matrix)
+        acts = np.abs(rows).max(1) > 0
+        return [name for name, on in zip("xyz", acts, strict=True) if on], rows[acts]
+
+    matrix = np.array([[0.0, 2.0, 0.0], [0.0, 0.0, 0.0], [0.0, 3.0, 4.0]])
+    titles = {"x_title": "written", "y_title": "read", "unit": "weight"}
+    both = repr(plot_named(in_names, matrix, "t", **titles))
+    assert all(word in both for word in ("x", "y", "z"))
+    numbered = plot_named(in_names, matrix, "t", both=False, **titles)
+    assert "0" in repr(numbered)
