@@ -837,7 +837,7 @@ for distance in (0, 1, 5, 20, 60):
         cos, sin = (real_cache[turns + name][0, distance] for name in ("cos", "sin"))
         turned = receiver._replace(W_Q=circuits.turn(receiver.W_Q, cos, sin))
         rows[str(distance)] = composition_score("K", sender, turned)
-show_table({"K score": rows} if rows else {"K score": "the same at every distance"},
+show_table({"K score": rows or {"every distance": "the same"}},
            caption=f"{head_name(source)} to {head_name(target)}, by distance", digits=3)  # fmt: skip
 
 # %% [markdown]
