@@ -833,7 +833,7 @@ show_table([{"cut": head_name(source), "added loss, nats": str(ours), "highest c
 sender, receiver = circuits.head_circuits(real, *source), circuits.head_circuits(real, *target)
 turns, rows = f"blocks.{target[0]}.attn.hook_", {}
 for distance in (0, 1, 5, 20, 60):
-    if turns + "cos" in real_cache and real_cache[turns + "cos"].shape[-1] == real.cfg.d_head:
+    if turns + "cos" in real_cache:
         cos, sin = (real_cache[turns + name][0, distance] for name in ("cos", "sin"))
         turned = receiver._replace(W_Q=circuits.turn(receiver.W_Q, cos, sin))
         rows[str(distance)] = composition_score("K", sender, turned)

@@ -138,7 +138,6 @@ _PARTS = (
     "z",
     "mlp_out",
     "q",
-    "rot_q",
     "cos",
     "sin",
     "scale",
@@ -163,9 +162,7 @@ def key_parts(
     scale is taken as it was in this run, so that the split stays linear; rotary positions turn each
     part as they turn the whole key.
     """
-    prefix = f"blocks.{layer}.attn.hook_"
-    query = cache[prefix + ("rot_q" if prefix + "rot_q" in cache else "q")][:, :, head]
-    query = query / model.cfg.d_head**0.5
+    query = _query(model, cache, layer, head)
     W_K = head_circuits(model, layer, head).W_K
     parts: dict[str, Tensor] = {}
     for name, write in _writes(model, cache, layer):
@@ -207,9 +204,7 @@ def key_cuts(
     if instead == "nothing":
         parts = key_parts(model, cache, layer, head)
         return {name: whole - measured(scores - part) for name, part in parts.items()}
-    prefix = f"blocks.{layer}.attn.hook_"
-    query = cache[prefix + ("rot_q" if prefix + "rot_q" in cache else "q")][:, :, head]
-    query, W_K = query / model.cfg.d_head**0.5, head_circuits(model, layer, head).W_K
+    query, W_K = _query(model, cache, layer, head), head_circuits(model, layer, head).W_K
     losses = {}
     for name, write in _writes(model, cache, layer):
         read = _read(model, cache, layer, name, write)
@@ -292,19 +287,30 @@ def _read(
     return write
 
 
+def _query(model: Any, cache: Any, layer: int, head: int) -> Float[Tensor, "batch pos d_head"]:
+    """A head's queries as they meet the keys: turned where positions are rotary, and scaled."""
+    query = _turned(cache[f"blocks.{layer}.attn.hook_q"][:, :, head], cache, layer)
+    return query / model.cfg.d_head**0.5
+
+
 def _turned(
-    key: Float[Tensor, "batch pos d_head"], cache: Any, layer: int
+    x: Float[Tensor, "batch pos d_head"], cache: Any, layer: int
 ) -> Float[Tensor, "batch pos d_head"]:
     """Rotary positions, where the model has them."""
     name = f"blocks.{layer}.attn.hook_cos"
-    return turn(key, cache[name], cache[name.replace("cos", "sin")]) if name in cache else key
+    return turn(x, cache[name], cache[name.replace("cos", "sin")]) if name in cache else x
 
 
 def turn(
     x: Float[Tensor, "*rows d_head"],
-    cos: Float[Tensor, "*#rows d_head"],
-    sin: Float[Tensor, "*#rows d_head"],
+    cos: Float[Tensor, "*#rows d_rotary"],
+    sin: Float[Tensor, "*#rows d_rotary"],
 ) -> Float[Tensor, "*rows d_head"]:
-    """Rotary positions (Su et al. 2021): dimensions i and i + d_head / 2 turn as a pair."""
-    first, second = x.chunk(2, dim=-1)
-    return x * cos + torch.cat([-second, first], dim=-1) * sin
+    """Rotary positions (Su et al. 2021): dimensions i and i + d_rotary / 2 turn as a pair.
+
+    d_rotary is d_head or, as in Pythia, less; what is beyond it stays as it is.
+    """
+    turning, still = x[..., : cos.shape[-1]], x[..., cos.shape[-1] :]
+    first, second = turning.chunk(2, dim=-1)
+    turned = turning * cos + torch.cat([-second, first], dim=-1) * sin
+    return torch.cat([turned, still], dim=-1)

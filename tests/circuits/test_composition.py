@@ -41,14 +41,26 @@ def course_model(**options):
 
 def bridge(kind):
     """A tiny random model of a real architecture: biases and learned positions, or grouped keys,
-    rotary positions and RMSNorm."""
+    rotary positions and RMSNorm, or partial rotation and an MLP beside the attention."""
     from transformer_lens.model_bridge import TransformerBridge
-    from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM
+    from transformers import (
+        GPT2Config,
+        GPT2LMHeadModel,
+        GPTNeoXConfig,
+        GPTNeoXForCausalLM,
+        LlamaConfig,
+        LlamaForCausalLM,
+    )
 
     torch.manual_seed(0)
     if kind == "gpt2":
         config = GPT2Config(vocab_size=40, n_positions=16, n_embd=24, n_layer=3, n_head=4)
         hf = GPT2LMHeadModel(config)
+    elif kind == "pythia":
+        config = GPTNeoXConfig(vocab_size=40, hidden_size=32, num_hidden_layers=3, rotary_pct=0.25,
+                               num_attention_heads=4, intermediate_size=48,
+                               max_position_embeddings=16)  # fmt: skip
+        hf = GPTNeoXForCausalLM(config)
     else:
         config = LlamaConfig(vocab_size=40, hidden_size=24, intermediate_size=32, head_dim=6,
                              num_hidden_layers=3, num_attention_heads=4, num_key_value_heads=2,
@@ -58,7 +70,7 @@ def bridge(kind):
         if name.endswith("bias") or weight.ndim > 1:
             weight.normal_(std=0.3)
     model = TransformerBridge.boot_transformers(kind, hf_model=hf.eval(), tokenizer=_tokenizer())
-    model.enable_compatibility_mode(fold_value_biases=kind == "gpt2", disable_warnings=True)
+    model.enable_compatibility_mode(fold_value_biases=kind != "llama", disable_warnings=True)
     return model.eval()
 
 
