@@ -69,13 +69,14 @@ def head_profile(model, tokens: Int[Tensor, "batch pos"]) -> dict[str, Float[Ten
 
 
 def compare_profiles(
-    profiles: dict[str, dict[str, Float[Tensor, "layer head"]]],
+    profiles: dict[str, dict[str, Float[Tensor, "layer head"]]], at_least: float
 ) -> dict[str, dict[str, Place]]:
     """Where each model keeps its strongest head of each behaviour: {behaviour: {model: place}}.
 
     profiles: {model: its head profile}. A `Place(depth, score)` holds the head's relative depth,
     from 0 in the first layer to 1 in the last, and its score. A model of a single layer has depth
-    0. Behaviours that are missing in a model's profile are missing in the answer.
+    0. A model whose strongest head scores below `at_least` has no place: it is missing there, and a
+    behaviour without any place is missing altogether.
     """
     places = {}
     for model, profile in profiles.items():
@@ -84,9 +85,11 @@ def compare_profiles(
             # BEGIN BLANK
             layer = int(scores.argmax()) // n_heads
             depth = layer / max(n_layers - 1, 1)
+            shown = scores.max() >= at_least
             # END BLANK
-            place = Place(depth, scores.max().item())
-            places.setdefault(behaviour, {})[model] = place
+            if shown:
+                place = Place(depth, scores.max().item())
+                places.setdefault(behaviour, {})[model] = place
     return places
 
 
@@ -120,30 +123,41 @@ def ablation_costs(
 
 
 def head_jobs(
-    model, head: tuple[int, int], texts: dict[str, Int[Tensor, "batch pos"]]
-) -> dict[str, dict[str, float]]:
-    """What one head does in each context: {context: {behaviour: score, ..., "cost": nats}}.
+    model, heads: list[tuple[int, int]], texts: dict[str, Int[Tensor, "batch pos"]]
+) -> dict[str, dict[tuple[int, int], dict[str, float | Float[Tensor, " batch"]]]]:
+    """What heads do in each context: {context: {head: {behaviour: score, ..., "cost": nats}}}.
 
-    head: (layer, head). texts: {context: tokens}. The scores are the head's own in `head_profile`;
-    the cost is what replacing its z by the mean over that context's sequences and positions adds to
-    the mean next-token loss there, nats.
+    heads: (layer, head) pairs, judged one at a time. texts: {context: tokens}. The scores are a
+    head's own in `head_profile`. The cost has one entry for each sequence: what replacing the
+    head's z by its mean, over that context's sequences and positions, adds to the sequence's mean
+    next-token loss.
     """
-    layer, index = head
 
-    def flatten(z: Float[Tensor, "batch pos head d_head"], hook):
-        z = z.clone()
-        z[:, :, index] = z[:, :, index].mean((0, 1))
-        return z
+    def losses(tokens, hooks) -> Float[Tensor, " batch"]:
+        with model.hooks(fwd_hooks=hooks):
+            loss = model(tokens, return_type="loss", loss_per_token=True)
+        # BEGIN BLANK
+        return loss.mean(1)
+        # END BLANK
 
     jobs = {}
     for context, tokens in texts.items():
-        profile = head_profile(model, tokens)
-        jobs[context] = {name: scores[layer, index].item() for name, scores in profile.items()}
-        whole = model(tokens, return_type="loss")
-        ablated = model.run_with_hooks(
-            tokens, return_type="loss", fwd_hooks=[(utils.get_act_name("z", layer), flatten)]
-        )
-        jobs[context]["cost"] = (ablated - whole).item()
+        profile, whole = head_profile(model, tokens), losses(tokens, [])
+        jobs[context] = {}
+        for layer, index in heads:
+
+            def flatten(z: Float[Tensor, "batch pos head d_head"], hook, index=index):
+                # BEGIN BLANK
+                z = z.clone()
+                z[:, :, index] = z[:, :, index].mean((0, 1))
+                # END BLANK
+                return z
+
+            without = losses(tokens, [(utils.get_act_name("z", layer), flatten)])
+            # BEGIN BLANK
+            found = {name: scores[layer, index].item() for name, scores in profile.items()}
+            jobs[context][layer, index] = found | {"cost": without - whole}
+            # END BLANK
     return jobs
 
 

@@ -69,3 +69,7 @@ from .patching.path import path_patch_sweep as path_patch_sweep
 from .patching.sweep import gap_shares as gap_shares
 from .patching.sweep import gap_sweep as gap_sweep
 from .patching.sweep import patch_sweep as patch_sweep
+from .profiles import Place as Place
+from .profiles import input_cut as input_cut
+from .profiles import mean_ablated as mean_ablated
+from .profiles import strongest_by_step as strongest_by_step

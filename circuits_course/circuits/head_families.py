@@ -21,8 +21,10 @@ from jaxtyping import Float, Int
 from safetensors import safe_open
 from torch import Tensor
 
+from circuits_course.circuits.profiles import strongest_by_step
 from circuits_course.data.head_jobs import AllAtOnce, LookUps
 from circuits_course.data.markov import BOS_TOKEN, MarkovAndRepeats
+from circuits_course.data.sequences import repeats_for
 from circuits_course.errors import CourseError, UnknownName
 from circuits_course.models.config import CourseConfig
 from circuits_course.models.recipes import Recipe
@@ -123,7 +125,7 @@ class Trained:
     """A finished member of a family.
 
     history: loss on held-out sequences every `EVERY` steps, nats. births: for "induction" also the
-    strongest previous-token and induction score of any head at those steps.
+    strongest previous-token and induction score of any head at those steps, on `repeats_for`.
     """
 
     task: str
@@ -161,20 +163,17 @@ def train_member(task: str, n_heads: int, seed: int = 0) -> Trained:
         if step.number % EVERY == 0:
             with torch.no_grad():
                 history.append(round(found.loss(step.model, tokens).mean().item(), 4))
-            for role, strongest in _births(found, step.model).items():
+            for role, strongest in _births(task, step.model).items():
                 births.setdefault(role, []).append(strongest)
     return Trained(task, n_heads, seed, history, births, step.model.requires_grad_(False))
 
 
-def _births(task: Task, model: CourseTransformer) -> dict[str, float]:
+def _births(task: str, model: CourseTransformer) -> dict[str, float]:
     """The strongest score of any head for the two roles of an induction circuit."""
-    if not isinstance(task, CopyTask):
+    if task != "induction":
         return {}
-    scores = task.data.measure(model)
-    return {
-        role: max(max(layer) for layer in scores[role.replace(" ", "_")])
-        for role in ("previous token", "induction")
-    }
+    scores = strongest_by_step(model, repeats_for(model))
+    return {role: round(score, 4) for role, score in scores.items()}
 
 
 def train_head_family(

@@ -24,7 +24,7 @@ compare_profiles = Exercise(
         "layer back from that number?",
         "The layer is the index // n_heads. The first layer is at depth 0 and the last at depth 1.",
         "layer / (n_layers - 1), and a model with one layer must not divide by 0: "
-        "max(n_layers - 1, 1).",
+        "max(n_layers - 1, 1). `shown` asks whether the largest score reaches at_least.",
     ],
 )
 
@@ -46,18 +46,29 @@ def _compare_cases() -> Iterator[Case]:
             "small": {"induction": _only(4, 2, 1, 0)},
             "large": {"induction": _only(9, 4, 6, 2, 0.6)},
         },
+        0.3,
     )
-    yield Case("a model of one layer", {"flat": {"previous token": _only(1, 5, 0, 3)}})
+    yield Case("a model of one layer", {"flat": {"previous token": _only(1, 5, 0, 3)}}, 0.2)
     yield Case(
         "two models of which one lacks a behaviour",
         {
             "a": {"induction": _only(6, 3, 5, 2), "duplicate token": _only(6, 3, 0, 1)},
             "b": {"duplicate token": _only(4, 8, 3, 7)},
         },
+        0.5,
+    )
+    yield Case(
+        "two models of which one shows a behaviour too weakly",
+        {
+            "a": {"induction": _only(6, 3, 4, 1), "duplicate token": _only(6, 3, 2, 1, 0.15)},
+            "b": {"induction": _only(3, 2, 1, 1, 0.25), "duplicate token": _only(3, 2, 2, 0, 0.16)},
+        },
+        0.3,
     )
     yield Case(
         "a strong head in a weak layer",
         {"m": {"induction": torch.tensor([[0.5, 0.5, 0.5], [0.9, 0.0, 0.0], [0.4, 0.4, 0.4]])}},
+        0.45,
     )
     for seed in range(3):
         shapes = {"first": (4 + seed, 3), "second": (7, 2 + seed)}
@@ -70,23 +81,16 @@ def _compare_cases() -> Iterator[Case]:
                 }
                 for model, shape in shapes.items()
             },
+            1.0 + 0.4 * seed,
         )
 
 
 @compare_profiles.observe
-def _as_pairs(output: Any, profiles: dict[str, Profile]) -> Places:
+def _as_pairs(output: Any, profiles: dict[str, Profile], at_least: float) -> Places:
     return {
         behaviour: {model: (float(place[0]), float(place[1])) for model, place in places.items()}
         for behaviour, places in output.items()
     }
-
-
-def _places(profiles: dict[str, Profile], place: Callable[[Tensor], tuple[float, float]]) -> Places:
-    found: Places = {}
-    for model, profile in profiles.items():
-        for behaviour, scores in profile.items():
-            found.setdefault(behaviour, {})[model] = Place(*place(scores))
-    return found
 
 
 def _best(scores: Tensor) -> tuple[int, int, float]:
@@ -98,79 +102,125 @@ def _best(scores: Tensor) -> tuple[int, int, float]:
     return -layer, -head, score
 
 
-@compare_profiles.oracle
-def _compare_oracle(profiles: dict[str, Profile]) -> Places:
-    def place(scores: Tensor) -> tuple[float, float]:
-        layer, _, score = _best(scores)
-        return (layer / (len(scores) - 1) if len(scores) > 1 else 0.0), score
+def _reaches(scores: Tensor, at_least: float) -> bool:
+    return _best(scores)[2] >= at_least
 
-    return _places(profiles, place)
+
+def _right(scores: Tensor) -> tuple[float, float]:
+    layer, _, score = _best(scores)
+    return (layer / (len(scores) - 1) if len(scores) > 1 else 0.0), score
+
+
+def _places(
+    profiles: dict[str, Profile],
+    at_least: float,
+    place: Callable[[Tensor], tuple[float, float]] = _right,
+    shown: Callable[[Tensor, float], bool] = _reaches,
+) -> Places:
+    found: Places = {}
+    for model, profile in profiles.items():
+        for behaviour, scores in profile.items():
+            if shown(scores, at_least):
+                found.setdefault(behaviour, {})[model] = Place(*place(scores))
+    return found
+
+
+@compare_profiles.oracle
+def _compare_oracle(profiles: dict[str, Profile], at_least: float) -> Places:
+    return _places(profiles, at_least)
 
 
 @compare_profiles.wrong(
     "you divided by the number of layers. Then no head reaches depth 1: the last layer is number "
     "n_layers - 1."
 )
-def over_all_layers(profiles: dict[str, Profile]) -> Places:
-    return _places(profiles, lambda s: (_best(s)[0] / len(s), _best(s)[2]))
+def over_all_layers(profiles: dict[str, Profile], at_least: float) -> Places:
+    return _places(profiles, at_least, lambda s: (_best(s)[0] / len(s), _best(s)[2]))
 
 
 @compare_profiles.wrong(
     "you counted layers from 1. The first layer is at depth 0 (here as everywhere, layers count "
     "from 0)."
 )
-def counted_from_one(profiles: dict[str, Profile]) -> Places:
-    return _places(profiles, lambda s: ((_best(s)[0] + 1) / len(s), _best(s)[2]))
+def counted_from_one(profiles: dict[str, Profile], at_least: float) -> Places:
+    return _places(profiles, at_least, lambda s: ((_best(s)[0] + 1) / len(s), _best(s)[2]))
 
 
 @compare_profiles.wrong("that is the number of the layer. Relative depth runs from 0 to 1.")
-def layer_number(profiles: dict[str, Profile]) -> Places:
-    return _places(profiles, lambda s: (float(_best(s)[0]), _best(s)[2]))
+def layer_number(profiles: dict[str, Profile], at_least: float) -> Places:
+    return _places(profiles, at_least, lambda s: (float(_best(s)[0]), _best(s)[2]))
 
 
 @compare_profiles.wrong(
     "you took the rest of the division, which is the head within its layer. The layer is the whole "
     "part: index // n_heads."
 )
-def head_for_layer(profiles: dict[str, Profile]) -> Places:
-    return _places(profiles, lambda s: (_best(s)[1] / max(len(s) - 1, 1), _best(s)[2]))
+def head_for_layer(profiles: dict[str, Profile], at_least: float) -> Places:
+    return _places(profiles, at_least, lambda s: (_best(s)[1] / max(len(s) - 1, 1), _best(s)[2]))
 
 
 @compare_profiles.wrong(
     "you divided the index by the number of layers. A row of the table has n_heads entries, so the "
     "layer is index // n_heads."
 )
-def divided_by_layers(profiles: dict[str, Profile]) -> Places:
-    return _places(
-        profiles, lambda s: (int(s.argmax()) // len(s) / max(len(s) - 1, 1), _best(s)[2])
-    )
+def divided_by_layers(profiles: dict[str, Profile], at_least: float) -> Places:
+    def place(s: Tensor) -> tuple[float, float]:
+        return int(s.argmax()) // len(s) / max(len(s) - 1, 1), _best(s)[2]
+
+    return _places(profiles, at_least, place)
 
 
 @compare_profiles.wrong(
     "you took the layer whose heads score highest on average. Asked for is the layer of the one "
     "strongest head."
 )
-def strongest_layer(profiles: dict[str, Profile]) -> Places:
-    return _places(profiles, lambda s: (int(s.mean(1).argmax()) / max(len(s) - 1, 1), _best(s)[2]))
+def strongest_layer(profiles: dict[str, Profile], at_least: float) -> Places:
+    def place(s: Tensor) -> tuple[float, float]:
+        return int(s.mean(1).argmax()) / max(len(s) - 1, 1), _best(s)[2]
+
+    return _places(profiles, at_least, place)
 
 
 @compare_profiles.wrong("the score is an average over all heads. Give the strongest head's own.")
-def average_score(profiles: dict[str, Profile]) -> Places:
-    return _places(profiles, lambda s: (_best(s)[0] / max(len(s) - 1, 1), float(s.mean())))
+def average_score(profiles: dict[str, Profile], at_least: float) -> Places:
+    return _places(profiles, at_least, lambda s: (_right(s)[0], float(s.mean())))
 
 
 @compare_profiles.wrong("depth and score are exchanged: Place(depth, score).")
-def score_first(profiles: dict[str, Profile]) -> Places:
-    return _places(profiles, lambda s: (_best(s)[2], _best(s)[0] / max(len(s) - 1, 1)))
+def score_first(profiles: dict[str, Profile], at_least: float) -> Places:
+    return _places(profiles, at_least, lambda s: _right(s)[::-1])
 
 
 @compare_profiles.wrong(
     "the nesting is the other way round: {behaviour: {model: place}}, so that one line shows a "
     "behaviour in all models."
 )
-def by_model(profiles: dict[str, Profile]) -> Places:
+def by_model(profiles: dict[str, Profile], at_least: float) -> Places:
     turned: Places = {}
-    for behaviour, places in _compare_oracle(profiles).items():
+    for behaviour, places in _compare_oracle(profiles, at_least).items():
         for model, place in places.items():
             turned.setdefault(model, {})[behaviour] = place
     return turned
+
+
+@compare_profiles.wrong(
+    "models that hardly show a behaviour have a place too. The strongest of heads that all score "
+    "next to nothing is drawn by lot: leave out what stays below at_least."
+)
+def everyone_shown(profiles: dict[str, Profile], at_least: float) -> Places:
+    return _places(profiles, at_least, shown=lambda scores, limit: True)
+
+
+@compare_profiles.wrong(
+    "you held the mean of all scores against at_least. One strong head is enough: compare the "
+    "largest score."
+)
+def mean_reaches(profiles: dict[str, Profile], at_least: float) -> Places:
+    return _places(profiles, at_least, shown=lambda scores, limit: float(scores.mean()) >= limit)
+
+
+@compare_profiles.wrong(
+    "the comparison is turned round: you kept the models that stay *below* at_least."
+)
+def weak_ones_kept(profiles: dict[str, Profile], at_least: float) -> Places:
+    return _places(profiles, at_least, shown=lambda scores, limit: not _reaches(scores, limit))

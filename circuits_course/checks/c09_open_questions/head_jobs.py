@@ -28,16 +28,19 @@ head_jobs = Exercise(
     importance=4,
     minutes=12,
     hints=[
-        "Do one context by hand first: its profile, of which you need one head, and two losses.",
-        "The profile is head_profile(model, tokens); scores[layer, index] is this head. The losses "
-        'are model(tokens, return_type="loss") and the same with a hook on this head\'s z.',
+        "Do one context and one head by hand first: two losses for each sequence, and the head's "
+        "entry in the profile.",
+        "loss_per_token=True gives [batch, pos - 1]; .mean(1) leaves one number for each sequence. "
+        "scores[layer, index] is the head's own score.",
         "The hook gets z [batch, pos, head, d_head] and should return a copy in which "
-        "z[:, :, index] is z[:, :, index].mean((0, 1)); the cost is ablated minus whole.",
+        "z[:, :, index] is z[:, :, index].mean((0, 1)); the cost is without minus whole.",
     ],
     tolerance=Tolerance(atol=1e-4, rtol=1e-3),
 )
 
-Jobs = dict[str, dict[str, float]]
+Head = tuple[int, int]
+Jobs = dict[str, dict[Head, dict[str, Any]]]
+Texts = dict[str, Tensor]
 
 
 @head_jobs.cases
@@ -46,14 +49,13 @@ def _job_cases() -> Iterator[Case]:
         ((("even", 0.0), ("duplicate", 12.0)), (("induction", 12.0), ("even", 0.0)))
     )
     texts = {"repeats": repeats(made), "fresh": _fresh_tokens(made)}
-    yield Case("an induction head on a repeated and on a fresh text", made, (1, 0), texts)
-    yield Case("an idle head of the same model", made, (1, 1), texts)
-    for seed, head in enumerate(((0, 3), (2, 1))):
-        model = random_model(seed=seed)
+    yield Case("an induction head and an idle one, on repeats and afresh", made,
+               [(1, 0), (1, 1)], texts)  # fmt: skip
+    for seed, heads in enumerate(([(0, 3), (2, 1)], [(2, 1), (1, 2), (0, 0)])):
         yield Case(
-            f"head {head[0]}.{head[1]} of a random model",
-            model,
-            head,
+            "heads of a random model",
+            random_model(seed=seed),
+            heads,
             {"few tokens": drawn(3, 8, seed), "many tokens": drawn(2, 12, seed + 5, 30)},
         )
 
@@ -64,120 +66,136 @@ def _fresh_tokens(model: Any) -> Tensor:
     return torch.cat([torch.zeros(2, 1, dtype=torch.int64), torch.stack(rows)], dim=1)
 
 
-def _next_loss(model: Any, tokens: Tensor) -> float:
+def _next_loss(model: Any, tokens: Tensor) -> Tensor:
+    """Mean next-token loss of each sequence."""
     log_probs = model(tokens)[:, :-1].log_softmax(-1)
-    return -log_probs.gather(-1, tokens[:, 1:, None]).mean().item()
+    return -log_probs.gather(-1, tokens[:, 1:, None])[..., 0].mean(1)
 
 
 def _jobs(
     model: Any,
-    head: tuple[int, int],
-    texts: dict[str, Tensor],
+    heads: list[Head],
+    texts: Texts,
     *,
     mean: Callable[[Tensor], Any] = over_all,
-    ablate: tuple[int, int] | None = None,
-    read: tuple[int, int] | None = None,
+    gone: Callable[[Head], tuple[Head, ...]] = lambda head: (head,),
+    cost: Callable[[Tensor, Tensor], Tensor] = lambda without, whole: without - whole,
 ) -> Jobs:
-    jobs = {}
+    jobs: Jobs = {}
     for context, tokens in texts.items():
-        layer, index = read or head
-        scores = profile_of_cases(model, tokens)
-        jobs[context] = {name: table[layer, index].item() for name, table in scores.items()}
-        whole = _next_loss(model, tokens)
-        with ablated(model, (ablate or head,), mean):
-            jobs[context]["cost"] = _next_loss(model, tokens) - whole
+        scores, whole = profile_of_cases(model, tokens), _next_loss(model, tokens)
+        jobs[context] = {}
+        for layer, index in heads:
+            with ablated(model, gone((layer, index)), mean):
+                without = _next_loss(model, tokens)
+            found: dict[str, Any] = {name: s[layer, index].item() for name, s in scores.items()}
+            jobs[context][layer, index] = found | {"cost": cost(without, whole)}
     return jobs
 
 
+def _edited(jobs: Jobs, edit: Callable[[str, Head, dict[str, Any]], dict[str, Any]]) -> Jobs:
+    return {c: {h: edit(c, h, found) for h, found in row.items()} for c, row in jobs.items()}
+
+
 @head_jobs.observe
-def _job_numbers(output: Any, model: Any, head: Any, texts: Any) -> Jobs:
+def _job_numbers(output: Any, model: Any, heads: Any, texts: Any) -> Any:
     return {
-        context: {name: float(value) for name, value in jobs.items()}
-        for context, jobs in output.items()
+        context: {
+            (int(layer), int(index)): {name: torch.as_tensor(v).float() for name, v in found.items()}
+            for (layer, index), found in row.items()
+        }
+        for context, row in output.items()
     }
 
 
 @head_jobs.oracle
-def _jobs_oracle(model: Any, head: tuple[int, int], texts: dict[str, Tensor]) -> Jobs:
-    return _jobs(model, head, texts)
+def _jobs_oracle(model: Any, heads: list[Head], texts: Texts) -> Any:
+    return _job_numbers(_jobs(model, heads, texts), model, heads, texts)
 
 
 @head_jobs.wrong(
     "the cost has its sign turned: what is lost without the head is the ablated loss minus the "
     "whole one."
 )
-def cost_negated(model: Any, head: tuple[int, int], texts: dict[str, Tensor]) -> Jobs:
-    jobs = _jobs(model, head, texts)
-    return {c: {**found, "cost": -found["cost"]} for c, found in jobs.items()}
+def cost_negated(model: Any, heads: list[Head], texts: Texts) -> Jobs:
+    return _jobs(model, heads, texts, cost=lambda without, whole: whole - without)
+
+
+@head_jobs.wrong(
+    "the cost is one number for the whole context. Keep one for each sequence: without them nobody "
+    "can say how far the mean may be off."
+)
+def cost_averaged(model: Any, heads: list[Head], texts: Texts) -> Jobs:
+    return _jobs(model, heads, texts, cost=lambda without, whole: (without - whole).mean())
 
 
 @head_jobs.wrong(
     "you set z to zero. That also takes away what the head always writes, whatever it reads; "
     "replace z by its mean."
 )
-def zeroed(model: Any, head: tuple[int, int], texts: dict[str, Tensor]) -> Jobs:
-    return _jobs(model, head, texts, mean=nothing_of_cases)
+def zeroed(model: Any, heads: list[Head], texts: Texts) -> Jobs:
+    return _jobs(model, heads, texts, mean=nothing_of_cases)
 
 
 @head_jobs.wrong(
     "you kept a mean for every position. What is asked for is one mean, over all sequences and "
     "positions: a head that acts by position would otherwise look idle."
 )
-def mean_by_position(model: Any, head: tuple[int, int], texts: dict[str, Tensor]) -> Jobs:
-    return _jobs(model, head, texts, mean=by_position)
+def mean_by_position(model: Any, heads: list[Head], texts: Texts) -> Jobs:
+    return _jobs(model, heads, texts, mean=by_position)
 
 
 @head_jobs.wrong(
     "all heads of the layer were ablated. Replace the z of this head alone: z[:, :, index]."
 )
-def whole_layer(model: Any, head: tuple[int, int], texts: dict[str, Tensor]) -> Jobs:
-    jobs = _jobs(model, head, texts)
-    every = tuple((head[0], h) for h in range(model.cfg.n_heads))
-    for context, tokens in texts.items():
-        whole = _next_loss(model, tokens)
-        with ablated(model, every, over_all):
-            jobs[context]["cost"] = _next_loss(model, tokens) - whole
-    return jobs
+def whole_layer(model: Any, heads: list[Head], texts: Texts) -> Jobs:
+    every = range(model.cfg.n_heads)
+    return _jobs(model, heads, texts, gone=lambda head: tuple((head[0], h) for h in every))
+
+
+@head_jobs.wrong(
+    "all the heads of the list were ablated together. They are judged one at a time: each in a run "
+    "of its own."
+)
+def all_together(model: Any, heads: list[Head], texts: Texts) -> Jobs:
+    return _jobs(model, heads, texts, gone=lambda head: tuple(heads))
 
 
 @head_jobs.wrong(
     "that is the loss without the head. The cost is how much *more* it is than the loss of the "
     "whole model."
 )
-def loss_for_cost(model: Any, head: tuple[int, int], texts: dict[str, Tensor]) -> Jobs:
-    jobs = _jobs(model, head, texts)
-    return {
-        c: {**found, "cost": found["cost"] + _next_loss(model, texts[c])}
-        for c, found in jobs.items()
-    }
+def loss_for_cost(model: Any, heads: list[Head], texts: Texts) -> Jobs:
+    return _jobs(model, heads, texts, cost=lambda without, whole: without)
 
 
 @head_jobs.wrong(
     "every context has the numbers of the first one. Measure each on its own tokens; that is the "
     "whole question."
 )
-def first_context(model: Any, head: tuple[int, int], texts: dict[str, Tensor]) -> Jobs:
+def first_context(model: Any, heads: list[Head], texts: Texts) -> Jobs:
     first = next(iter(texts))
-    jobs = _jobs(model, head, {first: texts[first]})[first]
-    return dict.fromkeys(texts, jobs)
+    return dict.fromkeys(texts, _jobs(model, heads, {first: texts[first]})[first])
 
 
 @head_jobs.wrong(
     "the scores are those of the layer's strongest head. Read the one that was asked for: "
     "scores[layer, index]."
 )
-def strongest_in_layer(model: Any, head: tuple[int, int], texts: dict[str, Tensor]) -> Jobs:
-    jobs = _jobs(model, head, texts)
-    for context, tokens in texts.items():
-        scores = profile_of_cases(model, tokens)
-        jobs[context].update({name: table[head[0]].max().item() for name, table in scores.items()})
-    return jobs
+def strongest_in_layer(model: Any, heads: list[Head], texts: Texts) -> Jobs:
+    def edit(context: str, head: Head, found: dict[str, Any]) -> dict[str, Any]:
+        scores = profile_of_cases(model, texts[context])
+        return found | {name: table[head[0]].max().item() for name, table in scores.items()}
+
+    return _edited(_jobs(model, heads, texts), edit)
 
 
 @head_jobs.wrong(
     "your answer has no costs. What a head looks at is half of the story; add what is lost without "
     'it, as "cost".'
 )
-def no_cost(model: Any, head: tuple[int, int], texts: dict[str, Tensor]) -> Jobs:
-    jobs = _jobs(model, head, texts)
-    return {c: {n: v for n, v in found.items() if n != "cost"} for c, found in jobs.items()}
+def no_cost(model: Any, heads: list[Head], texts: Texts) -> Jobs:
+    def edit(context: str, head: Head, found: dict[str, Any]) -> dict[str, Any]:
+        return {name: value for name, value in found.items() if name != "cost"}
+
+    return _edited(_jobs(model, heads, texts), edit)

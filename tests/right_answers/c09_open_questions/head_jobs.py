@@ -3,31 +3,36 @@
 from .shared import mean_hook, profile_by_einsum, profile_by_loops
 
 
-def jobs_by_log_probs(model, head, texts):
+def jobs_by_log_probs(model, heads, texts):
     def loss(tokens, hooks):
         log_probs = model.run_with_hooks(tokens, fwd_hooks=hooks).double().log_softmax(-1)
         said = log_probs[:, :-1].gather(2, tokens[:, 1:].unsqueeze(-1))
-        return -said.mean()
+        return -said.mean((1, 2))
 
-    name = f"blocks.{head[0]}.attn.hook_z"
-    return {
-        context: {
+    def job(tokens, head):
+        name = f"blocks.{head[0]}.attn.hook_z"
+        return {
             "cost": loss(tokens, [(name, mean_hook([head[1]]))]) - loss(tokens, []),
             **{n: s[head] for n, s in profile_by_einsum(model, tokens).items()},
         }
-        for context, tokens in texts.items()
+
+    return {
+        context: {head: job(tokens, head) for head in heads} for context, tokens in texts.items()
     }
 
 
-def jobs_by_permanent_hooks(model, head, texts):
-    jobs = {}
-    for context, tokens in texts.items():
-        profile = profile_by_loops(model, tokens)
-        jobs[context] = {name: float(scores[head[0], head[1]]) for name, scores in profile.items()}
-        before = model(tokens, return_type="loss")
-        model.add_hook(f"blocks.{head[0]}.attn.hook_z", mean_hook([head[1]]))
-        jobs[context]["cost"] = model(tokens, return_type="loss").item() - before.item()
-        model.reset_hooks()
+def jobs_by_permanent_hooks(model, heads, texts):
+    jobs = {context: {} for context in texts}
+    for layer, index in heads:
+        for context, tokens in texts.items():
+            profile = profile_by_loops(model, tokens)
+            found = {name: float(scores[layer, index]) for name, scores in profile.items()}
+            before = model(tokens, return_type="loss", loss_per_token=True)
+            model.add_hook(f"blocks.{layer}.attn.hook_z", mean_hook([index]))
+            after = model(tokens, return_type="loss", loss_per_token=True)
+            model.reset_hooks()
+            found["cost"] = [float(row.mean()) for row in after - before]
+            jobs[context][layer, index] = found
     return jobs
 
 
