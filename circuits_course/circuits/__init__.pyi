@@ -70,6 +70,6 @@ from .patching.sweep import gap_shares as gap_shares
 from .patching.sweep import gap_sweep as gap_sweep
 from .patching.sweep import patch_sweep as patch_sweep
 from .profiles import Place as Place
+from .profiles import behaviour_scores as behaviour_scores
 from .profiles import input_cut as input_cut
 from .profiles import mean_ablated as mean_ablated
-from .profiles import strongest_by_step as strongest_by_step

@@ -21,7 +21,7 @@ from jaxtyping import Float, Int
 from safetensors import safe_open
 from torch import Tensor
 
-from circuits_course.circuits.profiles import strongest_by_step
+from circuits_course.circuits.profiles import behaviour_scores
 from circuits_course.data.head_jobs import AllAtOnce, LookUps
 from circuits_course.data.markov import BOS_TOKEN, MarkovAndRepeats
 from circuits_course.data.sequences import repeats_for
@@ -172,8 +172,8 @@ def _births(task: str, model: CourseTransformer) -> dict[str, float]:
     """The strongest score of any head for the two roles of an induction circuit."""
     if task != "induction":
         return {}
-    scores = strongest_by_step(model, repeats_for(model))
-    return {role: round(score, 4) for role, score in scores.items()}
+    scores = behaviour_scores(model, repeats_for(model))
+    return {role: round(table.max().item(), 4) for role, table in scores.items()}
 
 
 def train_head_family(

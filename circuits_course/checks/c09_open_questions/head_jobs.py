@@ -101,7 +101,9 @@ def _edited(jobs: Jobs, edit: Callable[[str, Head, dict[str, Any]], dict[str, An
 def _job_numbers(output: Any, model: Any, heads: Any, texts: Any) -> Any:
     return {
         context: {
-            (int(layer), int(index)): {name: torch.as_tensor(v).float() for name, v in found.items()}
+            (int(layer), int(index)): {
+                name: torch.as_tensor(v).float() for name, v in found.items()
+            }
             for (layer, index), found in row.items()
         }
         for context, row in output.items()

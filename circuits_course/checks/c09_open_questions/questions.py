@@ -35,8 +35,8 @@ questions.quiz(
     "score_and_effect",
     "A head has a high induction score. What follows for the model's loss without it?",
     {
-        "it rises": "It may, and chapter 05 showed a head with the highest score of all whose "
-        "removal cost nothing.",
+        "it rises": "It may. On English, SmolLM2 hardly notices when its best previous-token head "
+        "goes; whether the loss rises depends on the text and on who reads the head.",
         "nothing yet": "Right: a score says where a head looks. What it does is a question for an "
         "intervention.",
         "it falls": "Nothing says so; negative heads exist, but a score does not tell.",
@@ -79,7 +79,7 @@ questions.prediction(
     "two_heads_four_jobs",
     "Four jobs at once, two heads. What will training do?",
     {
-        "each head takes two jobs": "Noted. Look for two dark cells in each column.",
+        "each head takes two jobs": "Noted. Look for two red cells in each column.",
         "each head takes one job, two jobs are given up": "Noted. Look for rows without colour.",
         "both heads do a bit of every job": "Noted. Look for columns that are coloured throughout.",
     },
@@ -99,9 +99,9 @@ questions.prediction(
     "which_family",
     "Equal parameters, equal training, the induction task. Which does worst?",
     {
-        "one head of 64 dimensions": "Noted. The bars below say.",
-        "8 heads of 8 dimensions": "Noted. The bars below say.",
-        "32 heads of 2 dimensions": "Noted. The bars below say.",
+        "one head of 64 dimensions": "Noted. The curves below say.",
+        "8 heads of 8 dimensions": "Noted. The curves below say.",
+        "32 heads of 2 dimensions": "Noted. The curves below say.",
     },
 )
 
