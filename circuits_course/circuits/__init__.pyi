@@ -18,6 +18,9 @@ from .composition import key_parts as key_parts
 from .composition import strongest_pairs as strongest_pairs
 from .composition import turn as turn
 from .depth import Place as Place
+from .depth import behaviour_scores as behaviour_scores
+from .depth import input_cut as input_cut
+from .depth import mean_ablated as mean_ablated
 from .evidence import Beats as Beats
 from .evidence import Interval as Interval
 from .evidence import beats as beats
@@ -69,7 +72,3 @@ from .patching.path import path_patch_sweep as path_patch_sweep
 from .patching.sweep import gap_shares as gap_shares
 from .patching.sweep import gap_sweep as gap_sweep
 from .patching.sweep import patch_sweep as patch_sweep
-from .profiles import Place as Place
-from .profiles import behaviour_scores as behaviour_scores
-from .profiles import input_cut as input_cut
-from .profiles import mean_ablated as mean_ablated

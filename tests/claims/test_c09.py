@@ -15,7 +15,7 @@ from circuits_course.circuits import (
     shipped_family,
     strongest_heads,
 )
-from circuits_course.circuits.profiles import behaviour_scores
+from circuits_course.circuits.depth import behaviour_scores
 from circuits_course.data import ioi_batch, passage, repeats_for, text_tokens
 
 SEED = 300  # of sequences; the notebook takes 0 and 1
@@ -170,7 +170,7 @@ def _jobs_of_each(task, n_heads, tokens):
 
 
 def test_very_small_heads_have_not_learned_induction(claim):
-    """After 2,000 steps 32 heads of 2 dimensions are past half-way, and have not learned induction."""
+    """After 2,000 steps 32 heads of 2 dimensions are half-way and have not learned induction."""
     task = TASKS["induction"]
     tokens = task.batch(64, torch.Generator().manual_seed(SEED))
     left = [
