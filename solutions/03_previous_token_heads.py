@@ -1,6 +1,6 @@
 """Reference answers of chapter 03, Previous-token heads."""
 
-from functools import partial
+from itertools import combinations, product
 from typing import Literal
 
 import torch
@@ -18,6 +18,23 @@ def sink_share(pattern: Float[Tensor, "*heads q k"]) -> Float[Tensor, "*heads"]:
     # BEGIN BLANK
     return pattern[..., 1:, 0].mean(-1)
     # END BLANK
+
+
+def value_weighted(
+    pattern: Float[Tensor, "batch head q k"],
+    v: Float[Tensor, "batch k head d_head"],
+    W_O: Float[Tensor, "head d_head d_model"],
+) -> Float[Tensor, "batch head q k"]:
+    """Attention times the length of what a head would write from each key: pattern * |v W_O|.
+
+    v: value vectors, one for each head and key. Rows no longer sum to 1: a cell says how long a
+    vector the head brings from key k to query q.
+    """
+    # BEGIN BLANK
+    written = torch.einsum("bkhd,hdm->bkhm", v, W_O)
+    lengths = written.norm(dim=-1).transpose(1, 2)  # [batch, head, k]
+    # END BLANK
+    return pattern * lengths[:, :, None, :]
 
 
 def diagonal_scores(
@@ -94,14 +111,15 @@ def knock_out_losses(
     of this run there. Entry i is about tokens[:, i + 1]. Leaves the model as it was.
     """
 
-    def replace(z: Float[Tensor, "batch pos n_heads d_head"], hook, head: int):
+    def replace(z: Float[Tensor, "batch pos n_heads d_head"], hook):
+        chosen = [head for layer, head in heads if layer == hook.layer()]
         # BEGIN BLANK
-        z[:, :, head] = z[:, :, head].mean((0, 1)) if mode == "mean" else 0.0
+        z[:, :, chosen] = z[:, :, chosen].mean((0, 1)) if mode == "mean" else 0.0
         # END BLANK
         return z
 
     # BEGIN BLANK
-    hooks = [(utils.get_act_name("z", layer), partial(replace, head=head)) for layer, head in heads]
+    hooks = [(utils.get_act_name("z", layer), replace) for layer in {layer for layer, _ in heads}]
     # END BLANK
     logits = model.run_with_hooks(tokens, fwd_hooks=hooks)
     return model.loss_fn(logits, tokens, per_token=True)
@@ -125,19 +143,44 @@ def knock_out_effect(
     # END BLANK
 
 
-def control_heads(heads: list[tuple[int, int]], n_heads: int, seed: int) -> list[tuple[int, int]]:
-    """For each head (layer, head) a random other one of the same layer, to compare with.
+def control_sets(
+    heads: list[tuple[int, int]], n_heads: int, n_sets: int = 23, seed: int = 0
+) -> list[list[tuple[int, int]]]:
+    """Distinct sets of as many heads (layer, head) of the same layers, none of those under test.
 
-    n_heads: heads per layer. None of the given heads is among them, none comes twice. The same seed
-    draws the same heads, another seed others.
+    n_heads: heads per layer. Each set has as many heads in each layer as `heads` has there, and no
+    set comes twice, in whatever order. Where fewer than n_sets exist, all of them. The same seed
+    draws the same sets.
+    """
+    layers = [layer for layer, _ in heads]
+    generator = torch.Generator().manual_seed(seed)
+    # BEGIN BLANK
+    choices = []
+    for layer in sorted(set(layers)):
+        free = [(layer, head) for head in range(n_heads) if (layer, head) not in heads]
+        choices.append(combinations(free, layers.count(layer)))
+    every = [[head for part in parts for head in part] for parts in product(*choices)]
+    # END BLANK
+    order = torch.randperm(len(every), generator=generator)
+    return [every[place] for place in order[:n_sets].tolist()]
+
+
+def interval(
+    values: Float[Tensor, " n"], n_resamples: int = 2000, seed: int = 0
+) -> tuple[float, float, float]:
+    """The mean of some values and the ends of its 95 % bootstrap interval: (mean, low, high).
+
+    values: one number for each independent unit, such as a sequence. The ends are those between
+    which 95 % of the means lie when n values are drawn again and again from these n.
     """
     generator = torch.Generator().manual_seed(seed)
-    controls: list[tuple[int, int]] = []
-    for layer, _ in heads:
-        free = [h for h in range(n_heads) if (layer, h) not in [*heads, *controls]]
-        pick = torch.randint(len(free), (), generator=generator)
-        controls.append((layer, free[int(pick)]))
-    return controls
+    n = len(values)
+    # BEGIN BLANK
+    drawn = torch.randint(n, (n_resamples, n), generator=generator)
+    means = values[drawn].mean(1)
+    # END BLANK
+    low, high = means.quantile(torch.tensor([0.025, 0.975])).tolist()
+    return values.mean().item(), low, high
 
 
 def direct_path_bigrams(model, token: int, k: int) -> list[int]:

@@ -24,8 +24,10 @@ from .depth import mean_ablated as mean_ablated
 from .evidence import Beats as Beats
 from .evidence import Interval as Interval
 from .evidence import beats as beats
+from .evidence import beside_controls as beside_controls
 from .evidence import control_sets as control_sets
 from .evidence import interval as interval
+from .evidence import per_sequence as per_sequence
 from .gates import gate_model as gate_model
 from .head_families import COUNTS as COUNTS
 from .head_families import EVERY as EVERY
@@ -45,6 +47,7 @@ from .heads import baseline_heads as baseline_heads
 from .heads import diagonal_mean as diagonal_mean
 from .heads import head_name as head_name
 from .heads import head_scores as head_scores
+from .heads import head_values as head_values
 from .heads import read_patterns as read_patterns
 from .heads import strongest_heads as strongest_heads
 from .ioi import KnockOuts as KnockOuts
@@ -72,3 +75,4 @@ from .patching.path import path_patch_sweep as path_patch_sweep
 from .patching.sweep import gap_shares as gap_shares
 from .patching.sweep import gap_sweep as gap_sweep
 from .patching.sweep import patch_sweep as patch_sweep
+from .silencing import cache_without as cache_without

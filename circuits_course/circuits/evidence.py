@@ -9,6 +9,10 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any
 
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
 from circuits_course.circuits.heads import Head
 from circuits_course.errors import CourseError
 
@@ -108,3 +112,30 @@ def beats(effect: Any, controls: Iterable[Any]) -> Beats:
     """Counts the controls whose effect is smaller. Effects are compared as they are, with sign."""
     others = [float(control) for control in controls]
     return Beats(sum(float(effect) > control for control in others), len(others))
+
+
+def per_sequence(
+    change: Float[Tensor, "batch pos"], mask: Bool[Tensor, "batch pos"]
+) -> Float[Tensor, " row"]:
+    """One number for each sequence that has some of the masked places: its mean over them."""
+    return torch.stack([row[at].mean() for row, at in zip(change, mask, strict=True) if at.any()])
+
+
+def beside_controls(
+    changes: Float[Tensor, "set batch pos"], mask: Bool[Tensor, "batch pos"]
+) -> dict[str, float | str | None]:
+    """An effect with its interval, beside the controls: a row for `show_table`.
+
+    changes: what each intervention does to each place; the first is the one under test, the others
+    are its controls. mask: the places that count. Sequences are the independent units.
+    """
+    effects = [per_sequence(change, mask) for change in changes]
+    controls = [float(effect.mean()) for effect in effects[1:]]
+    found = interval(effects[0])
+    return {
+        "effect": found.mean,
+        "interval": f"{found.low:+.2f} to {found.high:+.2f}",
+        "lowest control": min(controls, default=None),
+        "highest": max(controls, default=None),
+        "ours is": str(beats(found.mean, controls)),
+    }

@@ -98,6 +98,19 @@ def attention_moved(
     return (before - after).abs().sum(-1) / 2
 
 
+def head_values(model: Any, cache: Any, layer: int) -> Float[Tensor, "batch pos head d_head"]:
+    """The value vectors of one layer, from a model's cache, one for every query head.
+
+    Where several query heads share a value head (grouped keys and values), each gets its copy, so
+    that `head_values(...)[:, :, head] @ model.W_O[layer, head]` is what the head would write from
+    each position.
+    """
+    v: Tensor = cache["v", layer]
+    if v.ndim == 3:
+        v = v.unflatten(-1, (-1, model.cfg.d_head))
+    return v.repeat_interleave(model.cfg.n_heads // v.shape[2], dim=2)
+
+
 def strongest_heads(scores: Float[Tensor, "layer head"], count: int) -> list[Head]:
     """The heads with the largest scores, largest first."""
     order = scores.flatten().argsort(descending=True)[:count].tolist()

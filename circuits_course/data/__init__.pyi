@@ -10,7 +10,9 @@ from .logit_difference import LogitDifference as LogitDifference
 from .markov import BOS_TOKEN as BOS_TOKEN
 from .markov import MarkovAndRepeats as MarkovAndRepeats
 from .markov import repeated_random_tokens as repeated_random_tokens
+from .sequences import all_tokens as all_tokens
 from .sequences import bos_token as bos_token
+from .sequences import likeliest_followers as likeliest_followers
 from .sequences import longest_period as longest_period
 from .sequences import repeats_for as repeats_for
 from .sequences import text_tokens as text_tokens
@@ -18,3 +20,4 @@ from .skip_trigrams import IDIOMS as IDIOMS
 from .skip_trigrams import PlantedSkipTrigrams as PlantedSkipTrigrams
 from .skip_trigrams import SkipTrigram as SkipTrigram
 from .texts import passage as passage
+from .word_pairs import pairs_in_noise as pairs_in_noise

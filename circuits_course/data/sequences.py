@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter, defaultdict
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -32,8 +34,31 @@ def repeats_for(
     return torch.cat([torch.full((batch, 1), bos), copy, copy], dim=1)
 
 
+def all_tokens(model: Any, text: str) -> Int[Tensor, " pos"]:
+    """The tokens of a text without BOS, all of them; `model.to_tokens` may stop at the context."""
+    tokenizer = getattr(model, "tokenizer", None)
+    if tokenizer is None:
+        return model.to_tokens(text, prepend_bos=False)[0]
+    return torch.tensor(tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"])
+
+
 def text_tokens(model: Any, text: str, batch: int, length: int) -> Int[Tensor, "batch pos"]:
     """`batch` stretches of a text, BOS first, `length` tokens each with it."""
-    tokens = model.to_tokens(text, prepend_bos=False)[0]
-    stretches = tokens[: batch * (length - 1)].view(batch, length - 1)
+    stretches = all_tokens(model, text)[: batch * (length - 1)].view(batch, length - 1)
     return torch.cat([torch.full((batch, 1), bos_token(model)), stretches], dim=1)
+
+
+def likeliest_followers(tokens: Int[Tensor, " pos"], at_least: int = 8) -> dict[int, int]:
+    """Of each token that something follows `at_least` times, the token that follows it most often.
+
+    A text's bigrams, from counting alone. Of followers that are as frequent, the first in the text.
+    """
+    counts: dict[int, Counter[int]] = defaultdict(Counter)
+    listed = tokens.tolist()
+    for token, after in pairwise(listed):
+        counts[token][after] += 1
+    return {
+        token: after.most_common(1)[0][0]
+        for token, after in counts.items()
+        if after.total() >= at_least
+    }

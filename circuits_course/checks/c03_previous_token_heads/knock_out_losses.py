@@ -17,14 +17,15 @@ knock_out_losses = Exercise(
     "knock_out_losses",
     difficulty=3,
     importance=5,
-    minutes=15,
+    minutes=12,
     hints=[
         "z is [batch, pos, head, d_head]: what each head has gathered, before W_O writes it. Which "
         "axis is the head, and which axes does its mean run over?",
-        "One hook for each pair (layer, head): its name is that of the layer's z, its function is "
-        "`replace` with the head filled in. functools.partial fills in an argument.",
-        'z[:, :, head] = z[:, :, head].mean((0, 1)) if mode == "mean" else 0.0, and '
-        '(utils.get_act_name("z", layer), partial(replace, head=head)) for layer, head in heads.',
+        "`chosen` are the heads of the hook's own layer, and z[:, :, chosen] is [batch, pos, "
+        "chosen, d_head]: average over its first two axes. One hook for each layer, once, with "
+        "the name of its z.",
+        'z[:, :, chosen] = z[:, :, chosen].mean((0, 1)) if mode == "mean" else 0.0, and '
+        '(utils.get_act_name("z", layer), replace) for layer in {layer for layer, _ in heads}.',
     ],
 )
 

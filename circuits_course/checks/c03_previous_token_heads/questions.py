@@ -129,16 +129,16 @@ questions.explanation(
 
 questions.explanation(
     "zero_or_mean",
-    "Compare the rows with zeros and with means: what would you have concluded from zeros alone?",
-    "With zeros, random heads can look as important as the ones under test, because what is lost "
-    "is "
-    "partly the constant that later layers rely on; means leave that in place.",
+    "One knock-out, three ways to do it: what would you have concluded from each row alone?",
+    "From zeros, or from a mean over another kind of text, that several random sets of heads "
+    "matter about as much as those under test: such a replacement takes away, or puts in, something that "
+    "later layers rely on. With the mean over the same kind of text that part stays as it was.",
 )
 
 questions.explanation(
     "verdict",
     "Do previous-token heads implement bigram statistics? Give your answer and its best evidence.",
-    "No: taking them away leaves text that is all bigrams as it was and ruins second copies, and "
-    "the "
-    "head whose weights do complete the bigram table looks at the current token.",
+    "No: without them text that is all bigrams, and famous pairs of words in a random context, are "
+    "predicted as before, while second copies are ruined; and the head whose weights do complete "
+    "the bigram table looks at the current token.",
 )

@@ -1,0 +1,113 @@
+"""Exercise `interval`."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from circuits_course.checking import Exercise, Tolerance
+from circuits_course.checking.declaring import Case
+from circuits_course.checks.inputs import normal
+
+interval = Exercise(
+    "interval",
+    difficulty=2,
+    importance=5,
+    minutes=10,
+    hints=[
+        "You cannot measure another 12 sequences, but you can pretend: draw 12 of your 12 values, "
+        "each time from all of them, so that some come twice and some not at all.",
+        "torch.randint(n, (n_resamples, n), generator=generator) holds the places of the drawn "
+        "values, one draw a row.",
+        "values[drawn] is [n_resamples, n]; the mean of each row is what you would have measured.",
+    ],
+    tolerance=Tolerance(atol=0.05, rtol=0.0),
+)
+
+
+def _measured(n: int, mean: float, spread: float, seed: int) -> Tensor:
+    return mean + spread * normal(n, seed=seed)
+
+
+@interval.cases
+def _interval_cases() -> Iterator[Case]:
+    yield Case("24 values around 5", _measured(24, 5.0, 1.2, seed=1), 2000, 0)
+    yield Case("60 values around -2", _measured(60, -2.0, 2.0, seed=2), 3000, 1)
+    yield Case("16 values around 0", _measured(16, 0.0, 1.0, seed=3), 2000, 2)
+    yield Case("two groups of values that lie far apart",
+               torch.cat([_measured(15, -1.0, 0.1, seed=4), _measured(15, 1.0, 0.1, seed=5)]),
+               2500, 3)  # fmt: skip
+
+
+@interval.oracle
+def _interval_oracle(values: Tensor, n_resamples: int, seed: int) -> tuple[float, float, float]:
+    rng, n = random.Random(12345), len(values)
+    means = sorted(sum(rng.choices(values.tolist(), k=n)) / n for _ in range(4000))
+    return float(values.mean()), means[99], means[3899]
+
+
+def _ends(values: Tensor, means: Tensor, share: float = 0.95) -> tuple[float, float, float]:
+    tail = (1 - share) / 2
+    low, high = means.quantile(torch.tensor([tail, 1 - tail])).tolist()
+    return float(values.mean()), low, high
+
+
+def _resampled(values: Tensor, n_resamples: int, size: int, seed: int) -> Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    return values[torch.randint(len(values), (n_resamples, size), generator=generator)]
+
+
+@interval.wrong(
+    "this is where 95 % of the single values lie. The question is how far their mean could be off: "
+    "take the mean of each draw, over its n values."
+)
+def spread_of_values(values: Tensor, n_resamples: int, seed: int) -> tuple[float, float, float]:
+    return _ends(values, _resampled(values, n_resamples, len(values), seed).flatten())
+
+
+@interval.wrong(
+    "you averaged over the draws instead of over the values of each draw: rows are draws, so the "
+    "mean runs over axis 1."
+)
+def mean_over_draws(values: Tensor, n_resamples: int, seed: int) -> tuple[float, float, float]:
+    return _ends(values, _resampled(values, n_resamples, len(values), seed).mean(0))
+
+
+@interval.wrong(
+    "you drew without replacement, so that every draw holds all values and has the same mean. Each "
+    "value is drawn from all n, some more than once: torch.randint, not randperm."
+)
+def without_replacement(values: Tensor, n_resamples: int, seed: int) -> tuple[float, float, float]:
+    return _ends(values, values.mean().expand(n_resamples))
+
+
+@interval.wrong(
+    "your draws are only half as large as the data. A smaller sample has a wider spread: draw as "
+    "many values as there are."
+)
+def half_as_many(values: Tensor, n_resamples: int, seed: int) -> tuple[float, float, float]:
+    return _ends(values, _resampled(values, n_resamples, len(values) // 2, seed).mean(1))
+
+
+@interval.wrong(
+    "these are one standard error on each side, an interval of 68 %. For 95 % take the quantiles "
+    "0.025 and 0.975."
+)
+def one_standard_error(values: Tensor, n_resamples: int, seed: int) -> tuple[float, float, float]:
+    mean, error = float(values.mean()), float(values.std() / len(values) ** 0.5)
+    return mean, mean - error, mean + error
+
+
+@interval.wrong("the mean comes first: (mean, low, high).")
+def mean_in_the_middle(values: Tensor, n_resamples: int, seed: int) -> tuple[float, float, float]:
+    mean, low, high = _interval_oracle(values, n_resamples, seed)
+    return low, mean, high
+
+
+@interval.wrong("these are the half-widths. Return the ends themselves, mean minus and mean plus.")
+def half_widths(values: Tensor, n_resamples: int, seed: int) -> tuple[float, float, float]:
+    mean, low, high = _interval_oracle(values, n_resamples, seed)
+    return mean, mean - low, high - mean
