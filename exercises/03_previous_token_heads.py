@@ -868,7 +868,7 @@ verdict(
 # %% [markdown]
 # *What to see:* not a bigram table at all. If you said *tokens that often follow it*, you had the
 # textbook's answer, right for models without MLPs that unembed with a matrix of their own. SmolLM2,
-# like many models, unembeds with its embedding, $W_U = W_E^\\top$ up to the gain, and then $W_E
+# like many models, unembeds with its embedding, $W_U = W_E^\top$ up to the gain, and then $W_E
 # W_U$ says above all "the same again". Its bigrams must come from elsewhere, MLPs and all.
 # (*Nothing in particular* it is not either.)
 #
@@ -946,7 +946,7 @@ chapter.progress()
 #   else.
 # - SmolLM2-135M-Instruct has four clear previous-token heads, 16.0, 2.1, 11.1 and 1.2. Second
 #   copies need one of them, 16.0. Famous pairs of words need none. On English the four together are
-#   worth a fifth of a nat, most of it inside words.
+#   worth a fifth of a nat a token, and several times as much inside words.
 # - Labels, not bigrams: Elhage et al. (section "Two-Layer Attention-Only Transformers") show where
 #   the label goes, into the *keys* of induction heads. Wang et al. (2022, section 3) find two such
 #   heads in the circuit that GPT-2 small uses to complete "When Mary and John went to the store,
