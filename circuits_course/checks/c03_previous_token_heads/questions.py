@@ -131,8 +131,9 @@ questions.explanation(
     "zero_or_mean",
     "One knock-out, three ways to do it: what would you have concluded from each row alone?",
     "From zeros, or from a mean over another kind of text, that several random sets of heads "
-    "matter about as much as those under test: such a replacement takes away, or puts in, something that "
-    "later layers rely on. With the mean over the same kind of text that part stays as it was.",
+    "matter about as much as those under test: such a replacement takes away, or puts in, "
+    "something that later layers rely on. With the mean over the same kind of text that part "
+    "stays as it was.",
 )
 
 questions.explanation(
