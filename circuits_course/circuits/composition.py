@@ -171,7 +171,8 @@ def key_parts(
     b_K = getattr(model.blocks[layer].attn, "b_K", None)
     if b_K is not None:
         shared = head // (model.cfg.n_heads // len(b_K))
-        parts["biases"] = parts["biases"] + (query @ b_K[shared])[..., None]
+        bias = _turned(b_K[shared].expand(*query.shape[:-1], -1), cache, layer)
+        parts["biases"] = parts["biases"] + query @ bias.mT
     return parts
 
 

@@ -91,6 +91,7 @@ MODELS = {
     "course with norm and MLP": lambda: course_model(normalization_type="LNPre", d_mlp=32),
     "gpt2": lambda: bridge("gpt2"),
     "llama": lambda: bridge("llama"),
+    "pythia": lambda: bridge("pythia"),
 }
 
 

@@ -158,7 +158,13 @@ questions.prediction(
 questions.prediction(
     "who_wins",
     "Second copies of random sequences: who has the lower loss?",
-    {"the one by hand": "", "the trained one": "", "they tie": ""},
+    {
+        "the one by hand": "It bets less, and symbols that stand twice by chance cost it less.",
+        "the trained one": "Only where a symbol stood once. It bets higher, and pays for it where "
+        "a symbol stood twice by chance, which its training never showed.",
+        "they tie": "They match alike, but bet differently: see the two columns further down.",
+    },
+    answer="the one by hand",
 )
 
 questions.explanation(
