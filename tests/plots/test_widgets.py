@@ -299,7 +299,7 @@ def test_live_figure_grows_cheaply_and_ends_as_a_still_one(monkeypatch):
 
     monkeypatch.setattr(live_training, "in_notebook", lambda: True)
     monkeypatch.setattr(IPython.display, "display", display)
-    monkeypatch.setattr(widgets, "SHORTEST_WAIT", 0.02)
+    monkeypatch.setattr(live_training, "SHORTEST_WAIT", 0.02)
     with LiveTraining("Loss", total=2000, y_title="nats") as live:
         live._wait = 0.0
         for step in range(1, 2001):
