@@ -192,9 +192,11 @@ class Basis:
             self.vocabulary[token] if p > 2 / self.d_vocab else "?"
             for p, token in zip(best.values.tolist(), best.indices.tolist(), strict=True)
         ]
-        patterns = torch.stack([cache["pattern", layer][0, 0] for layer in range(len(heads))])
-        written = cache["resid_post", len(heads) - 1][0]
-        return HandRun(model.to_str_tokens(text), patterns, written, says)
+        patterns = torch.stack(
+            [cache[f"blocks.{layer}.attn.hook_pattern"][0, 0] for layer in range(len(heads))]
+        )
+        written = cache[f"blocks.{len(heads) - 1}.hook_resid_post"][0]
+        return HandRun(list(map(str, model.to_str_tokens(text))), patterns, written, says)
 
     def model(self, *heads: HeadWeights) -> CourseTransformer:
         """A `CourseTransformer` with one head a layer: these, in order.

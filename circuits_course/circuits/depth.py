@@ -77,7 +77,8 @@ def input_cut(
     What the head writes on these tokens is replaced by its mean over sequences and positions.
     """
     _, cache = model.run_with_cache(tokens, names_filter="blocks.0.attn.hook_z")
-    written = cache["z", 0][:, :, head] @ model.W_O[0, head]  # [batch, pos, d_model]
+    z = cache["blocks.0.attn.hook_z"]  # [batch, pos, head, d_head]
+    written = z[:, :, head] @ model.W_O[0, head]  # [batch, pos, d_model]
     varying = (written - written.mean((0, 1)))[:, :, None]
     split = model.cfg.use_split_qkv_input
     model.set_use_split_qkv_input(True)

@@ -27,7 +27,7 @@ class Embed(nn.Module):
         self.W_E = _parameter(cfg.d_vocab, cfg.d_model)
 
     def forward(self, tokens: Int[Tensor, "batch pos"]) -> Float[Tensor, "batch pos d_model"]:
-        return self.W_E[tokens]
+        return self.W_E[tokens.to(self.W_E.device)]
 
 
 class PosEmbed(nn.Module):

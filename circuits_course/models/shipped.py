@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from circuits_course.errors import CourseError, UnknownName
+from circuits_course.models.bridges import device
 from circuits_course.models.config import CourseConfig
 from circuits_course.models.transformer import CourseTransformer
 from circuits_course.storage import file_hash
@@ -73,4 +74,4 @@ def course_model(name: str, checkpoint: int | None) -> CourseTransformer:
     step = known["checkpoints"][-1] if checkpoint is None else checkpoint
     if step not in known["checkpoints"]:
         raise UnknownName(f"checkpoint of {name}", step, map(str, known["checkpoints"]))
-    return load_weights(path, known, step)
+    return load_weights(path, known, step).to(device())

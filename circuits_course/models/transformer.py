@@ -230,6 +230,12 @@ class CourseTransformer(HookedRootModule):
         one_glyph = all(len(symbol) == 1 for symbol in self.cfg.vocabulary[1:])
         return [c for c in text if not c.isspace()] if one_glyph else text.split()
 
+    def to(self, *args: Any, **kwargs: Any) -> CourseTransformer:
+        """As of any module; `cfg.device` follows, which TransformerLens' tools read."""
+        super().to(*args, **kwargs)
+        self.cfg.device = str(self.embed.W_E.device)
+        return self
+
     def to_tokens(
         self, input: str | Sequence[str], prepend_bos: bool | None = None
     ) -> Int[Tensor, "batch pos"]:
@@ -242,7 +248,7 @@ class CourseTransformer(HookedRootModule):
                 f"The texts have {sorted({len(row) for row in rows})} tokens; a batch of this "
                 "model needs equal lengths."
             )
-        return torch.tensor(rows, dtype=torch.int64)
+        return torch.tensor(rows, dtype=torch.int64, device=self.cfg.device)
 
     def to_single_token(self, symbol: str) -> int:
         """The token of one symbol; spaces around it do not matter."""

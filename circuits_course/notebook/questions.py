@@ -9,12 +9,11 @@ teacher's report.
 from __future__ import annotations
 
 import asyncio
-import html
 from collections.abc import Callable
 from typing import Any
 
 from circuits_course.checks.questions import MultipleChoice, Sentence
-from circuits_course.page.messages import COLOURS, in_notebook, prose, show
+from circuits_course.page.messages import COLOURS, in_notebook, marked, prose, show, unmarked
 
 SETTLING = 0.3  # seconds for what a page still holds back
 
@@ -79,7 +78,7 @@ def _choice_widget(question: MultipleChoice, record: Record, earlier: str | None
     import ipywidgets as widgets
 
     buttons = widgets.RadioButtons(
-        options=list(question.choices),
+        options=[(unmarked(choice), choice) for choice in question.choices],
         value=earlier if earlier in question.choices else None,
         layout=widgets.Layout(width="max-content"),
     )
@@ -123,7 +122,7 @@ def _form(question: str, field: Any, verb: str, submit: Callable[[], str]) -> An
         answer.value = f'<div role="status" style="{edge}">{prose(said)}</div>'
 
     button.on_click(lambda _: _once_settled(say))
-    title = widgets.HTML(f"<b>{html.escape(question)}</b>")
+    title = widgets.HTML(f"<b>{marked(question)}</b>")
     return widgets.VBox([title, field, button, answer])
 
 

@@ -11,6 +11,9 @@ from circuits_course.page.saved_form import with_widget
 from circuits_course.page.signs import print_anywhere
 
 # Dark enough on white, light enough on a dark theme; glyph and word carry the meaning.
+CODE = re.compile(r"`([^`]+)`")
+STRONG = re.compile(r"\*\*(\S(?:.*?\S)?)\*\*")
+STRESS = re.compile(r"(?<![\w*])\*(\S(?:[^*]*?\S)?)\*(?![\w*])")
 COLOURS = {"good": "#2da44e", "bad": "#cf5b4b", "open": "#8c8c8c", "note": "#4b83cf"}
 
 
@@ -44,7 +47,7 @@ def box(body: str, tone: str) -> str:
 
 
 def prose(text: str) -> str:
-    """Text as HTML: escaped, `code` in a code face, line breaks kept, indented lines as code."""
+    """Text as HTML: escaped, marks rendered, line breaks kept, indented lines as code."""
     lines = [_line(line) for line in text.split("\n")]
     return "".join(lines)
 
@@ -52,8 +55,22 @@ def prose(text: str) -> str:
 def _line(line: str) -> str:
     if line.startswith("  "):
         return code(line.strip())
-    marked = re.sub(r"`([^`]+)`", r"<code>\1</code>", html.escape(line))
-    return f'<p style="margin:.2em 0">{marked}</p>'
+    return f'<p style="margin:.2em 0">{marked(line)}</p>'
+
+
+def marked(line: str) -> str:
+    """One line as HTML: `code` in a code face, *this* stressed, **this** strong."""
+    parts = CODE.split(html.escape(line))
+    for i in range(0, len(parts), 2):  # the odd ones are code, in which a star is a star
+        parts[i] = STRESS.sub(r"<em>\1</em>", STRONG.sub(r"<strong>\1</strong>", parts[i]))
+    return "".join(p if i % 2 == 0 else f"<code>{p}</code>" for i, p in enumerate(parts))
+
+
+def unmarked(line: str) -> str:
+    """One line without its marks, for places that show plain text only."""
+    parts = CODE.split(line)
+    parts[::2] = [STRESS.sub(r"\1", STRONG.sub(r"\1", part)) for part in parts[::2]]
+    return "".join(parts)
 
 
 def code(source: str) -> str:

@@ -122,7 +122,7 @@ def test_a_prediction_is_recorded_and_answered(chapter, capsys):
     chapter.predict("rows_sum")
     assert "every column" in capsys.readouterr().out
     chapter.predict("rows_sum", answer="every column")
-    assert capsys.readouterr().out.startswith("✘ Not every column.")
+    assert capsys.readouterr().out.startswith("✘ Not “every column”.")
     chapter.predict("rows_sum", answer="every row")
     assert capsys.readouterr().out.startswith("✔ Right: every row.")
     answers = [event.detail["answer"] for event in chapter.log.events(kind="predict")]

@@ -152,7 +152,8 @@ def _draw(heads: list[Head], n_heads: int, rng: random.Random) -> list[Head]:
 
 
 def _distinct(heads: list[Head], n_heads: int, n_sets: int, rng: random.Random) -> list[list[Head]]:
-    wanted, found = min(n_sets, _how_many_exist(heads, n_heads)), {}
+    wanted = min(n_sets, _how_many_exist(heads, n_heads))
+    found: dict[frozenset[Head], list[Head]] = {}
     while len(found) < wanted:
         chosen = _draw(heads, n_heads, rng)
         found[frozenset(chosen)] = chosen
