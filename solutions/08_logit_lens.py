@@ -90,23 +90,44 @@ def head_write(
     return (cache.apply_ln_to_stack(write[None], layer=-1, pos_slice=-1) @ model.W_U)[0, 0]
 
 
+def lenses_of_means(
+    states: Float[Tensor, "state n d_model"],
+) -> tuple[TunedLens, TunedLens]:
+    """Two lenses that know nothing but means over the n places.
+
+    Both have one map for each state but the last. The first puts the mean final state in place of
+    every state: weight 0, bias that mean. The second shifts each state so that its mean falls on
+    the mean final state: weight the identity.
+    """
+    # BEGIN BLANK
+    mean = states.mean(1)
+    # END BLANK
+    same = TunedLens.identity(len(states) - 1, states.shape[-1])
+    # BEGIN BLANK
+    constant = TunedLens(torch.zeros_like(same.weight), mean[-1:].expand_as(same.bias))
+    shift = TunedLens(same.weight, mean[-1] - mean[:-1])
+    # END BLANK
+    return constant, shift
+
+
 def train_tuned_lens(
     model,
     states: Float[Tensor, "state n d_model"],
-    steps: int = 60,
+    start: TunedLens,
+    steps: int = 100,
     batch: int = 64,
     lr: float = 1e-3,
     seed: int = 0,
 ) -> TunedLens:
     """One affine map for each state but the last, trained to give the final prediction.
 
-    The loss is KL(final || lens), averaged over `batch` of the n places drawn anew for each step,
-    and summed over the maps. All maps start as the identity, so that 0 steps give the logit lens.
-    The model is left as it is; the same seed gives the same lens.
+    Training begins with the maps of `start`, which stays as it is; 0 steps give it back. The loss
+    is KL(final || lens), both scaled to sum to 1 on a shortlist of tokens drawn anew for each step,
+    averaged over `batch` of the n places, and summed over the maps. Same seed, same lens.
     """
     generator = torch.Generator().manual_seed(seed)
     shortlist = Shortlist(model, states[-1])
-    lens = TunedLens.identity(len(states) - 1, states.shape[-1])
+    lens = TunedLens(start.weight.clone(), start.bias.clone())
     optimizer = torch.optim.Adam([lens.weight.requires_grad_(), lens.bias.requires_grad_()])
     for step in range(steps):
         optimizer.param_groups[0]["lr"] = lr * (1 - step / steps)

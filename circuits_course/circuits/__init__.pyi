@@ -28,6 +28,7 @@ from .evidence import beside_controls as beside_controls
 from .evidence import control_sets as control_sets
 from .evidence import interval as interval
 from .evidence import per_sequence as per_sequence
+from .evidence import interval_bands as interval_bands
 from .gates import gate_model as gate_model
 from .head_families import COUNTS as COUNTS
 from .head_families import EVERY as EVERY
@@ -60,10 +61,18 @@ from .ioi import name_tokens as name_tokens
 from .ioi import other_heads as other_heads
 from .ioi import run_at_end as run_at_end
 from .ioi import sizes as sizes
+from .last_position import LastPosition as LastPosition
+from .last_position import WriteTrace as WriteTrace
+from .last_position import swap_states as swap_states
+from .last_position import trace_writes as trace_writes
 from .lens import Shortlist as Shortlist
 from .lens import TunedLens as TunedLens
+from .lens import head_contributions as head_contributions
+from .lens import kl_of_mean_prediction as kl_of_mean_prediction
+from .lens import kl_to_final as kl_to_final
 from .lens import least_squares_lens as least_squares_lens
 from .lens import residual_states as residual_states
+from .lens import token_ranks as token_ranks
 from .lens import windows as windows
 from .losses import mean_losses as mean_losses
 from .patching.ablation import Ablation as Ablation

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from random import Random
 from typing import Any
@@ -55,6 +55,18 @@ def interval(values: Iterable[Any], confidence: float = 0.95, seed: int = 0) -> 
         (numbers,), np.mean, confidence_level=confidence, rng=np.random.default_rng(seed)
     ).confidence_interval
     return Interval(mean, float(found.low), float(found.high), len(numbers))
+
+
+def interval_bands(lines: Mapping[str, Any]) -> dict[str, tuple[list[float], list[float]]]:
+    """For each line [unit, point] its intervals, as (lows, highs): what `plot_lines` shades.
+
+    A line of independent units (prompts, windows, seeds) by points (layers, states, steps).
+    """
+    found = {}
+    for name, values in lines.items():
+        intervals = [interval(units) for units in zip(*values, strict=True)]
+        found[name] = [i.low for i in intervals], [i.high for i in intervals]
+    return found
 
 
 def control_sets(

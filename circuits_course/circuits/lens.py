@@ -70,6 +70,29 @@ def windows(
     return torch.cat([bos.expand(len(parts), 1), parts], dim=1)
 
 
+def token_ranks(
+    logits: Float[Tensor, "*state batch d_vocab"], tokens: Int[Tensor, " batch"]
+) -> Int[Tensor, "*state batch"]:
+    """How many tokens have a larger logit than each row's own token; 0 is the top."""
+    chosen = tokens.expand(logits.shape[:-1])[..., None]
+    return (logits > logits.gather(-1, chosen)).sum(-1)
+
+
+@torch.no_grad()
+def head_contributions(
+    model: Any, tokens: Int[Tensor, "1 pos"], token: int, other: int
+) -> Float[Tensor, "layer head"]:
+    """What each head's write at the last position adds to one token's logit minus another's.
+
+    Directly, with the final norm's scale as it was in this run.
+    """
+    _, cache = model.run_with_cache(tokens)
+    z = torch.stack([cache["z", layer][0, -1] for layer in range(model.cfg.n_layers)])
+    writes = torch.einsum("lhd,lhdm->lhm", z, model.W_O)
+    normed = cache.apply_ln_to_stack(writes.flatten(0, 1)[:, None], layer=-1, pos_slice=-1)
+    return (normed[:, 0] @ (model.W_U[:, token] - model.W_U[:, other])).view(writes.shape[:2])
+
+
 @dataclass(frozen=True)
 class TunedLens:
     """One affine map per state: x -> x weight^T + bias, weight [map, d_model, d_model]."""
@@ -106,11 +129,52 @@ def least_squares_lens(states: Float[Tensor, "state n d_model"], ridge: float = 
     return TunedLens(weight, y_mean - (x_mean @ weight.mT)[:, 0])
 
 
+@torch.no_grad()
+def kl_to_final(
+    model: Any, states: Float[Tensor, "state n d_model"], lens: TunedLens | None = None
+) -> Float[Tensor, "map n"]:
+    """KL(final || state's prediction) over the whole vocabulary, in nats, at every place.
+
+    For each state but the last, through its map where a lens is given. The same number as
+    chapter 08's `lens_kl`; logits of 64 places and one state are held at once.
+    """
+    found = []
+    for part in states.split(64, dim=1):
+        log_p = _log_probs(model, part[-1])
+        mapped = part[:-1] if lens is None else lens(part[:-1])
+        found.append(torch.stack([_kl(log_p, _log_probs(model, state)) for state in mapped]))
+    return torch.cat(found, dim=1)
+
+
+@torch.no_grad()
+def kl_of_mean_prediction(
+    model: Any, known: Float[Tensor, "m d_model"], final: Float[Tensor, "n d_model"]
+) -> Float[Tensor, " n"]:
+    """KL(final || m) in nats, where m says the same everywhere: the mean of other predictions.
+
+    known: last states of another text, whose predictions are averaged. It is what a reader gets who
+    knows how often words come and never looks at the text; a lens that reads has to do better.
+    """
+    sums = [_log_probs(model, part).exp().sum(0) for part in known.split(64)]
+    log_m = (torch.stack(sums).sum(0) / len(known)).log()
+    return torch.cat([_kl(_log_probs(model, part), log_m) for part in final.split(64)])
+
+
+def _log_probs(model: Any, states: Float[Tensor, "n d_model"]) -> Float[Tensor, "n d_vocab"]:
+    return model.unembed(model.ln_final(states[None]))[0].log_softmax(-1)
+
+
+def _kl(log_p: Tensor, log_q: Tensor) -> Tensor:
+    return (log_p.exp() * (log_p - log_q)).sum(-1)
+
+
 class Shortlist:
     """Draws a few thousand tokens, so that a step of training needs no logits of all of them.
 
     Half by how probable the model finds them on average, half evenly, anew for every step. Two
     distributions that agree on every shortlist, each scaled to sum to 1 on it, agree everywhere.
+    How far they are apart on a shortlist is another number than on the whole vocabulary: train
+    with the one, report the other.
     """
 
     def __init__(

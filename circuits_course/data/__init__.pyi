@@ -1,3 +1,6 @@
+from .capitals import CAPITALS as CAPITALS
+from .capitals import CapitalPrompts as CapitalPrompts
+from .capitals import capital_prompts as capital_prompts
 from .head_jobs import AllAtOnce as AllAtOnce
 from .head_jobs import LookUps as LookUps
 from .ioi import MIDDLES as MIDDLES
@@ -6,6 +9,7 @@ from .ioi import IOIBatch as IOIBatch
 from .ioi import ioi_batch as ioi_batch
 from .ioi import single_token_words as single_token_words
 from .ioi import word_token as word_token
+from .lens_prompts import five_prompts as five_prompts
 from .logit_difference import LogitDifference as LogitDifference
 from .markov import BOS_TOKEN as BOS_TOKEN
 from .markov import MarkovAndRepeats as MarkovAndRepeats

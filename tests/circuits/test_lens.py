@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from circuits.architectures import gpt2_shaped, pythia_shaped, rotary_with_grouped_keys
 from transformer_lens.tools.analysis import logit_lens as their_lens
 
 from circuits_course.checks.c08_logit_lens.shared import normed_model
@@ -12,56 +13,22 @@ from circuits_course.checks.references import load_reference
 from circuits_course.circuits.lens import (
     Shortlist,
     TunedLens,
+    head_contributions,
+    kl_of_mean_prediction,
+    kl_to_final,
     least_squares_lens,
     residual_states,
     state_names,
+    token_ranks,
     windows,
 )
 from circuits_course.errors import CourseError
 
-TOKENS = random_tokens(5, 7, seed=1)
+TOKENS, MORE = random_tokens(5, 7, seed=1), random_tokens(4, 7, seed=2)
 reference = load_reference("08_logit_lens")
 
 
-def _bridge(hf_model):
-    from transformer_lens.model_bridge import TransformerBridge
-
-    from circuits_course.models.loading import load_model
-
-    tokenizer = load_model("smollm2-135m").tokenizer
-    generator = torch.Generator().manual_seed(0)
-    with torch.no_grad():
-        for parameter in hf_model.parameters():
-            noise = 0.3 * torch.randn(parameter.shape, generator=generator)
-            parameter.copy_(noise if parameter.ndim > 1 else 1 + noise)
-    bridge = TransformerBridge.boot_transformers(
-        hf_model.config._name_or_path or "random",
-        hf_model=hf_model,
-        tokenizer=tokenizer,
-        device="cpu",
-    )
-    bridge.enable_compatibility_mode()
-    return bridge.eval()
-
-
-def rotary_with_grouped_keys():
-    from transformers import LlamaConfig, LlamaForCausalLM
-
-    config = LlamaConfig(
-        hidden_size=24, num_hidden_layers=3, num_attention_heads=6, num_key_value_heads=2,
-        intermediate_size=40, vocab_size=49152, max_position_embeddings=64,
-    )  # fmt: skip
-    return _bridge(LlamaForCausalLM(config))
-
-
-def gpt2_shaped():
-    from transformers import GPT2Config, GPT2LMHeadModel
-
-    config = GPT2Config(n_embd=24, n_layer=3, n_head=4, vocab_size=49152, n_positions=64)
-    return _bridge(GPT2LMHeadModel(config))
-
-
-MAKERS = (random_model, normed_model, rotary_with_grouped_keys, gpt2_shaped)
+MAKERS = (random_model, normed_model, rotary_with_grouped_keys, gpt2_shaped, pythia_shaped)
 
 
 @pytest.fixture(scope="module", params=MAKERS, ids=lambda make: make.__name__)
@@ -119,6 +86,24 @@ def test_a_write_is_whole_until_the_next_layer_sees_it(model):
         assert survival[2].item() == pytest.approx(1.0, abs=1e-4)
 
 
+def test_distances_to_the_end_are_those_of_the_exercise(model):
+    states = residual_states(model, TOKENS).flatten(1, 2)
+    lens = TunedLens.identity(len(states) - 1, states.shape[-1])
+    expected = reference.lens_kl(model.unembed(model.ln_final(states)))[:-1]
+    for given in (None, lens):
+        found = kl_to_final(model, states, given)
+        torch.testing.assert_close(found, expected, atol=2e-3, rtol=1e-3)
+
+
+def test_the_mean_prediction_says_the_same_everywhere(model):
+    known, final = (residual_states(model, tokens)[-1].flatten(0, 1) for tokens in (TOKENS, MORE))
+    probs = model.unembed(model.ln_final(known[None]))[0].softmax(-1).mean(0)
+    log_p = model.unembed(model.ln_final(final[None]))[0].log_softmax(-1)
+    expected = (log_p.exp() * (log_p - probs.log())).sum(-1)
+    found = kl_of_mean_prediction(model, known, final)
+    torch.testing.assert_close(found, expected, atol=1e-3, rtol=1e-3)
+
+
 def test_a_tuned_lens_gets_nearer_to_the_end(model):
     train, held_out = (
         residual_states(model, random_tokens(40, 9, seed=seed)).flatten(1, 2) for seed in (2, 3)
@@ -128,8 +113,9 @@ def test_a_tuned_lens_gets_nearer_to_the_end(model):
         states = torch.cat([lens(held_out[:-1]), held_out[-1:]])
         return reference.lens_kl(model.unembed(model.ln_final(states))).mean(-1)[:-1]
 
-    raw = distance(TunedLens.identity(len(train) - 1, train.shape[-1]))
-    tuned = distance(reference.train_tuned_lens(model, train, steps=40, lr=0.01))
+    same = TunedLens.identity(len(train) - 1, train.shape[-1])
+    raw = distance(same)
+    tuned = distance(reference.train_tuned_lens(model, train, same, steps=40, lr=0.01))
     assert (tuned < 0.97 * raw).all(), (raw, tuned)
 
 
@@ -191,3 +177,21 @@ def test_a_shortlist_draws_columns_that_belong_together(model):
     distances = (some.T[:, None] - logits.T[None]).norm(dim=-1)
     assert distances.amin(-1).max() < 1.0  # cdist is rough; others are far
     assert Shortlist(model, final, size=10**9).size == logits.shape[-1]
+
+
+def test_ranks_count_the_larger_logits():
+    logits, tokens = normal(3, 2, 11, seed=4), torch.tensor([4, 9])
+    ranks = token_ranks(logits, tokens)
+    assert ranks.shape == (3, 2)
+    for state in range(3):
+        for row, token in enumerate(tokens.tolist()):
+            own = logits[state, row].tolist()
+            assert ranks[state, row] == sum(value > own[token] for value in own)
+
+
+def test_contributions_of_heads_are_those_of_the_exercise(model):
+    parts = head_contributions(model, TOKENS[:1], 3, 9)
+    assert parts.shape == (model.cfg.n_layers, model.cfg.n_heads)
+    for layer, head in ((0, 1), (1, 3)):
+        write = reference.head_write(model, TOKENS[:1], layer, head)
+        assert parts[layer, head].item() == pytest.approx((write[3] - write[9]).item(), abs=2e-3)

@@ -47,21 +47,24 @@ questions.quiz(
 
 questions.prediction(
     "when_does_it_know",
-    "A real model continues 'The capital of France is' with ' Paris'. From which layer on will the "
+    "SmolLM2 continues 'The capital of France is' with ' Paris'. From which layer on will the "
     "lens have that word on top?",
-    {"in the first third": "", "in the second third": "", "in the last third": ""},
+    {
+        "in the first third": "Nothing there is about the prompt yet: the table below shows it.",
+        "in the second third": "Its rank stays in the thousands there.",
+        "in the last third": "Late in it, even.",
+    },
 )
 
 questions.prediction(
     "what_early_layers_say",
     "What is on top in the first half of the layers, at the last position?",
     {
-        "the token that stands there": "At state 0 it is, where embedding and unembedding are "
-        "tied: look at the first column. Not for long.",
-        "words of the right kind": "Look at the picture: with some models that is so from the "
-        "middle on.",
-        "signs and filler, whatever the prompt": "Look at the picture, and at how little the "
-        "prompt matters.",
+        "the token that stands there": "At state 0 it is, since embedding and unembedding are "
+        "tied: look at the first row. One layer later it is gone.",
+        "words of the right kind": "So one would hope; the table below shows none.",
+        "signs and filler, whatever the prompt": "From state 1 on. Look how little the prompt "
+        "matters.",
     },
 )
 
@@ -78,26 +81,45 @@ questions.prediction(
 )
 
 questions.prediction(
-    "swap_state",
-    "At a layer where the lens says nothing of the capital, you replace the state at the last "
-    "position by that of 'The capital of Italy is', and let the model go on. It says ...",
-    {" Paris": "", " Rome": "", "something else": ""},
+    "swap_state_10",
+    "You put in the state after **10** layers, which ends in 'Italy is'. The model says ...",
+    {
+        " Paris": "The question of the other prompt has not arrived at this position yet: the "
+        "country stands two places earlier, and heads above layer 10 will look it up there.",
+        " Rome": "For that the state would have to know the country. Up to here it does not.",
+        "something else": "The two states differ little here; nothing is broken by the exchange.",
+    },
+    answer=" Paris",
 )
 
 questions.prediction(
-    "lens_on_other_text",
-    "The tuned lens is trained on a few pages of Alice in Wonderland. On Pride and Prejudice ...",
+    "swap_state_24",
+    "You put in the state after **24** layers, in which the lens has a full stop on top. The model "
+    "says ...",
     {
-        "it reads better than the logit lens": "",
-        "it reads worse: it has learned Alice": "",
-        "there is no difference": "",
+        " Paris": "By now the city has been fetched, whatever the lens shows.",
+        " Rome": "The city is in this state, and the last layers use it.",
+        "something else": "The state fits what the last layers expect; they go on as ever.",
     },
+    answer=" Rome",
+)
+
+questions.prediction(
+    "what_beats_what",
+    "Three readers of the state after 5 layers, on a text that none of them has seen. Which comes "
+    "nearest to the final prediction?",
+    {
+        "the lens trained from the identity": "It spends its 60 steps on the way to the offset.",
+        "least squares, never trained": "A start that has the offset and the directions at once.",
+        "the mean prediction, which reads nothing": "It does beat one of the two others.",
+    },
+    answer="least squares, never trained",
 )
 
 questions.prediction(
     "direct_and_total",
     "An attention layer's direct contribution to the logit difference is negative. If you take "
-    "away what it wrote about this prompt, the logit difference ...",
+    "away what it wrote about this prompt, and let later layers answer, the logit difference ...",
     {
         "rises": "So direct attribution suggests.",
         "falls": "That happens where the direct effect is not the main one.",

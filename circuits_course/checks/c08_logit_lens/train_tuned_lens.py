@@ -42,11 +42,21 @@ def _text(model: CourseTransformer, seed: int) -> Tensor:
 
 @train_tuned_lens.cases
 def _training_cases() -> Iterator[Case]:
-    for what, model, seed in (
-        ("a model with norms and MLPs", normed_model(), 0),
-        ("a model without norm", random_model(2, 3, seed=1), 1),
-    ):
-        yield Case(what, model, _text(model, seed), 60, 64, 0.02, seed)
+    model = normed_model()
+    states = _text(model, 0)
+    start = TunedLens.identity(len(states) - 1, states.shape[-1])
+    yield Case(
+        "a model with norms and MLPs, from the identity", model, states, start, 60, 64, 0.02, 0
+    )
+    model = random_model(2, 3, seed=1)
+    states = _text(model, 1)
+    yield Case("a model without norm, from a shift", model, states, _shift(states), 60, 64, 0.02, 1)
+
+
+def _shift(states: Tensor) -> TunedLens:
+    mean = states.mean(1)
+    same = TunedLens.identity(len(states) - 1, states.shape[-1])
+    return TunedLens(same.weight, mean[-1] - mean[:-1])
 
 
 def _maps(lens: Any) -> tuple[Tensor, Tensor]:
@@ -69,7 +79,14 @@ def _held_out(model: Any, lens: Any | None, seed: int) -> Tensor:
 
 @train_tuned_lens.prop
 def one_map_a_state(
-    lens: Any, model: Any, states: Tensor, steps: int, batch: int, lr: float, seed: int
+    lens: Any,
+    model: Any,
+    states: Tensor,
+    start: TunedLens,
+    steps: int,
+    batch: int,
+    lr: float,
+    seed: int,
 ) -> str | None:
     weight, bias = _maps(lens)
     n, d_model = len(states) - 1, states.shape[-1]
@@ -84,54 +101,93 @@ def one_map_a_state(
 
 @train_tuned_lens.prop
 def something_was_learned(
-    lens: Any, model: Any, states: Tensor, steps: int, batch: int, lr: float, seed: int
+    lens: Any,
+    model: Any,
+    states: Tensor,
+    start: TunedLens,
+    steps: int,
+    batch: int,
+    lr: float,
+    seed: int,
 ) -> str | None:
     weight, bias = _maps(lens)
-    if not same(weight, torch.eye(weight.shape[-1]).expand_as(weight)) or bias.abs().max() > 1e-4:
+    if not same(weight, start.weight) or not same(bias.view_as(start.bias), start.bias):
         return None
-    return "all maps are still the identity after the training"
+    return "all maps are still those of `start` after the training"
 
 
 @train_tuned_lens.prop
 def matrices_move(
-    lens: Any, model: Any, states: Tensor, steps: int, batch: int, lr: float, seed: int
+    lens: Any,
+    model: Any,
+    states: Tensor,
+    start: TunedLens,
+    steps: int,
+    batch: int,
+    lr: float,
+    seed: int,
 ) -> str | None:
-    weight = _maps(lens)[0]
-    still = (weight - torch.eye(weight.shape[-1])).abs().amax((1, 2)) < 1e-4
+    still = (_maps(lens)[0] - start.weight).abs().amax((1, 2)) < 1e-4
     return f"the matrices of {int(still.sum())} maps did not move" if still.any() else None
 
 
 @train_tuned_lens.prop
 def biases_move(
-    lens: Any, model: Any, states: Tensor, steps: int, batch: int, lr: float, seed: int
+    lens: Any,
+    model: Any,
+    states: Tensor,
+    start: TunedLens,
+    steps: int,
+    batch: int,
+    lr: float,
+    seed: int,
 ) -> str | None:
-    bias = _maps(lens)[1]
-    still = bias.view(len(bias), -1).abs().amax(-1) < 1e-4
+    still = (_maps(lens)[1].view_as(start.bias) - start.bias).abs().amax(-1) < 1e-4
     return f"the biases of {int(still.sum())} maps did not move" if still.any() else None
 
 
 @train_tuned_lens.trial
-def starts_as_the_logit_lens(
-    attempt: Any, model: Any, states: Tensor, steps: int, batch: int, lr: float, seed: int
+def begins_at_the_start(
+    attempt: Any,
+    model: Any,
+    states: Tensor,
+    start: TunedLens,
+    steps: int,
+    batch: int,
+    lr: float,
+    seed: int,
 ) -> str | None:
-    weight, bias = _maps(attempt(model, states, 0, batch, lr, seed))
-    identity = torch.eye(weight.shape[-1]).expand_as(weight)
-    if same(weight, identity) and bias.abs().max() < 1e-6:
+    weight, bias = _maps(attempt(model, states, start, 0, batch, lr, seed))
+    if same(weight, start.weight) and same(bias.view_as(start.bias), start.bias):
         return None
-    return "with steps=0 the maps are not the identity"
+    return "with steps=0 the maps are not those of `start`"
 
 
 @train_tuned_lens.trial
 def same_seed_same_lens(
-    attempt: Any, model: Any, states: Tensor, steps: int, batch: int, lr: float, seed: int
+    attempt: Any,
+    model: Any,
+    states: Tensor,
+    start: TunedLens,
+    steps: int,
+    batch: int,
+    lr: float,
+    seed: int,
 ) -> str | None:
-    first, again = (_maps(attempt(model, states, 3, batch, lr, seed))[0] for _ in range(2))
+    first, again = (_maps(attempt(model, states, start, 3, batch, lr, seed))[0] for _ in range(2))
     return None if same(first, again) else "the same seed gave another lens when called again"
 
 
 @train_tuned_lens.prop
 def does_not_get_worse(
-    lens: Any, model: Any, states: Tensor, steps: int, batch: int, lr: float, seed: int
+    lens: Any,
+    model: Any,
+    states: Tensor,
+    start: TunedLens,
+    steps: int,
+    batch: int,
+    lr: float,
+    seed: int,
 ) -> str | None:
     before, after = _held_out(model, None, seed).mean(), _held_out(model, lens, seed).mean()
     if after < 1.05 * before:
@@ -144,7 +200,14 @@ def does_not_get_worse(
 
 @train_tuned_lens.prop
 def reads_better(
-    lens: Any, model: Any, states: Tensor, steps: int, batch: int, lr: float, seed: int
+    lens: Any,
+    model: Any,
+    states: Tensor,
+    start: TunedLens,
+    steps: int,
+    batch: int,
+    lr: float,
+    seed: int,
 ) -> str | None:
     before, after = _held_out(model, None, seed), _held_out(model, lens, seed)
     if (after < 0.9 * before).all():
@@ -157,17 +220,13 @@ def reads_better(
 
 
 def _trained(
-    model: Any, states: Tensor, steps: int, batch: int, lr: float, seed: int | None, *,
-    sign: float = 1.0, matrix: bool = True, offset: bool = True, identity: bool = True,
+    model: Any, states: Tensor, start: TunedLens, steps: int, batch: int, lr: float,
+    seed: int | None, *, sign: float = 1.0, matrix: bool = True, offset: bool = True,
 ) -> TunedLens:  # fmt: skip
     """Full-vocabulary training, with one thing or another done wrongly."""
     generator = torch.Generator()
     generator.seed() if seed is None else generator.manual_seed(seed)
-    n, d_model = len(states) - 1, states.shape[-1]
-    weight = torch.eye(d_model).repeat(n, 1, 1)
-    if not identity:
-        weight = 0.2 * torch.randn(n, d_model, d_model, generator=generator)
-    bias = torch.zeros(n, 1, d_model)
+    weight, bias = start.weight.clone(), start.bias[:, None].clone()
     trained = [part for part, wanted in ((weight, matrix), (bias, offset)) if wanted]
     optimizer = torch.optim.Adam([part.requires_grad_() for part in trained], lr=lr)
     for _ in range(steps):
@@ -189,9 +248,10 @@ def _trained(
     "own map."
 )
 def one_for_all(
-    model: Any, states: Tensor, steps: int, batch: int, lr: float, seed: int
+    model: Any, states: Tensor, start: TunedLens, steps: int, batch: int, lr: float, seed: int
 ) -> TunedLens:
-    lens = _trained(model, states[[0, -1]], steps, batch, lr, seed)
+    first = TunedLens(start.weight[:1], start.bias[:1])
+    lens = _trained(model, states[[0, -1]], first, steps, batch, lr, seed)
     return TunedLens(lens.weight, lens.bias)
 
 
@@ -200,12 +260,11 @@ def one_for_all(
     "`with torch.enable_grad():`"
 )
 def without_gradients(
-    model: Any, states: Tensor, steps: int, batch: int, lr: float, seed: int
+    model: Any, states: Tensor, start: TunedLens, steps: int, batch: int, lr: float, seed: int
 ) -> TunedLens:
     with torch.no_grad():
-        lens = TunedLens.identity(len(states) - 1, states.shape[-1])
-        (model.ln_final(lens(states[:-1])) @ model.W_U).log_softmax(-1).sum().backward()
-    return lens
+        (model.ln_final(start(states[:-1])) @ model.W_U).log_softmax(-1).sum().backward()
+    return start
 
 
 @train_tuned_lens.wrong(
@@ -213,55 +272,75 @@ def without_gradients(
     "depend on the lens?"
 )
 def never_stepped(
-    model: Any, states: Tensor, steps: int, batch: int, lr: float, seed: int
+    model: Any, states: Tensor, start: TunedLens, steps: int, batch: int, lr: float, seed: int
 ) -> TunedLens:
-    return _trained(model, states, 0, batch, lr, seed)
+    return _trained(model, states, start, 0, batch, lr, seed)
 
 
 @train_tuned_lens.wrong("only biases were trained. An affine map has a matrix too.")
 def bias_only(
-    model: Any, states: Tensor, steps: int, batch: int, lr: float, seed: int
+    model: Any, states: Tensor, start: TunedLens, steps: int, batch: int, lr: float, seed: int
 ) -> TunedLens:
-    return _trained(model, states, steps, batch, lr, seed, matrix=False)
+    return _trained(model, states, start, steps, batch, lr, seed, matrix=False)
 
 
 @train_tuned_lens.wrong(
-    "the biases stayed at zero. The offset between a state and the last one is much of what a lens "
-    "has to learn."
+    "the biases stayed as they were. The offset between a state and the last is much of what a "
+    "lens has to learn."
 )
-def no_bias(model: Any, states: Tensor, steps: int, batch: int, lr: float, seed: int) -> TunedLens:
-    return _trained(model, states, steps, batch, lr, seed, offset=False)
+def no_bias(
+    model: Any, states: Tensor, start: TunedLens, steps: int, batch: int, lr: float, seed: int
+) -> TunedLens:
+    return _trained(model, states, start, steps, batch, lr, seed, offset=False)
 
 
 @train_tuned_lens.wrong(
-    "the maps do not start as the identity. Start from the logit lens, so that what training adds "
-    "is what the logit lens lacks."
+    "the maps do not begin as those of `start`, but at random. Begin with a copy of `start`, so "
+    "that what training adds is what `start` lacks."
 )
 def random_start(
-    model: Any, states: Tensor, steps: int, batch: int, lr: float, seed: int
+    model: Any, states: Tensor, start: TunedLens, steps: int, batch: int, lr: float, seed: int
 ) -> TunedLens:
-    return _trained(model, states, steps, batch, lr, seed, identity=False)
+    generator = torch.Generator().manual_seed(seed)
+    weight = 0.2 * torch.randn(start.weight.shape, generator=generator)
+    elsewhere = TunedLens(weight, torch.zeros_like(start.bias))
+    return _trained(model, states, elsewhere, steps, batch, lr, seed)
+
+
+@train_tuned_lens.wrong(
+    "training begins with the identity, whatever `start` is. Begin with a copy of `start`: in the "
+    "notebook that will be a better lens."
+)
+def ignores_the_start(
+    model: Any, states: Tensor, start: TunedLens, steps: int, batch: int, lr: float, seed: int
+) -> TunedLens:
+    same_place = TunedLens.identity(len(states) - 1, states.shape[-1])
+    return _trained(model, states, same_place, steps, batch, lr, seed)
 
 
 @train_tuned_lens.wrong(
     "the places are drawn without the seed. Give `generator` to every function that draws."
 )
 def seed_ignored(
-    model: Any, states: Tensor, steps: int, batch: int, lr: float, seed: int
+    model: Any, states: Tensor, start: TunedLens, steps: int, batch: int, lr: float, seed: int
 ) -> TunedLens:
-    return _trained(model, states, steps, batch, lr, None)
+    return _trained(model, states, start, steps, batch, lr, None)
 
 
 @train_tuned_lens.wrong(
     "the divergence grew: is its sign turned round? An optimizer makes the loss smaller."
 )
-def uphill(model: Any, states: Tensor, steps: int, batch: int, lr: float, seed: int) -> TunedLens:
-    return _trained(model, states, steps, batch, lr, seed, sign=-1.0)
+def uphill(
+    model: Any, states: Tensor, start: TunedLens, steps: int, batch: int, lr: float, seed: int
+) -> TunedLens:
+    return _trained(model, states, start, steps, batch, lr, seed, sign=-1.0)
 
 
 @train_tuned_lens.wrong(
     "the lens learned little. Run all `steps`, with `lr` as the learning rate, and sum the loss "
     "over the maps and the vocabulary (a mean makes every gradient tiny)."
 )
-def one_step(model: Any, states: Tensor, steps: int, batch: int, lr: float, seed: int) -> TunedLens:
-    return _trained(model, states, min(steps, 1), batch, lr, seed)
+def one_step(
+    model: Any, states: Tensor, start: TunedLens, steps: int, batch: int, lr: float, seed: int
+) -> TunedLens:
+    return _trained(model, states, start, min(steps, 1), batch, lr, seed)
