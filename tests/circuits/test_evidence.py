@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from circuits_course.circuits import beats, control_sets, interval
+from circuits_course.circuits import beats, control_sets, interval, interval_bands
 from circuits_course.errors import CourseError
 
 
@@ -56,3 +56,13 @@ def test_too_few_controls_are_refused():
 def test_beats_counts_with_sign():
     found = beats(0.5, [0.1, 0.6, -2.0])
     assert (found.more_than, found.of, str(found)) == (2, 3, "more than 2 of 3")
+
+
+def test_bands_are_the_intervals_of_every_point():
+    values = np.random.default_rng(3).normal(size=(9, 4))
+    bands = interval_bands({"a": values, "b": values.tolist()})
+    lows, highs = bands["a"]
+    assert bands["a"] == bands["b"]
+    for point in range(4):
+        found = interval(values[:, point])
+        assert (lows[point], highs[point]) == (found.low, found.high)
