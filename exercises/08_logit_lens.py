@@ -636,9 +636,9 @@ plot_scatter(
 #
 # The first figure is a warning. *Random directions are worn down too*: of whatever is added in the first ten layers, a
 # tenth or less is left at the end, and half at layer 20. That little is left of a write says nothing by itself. Below layer
-# 15 the writes fare about as random directions do; from 17 to 20, and at 25 and 26, less is left of them.
+# 14 the writes fare about as random directions do; from 16 to 20, and at 25, 26 and 28, less is left of them.
 #
-# And erasure is not use. Of the layers below the band only 19 and 20 are worth anything; the others' writes are cleared
+# And erasure is not use. Of these layers only 19 and 20 are worth much; the others' writes are cleared
 # away and were worth nothing. What makes layer 20 a message is both together: worth much, and gone.
 #
 # You said what happens when a layer's direct contribution is negative and its write is taken away. *Either* may happen.
@@ -700,9 +700,9 @@ chapter.progress()
 # - Layer 20's message is worth nearly 4 logits, adds none, and is erased beyond what random directions lose.
 #
 # **The same on GPT-2 small.** Set `CIRCUITS_COURSE_MODEL=gpt2-small` before you start the notebook and run it again;
-# it needs the model from the Hugging Face hub (548 MB, once). nostalgebraist found there that predictions take
-# shape over the upper layers and that early states read badly; the tuned lens paper reports the same offset
-# and turned basis, most of all for models other than GPT-2. Its norm is LayerNorm: look at the centring cell.
+# it needs the model from the Hugging Face hub (548 MB, once). nostalgebraist found there that the
+# final guess often comes up well before the last layer; Belrose et al. report that the logit lens is biased, and
+# fails for whole families of models. GPT-2's norm is LayerNorm: look at the centring cell.
 #
 # Sources: nostalgebraist 2020, *interpreting GPT: the logit lens*; Belrose et al. 2023, *Eliciting Latent Predictions from
 # Transformers with the Tuned Lens* (arXiv 2303.08112); Din et al. 2023, *Jump to Conclusions* (arXiv 2303.09435); Dao et al. 2023, *An
