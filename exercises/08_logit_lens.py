@@ -24,7 +24,8 @@ from circuits_course.data import capital_prompts, five_prompts, ioi_batch, passa
 from circuits_course.plots import plot_bars, plot_heads, plot_lines, plot_scatter
 
 torch.set_grad_enabled(False)
-chapter, model = Chapter("08_logit_lens"), load_model("auto")
+chapter = Chapter("08_logit_lens")
+model = load_model("auto")
 n_layers = model.cfg.n_layers
 
 # %% [markdown]

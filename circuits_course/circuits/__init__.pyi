@@ -27,8 +27,8 @@ from .evidence import beats as beats
 from .evidence import beside_controls as beside_controls
 from .evidence import control_sets as control_sets
 from .evidence import interval as interval
-from .evidence import per_sequence as per_sequence
 from .evidence import interval_bands as interval_bands
+from .evidence import per_sequence as per_sequence
 from .gates import gate_model as gate_model
 from .head_families import COUNTS as COUNTS
 from .head_families import EVERY as EVERY
