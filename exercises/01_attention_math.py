@@ -3,11 +3,12 @@
 #
 # **You will be able to** write an attention layer from its formulas and have it agree with torch
 # and with a real language model; take each head apart into the two matrices that decide where it
-# looks and what it writes; and read what a one-layer transformer has learned from its weights
-# alone, including a mistake it cannot help making.
+# looks and what it writes; say what those matrices leave out; and read what a one-layer
+# transformer has learned from its weights, including a mistake that one head cannot help making.
 #
-# **Time** 100 to 120 minutes. **You need** chapter 00. **Models** `skip-trigram-1l`, one layer
-# trained on word sequences whose rules we planted ourselves, and a real language model.
+# **Time** 110 to 120 minutes. **You need** chapter 00. **Models** `skip-trigram-1l`, one layer
+# trained on word sequences whose rules we planted ourselves, and SmolLM2-135M-Instruct, the real
+# language model of this course.
 #
 # Three questions from chapter 00 first.
 
@@ -16,13 +17,13 @@ import torch
 from einops import einsum, rearrange
 from jaxtyping import Float, Int
 from torch import Tensor
-from torch.nn import functional as F
 from transformer_lens import FactoredMatrix
 
-from circuits_course import Chapter, load_model
-from circuits_course.data import SkipTrigram
-from circuits_course.models import checkpoints, find_recipe
-from circuits_course.plots import plot_attention, plot_bars, plot_lines, plot_matrix
+from circuits_course import Chapter, load_model, show_table, verdict
+from circuits_course.circuits import interval
+from circuits_course.data import passage, repeats_for
+from circuits_course.models import checkpoints, find_recipe, trained_again
+from circuits_course.plots import plot_attention, plot_bars, plot_heads, plot_lines, plot_matrix
 
 torch.set_grad_enabled(False)
 chapter = Chapter("01_attention_math")
@@ -47,9 +48,8 @@ chapter.quiz("hook_or_cache")
 # %% tags=["nbval-check-output"]
 model = load_model("skip-trigram-1l")
 data = find_recipe("skip-trigram-1l").data
-print(f"{model.cfg.n_layers} layer, {model.cfg.n_heads} heads, {model.cfg.d_vocab} words")
-for trigram in data.planted:
-    print(f"{trigram.source:>6} ... {trigram.dest} {trigram.out}")
+sizes = f"{model.cfg.n_layers} layer, {model.cfg.n_heads} heads, {model.cfg.d_vocab} words"
+show_table([(t.source, t.dest, t.out) for t in data.planted], ["source", "dest", "out"], sizes)
 
 # %% [markdown]
 # To continue "keep the dog in" with "mind", the model must bring "keep" from three words back to
@@ -77,15 +77,15 @@ for trigram in data.planted:
 # function give the model's scores? The cache has the scores *after* the future was masked, so we
 # compare the rest.
 
-# %% tags=["nbval-check-output"]
+# %%
 tokens = model.to_tokens("keep the dog in")
 words = model.to_str_tokens(tokens)
 logits, cache = model.run_with_cache(tokens)
 q, k, v = (rearrange(cache[name, 0], "b p head d -> b head p d") for name in ("q", "k", "v"))
 scores = attention_scores(q, k)
 allowed = torch.ones(5, 5).tril().bool()
-gap = (scores - cache["attn_scores", 0])[..., allowed].abs().max()
-print("agrees with the model's scores:", bool(gap < 1e-4))
+gap = (scores - cache["attn_scores", 0])[..., allowed].abs().max().item()
+verdict("your scores are the model's", gap < 1e-4, f"largest difference {gap:.0e}")
 
 # %% [markdown]
 # ## Why the square root?
@@ -130,7 +130,9 @@ plot_lines(
 
 # %% [markdown]
 # *What to see:* the variance of the bare dot product is `d_head` itself, a straight line of slope
-# 1; divided by the root it stays at 1.
+# 1; divided by the root it stays at 1. You said what becomes of the *size*, from 16 numbers to 64:
+# the variance is four times as large, so the size, its root, doubles. It would stay only if the
+# terms cancelled out, and grow by 48 only if they all had the same sign.
 #
 # And if it did not? Scores go through a softmax, which turns them into shares. Give it 32 random
 # scores and see how large the largest share is.
@@ -146,6 +148,7 @@ def largest_share(d_head: int, scaled: bool) -> float:
     return scores.softmax(-1).max(-1).values.mean().item()
 
 
+# %%
 plot_lines(
     {
         "dot product": [largest_share(d, False) for d in sizes],
@@ -191,6 +194,10 @@ chapter.predict(
 # %% exercise="causal_mask"
 
 # %% [markdown]
+# You said how much attention a score of 0 gets: as much as an allowed key with score 0. Not none,
+# since $e^0 = 1$; and more than all others only if theirs are negative. Hence minus infinity.
+
+# %% [markdown]
 # ## From scores to attention
 #
 # Now the shares. Each query has one unit of attention and shares it out over the keys that it may
@@ -205,15 +212,16 @@ chapter.predict("first_row", choices=["itself, entirely", "nothing", "it depends
 
 # %%
 pattern = attention_pattern(scores)
-print("largest difference from the model's pattern:",
-      f"{(pattern - cache['pattern', 0]).abs().max().item():.0e}")  # fmt: skip
+gap = (pattern - cache["pattern", 0]).abs().max().item()
+verdict("your pattern is the model's", gap < 1e-5, f"largest difference {gap:.0e}")
 plot_attention(words, pattern[0], "Attention of skip-trigram-1l, by your functions")
 
 # %% [markdown]
 # *What to see:* the last row is the word "in". Head 0 spends nearly all of its attention there on
-# "keep", and hardly any from "the" or "dog". Head 1 looks at "keep" from all of them. Where
-# nothing draws a head, it rests on `BOS`: it cannot look nowhere. And looking is not yet doing:
-# what a look is worth depends on what is carried home.
+# "keep", and hardly any from "the" or "dog". Head 1 looks at "keep" from everywhere. The first row
+# is `BOS` looking at itself, entirely, as it must: it sees nothing else. Where nothing draws a
+# head, it rests on `BOS`; it cannot look nowhere. And looking is not yet doing: what a look is
+# worth depends on what is carried home.
 #
 # ## What is carried home
 #
@@ -227,46 +235,51 @@ plot_attention(words, pattern[0], "Attention of skip-trigram-1l, by your functio
 # These functions are all of attention's arithmetic. Two independent witnesses: torch's own
 # implementation, written in C++ and called in one line, and the model's cache.
 
-# %% tags=["nbval-check-output"]
+# %%
 z = mix_values(pattern, v)
-torchs = F.scaled_dot_product_attention(q, k, v, is_causal=True)
+torchs = torch.nn.functional.scaled_dot_product_attention(q, k, v, is_causal=True)
 models = rearrange(cache["z", 0], "b p head d -> b head p d")
-print("agrees with torch:    ", torch.allclose(z, torchs, atol=1e-5))
-print("agrees with the model:", torch.allclose(z, models, atol=1e-5))
+for who, other in [("torch's", torchs), ("the model's", models)]:
+    gap = (z - other).abs().max().item()
+    verdict(f"what you carry home is {who}", gap < 1e-5, f"largest difference {gap:.0e}")
 
 # %% [markdown]
 # ## A real model: two surprises
 #
-# Now the same with a language model. Which one depends on your machine; the line it prints says
-# so.
+# Now the same with SmolLM2: 30 layers of nine heads. It reads three kinds of text: a sentence,
+# the opening of a novel, and random tokens, twice the same.
 
 # %%
 real = load_model("auto")
-real_tokens = real.to_tokens("When John and Mary went to the store, John gave a drink to")
-_, real_cache = real.run_with_cache(real_tokens)
+texts = {
+    "a sentence": real.to_tokens("When John and Mary went to the store, John gave a drink to"),
+    "a novel": real.to_tokens(passage("alice")[:400]),
+    "random tokens": repeats_for(real, period=30, batch=1),
+}
+caches = {name: real.run_with_cache(text)[1] for name, text in texts.items()}
 layer = real.cfg.n_layers // 2
-for name in ("q", "k", "v", "pattern"):
-    print(f"{name:8}", list(real_cache[name, layer].shape))
+shapes = {name: list(caches["a sentence"][name, layer].shape) for name in ("q", "k", "v")}
+show_table([(name, str(shape)) for name, shape in shapes.items()], ["what", "shape"])
 
 # %% [markdown]
 # ### First surprise: fewer keys than queries
 #
-# If the line of `k` above shows fewer heads than that of `q`, your model has **grouped keys**
-# (grouped-query attention, Ainslie et al. 2023, section 2.2): several neighbouring query heads
-# share one key head and one value head. It saves memory when text is generated. To compute, hand
-# each query head the keys of its group. In a model without groups your function has nothing to
-# do.
+# SmolLM2 has nine query heads in a layer and three key heads. These are **grouped keys**
+# (grouped-query attention, Ainslie et al. 2023, section 2.2): neighbouring query heads share one
+# key head and one value head, which saves memory when text is generated. To compute, hand each
+# query head the keys of its group. In a model without groups, such as GPT-2, your function has
+# nothing to do.
 
 # %% exercise="expand_grouped_keys"
 
 # %% [markdown]
 # ### Second surprise: positions that turn
 #
-# `skip-trigram-1l` adds a vector for each position to what queries and keys read. Many newer
-# models use **rotary positions** instead (Su et al. 2021, "RoFormer", section 3.2): each query
-# and key is cut into pairs of numbers, and each pair is *turned* by an angle that grows with the
-# position. Turning both by the same angle leaves their dot product alone, so only the difference
-# of the two positions counts:
+# `skip-trigram-1l` adds a vector for each position to what queries and keys read. SmolLM2 uses
+# **rotary positions** instead (Su et al. 2021, "RoFormer", section 3.2): each query and key is cut
+# into pairs of numbers, and each pair is *turned* by an angle that grows with the position.
+# Turning both by the same angle leaves their dot product alone, so only the difference of the two
+# positions counts:
 
 
 # %% tags=["nbval-check-output"]
@@ -277,9 +290,10 @@ def turn(pair: Tensor, angle: float) -> Tensor:
 
 
 query, key = torch.tensor([1.0, 0.5]), torch.tensor([0.25, 1.0])
-for i, j in [(3, 1), (10, 8), (10, 3)]:
-    score = turn(query, 0.3 * i) @ turn(key, 0.3 * j)
-    print(f"query at {i:2}, key at {j}, offset {i - j}: score {score:.3f}")
+rows = [
+    (i, j, i - j, turn(query, 0.3 * i) @ turn(key, 0.3 * j)) for i, j in [(3, 1), (10, 8), (10, 3)]
+]
+show_table(rows, ["query at", "key at", "offset", "score"])
 
 # %%
 chapter.predict(
@@ -289,34 +303,53 @@ chapter.predict(
 
 # %% [markdown]
 # TransformerLens gives both: `hook_q` and `hook_k` before the turn, `hook_rot_q` and `hook_rot_k`
-# after. Your functions, on both, against the model's own pattern:
-
+# after. How much does the turn change your scores, by the offset of query and key?
 
 # %%
-def real_heads(name: str, layer: int) -> Float[Tensor, "batch head pos d_head"]:
-    """Queries, keys or values of the real model, one per query head."""
-    grouped = real_cache[name, layer].float()
-    full = expand_grouped_keys(grouped, real.cfg.n_heads)
+rotary = real.cfg.positional_embedding_type == "rotary"
+
+
+def real_heads(cache, name: str, layer: int) -> Float[Tensor, "batch head pos d_head"]:
+    """Queries, keys or values of the real model, one for each query head."""
+    full = expand_grouped_keys(cache[name, layer].float(), real.cfg.n_heads)
     return rearrange(full, "b p head d -> b head p d")
 
 
-rotary = real.cfg.positional_embedding_type == "rotary"
-turned = "rot_" if rotary else ""
-before = attention_scores(real_heads("q", layer), real_heads("k", layer))
-after = attention_scores(real_heads(f"{turned}q", layer), real_heads(f"{turned}k", layer))
-same_position = (before - after).diagonal(dim1=-2, dim2=-1).abs().max().item()
-print("rotary positions:", rotary)
-print(f"the turn changes a score by up to {(before - after).abs().max().item():.2g}, "
-      f"and where a position looks at itself by {same_position:.0e}")  # fmt: skip
+def real_scores(cache, layer: int, turned: bool = rotary) -> Float[Tensor, "batch head q k"]:
+    """Your scores of the real model's queries and keys, after the turn or before it."""
+    rot = "rot_" if turned else ""
+    return attention_scores(
+        real_heads(cache, rot + "q", layer), real_heads(cache, rot + "k", layer)
+    )
+
 
 # %%
-for layer in (0, real.cfg.n_layers // 2, real.cfg.n_layers - 1):
-    scores = attention_scores(real_heads(f"{turned}q", layer), real_heads(f"{turned}k", layer))
-    pattern = attention_pattern(scores)
-    z = rearrange(mix_values(pattern, real_heads("v", layer)), "b head p d -> b p head d")
-    gaps = [(pattern - real_cache["pattern", layer]).abs().max().item(),
-            (z - real_cache["z", layer]).abs().max().item()]  # fmt: skip
-    print(f"layer {layer:2}: largest difference of a pattern {gaps[0]:.0e}, of z {gaps[1]:.0e}")
+novel, layers = caches["a novel"], range(real.cfg.n_layers)
+changes = [(real_scores(novel, i) - real_scores(novel, i, False)).abs() for i in layers]
+rows = []
+for offset in (0, 1, 2, 4, 8, 16, 32):
+    here = torch.cat([c.diagonal(-offset, -2, -1).flatten() for c in changes])
+    rows.append((offset, here.median(), here.max()))
+show_table(rows, ["offset", "median", "largest"], "How far the turn moves a score, all heads")
+
+# %% [markdown]
+# You said where the scores from before the turn still agree: where a position looks at itself, and
+# there alone. Not "nowhere", since query and key of the same position are turned alike; not
+# "everywhere", since from the next position on they are not, and the further apart, the more.
+#
+# So give your functions the turned ones. Do they make every pattern of every head?
+
+# %%
+gaps = []
+for cache_of in caches.values():
+    for i in layers:
+        pattern = attention_pattern(real_scores(cache_of, i))
+        z = rearrange(mix_values(pattern, real_heads(cache_of, "v", i)), "b h p d -> b p h d")
+        gaps += [pattern - cache_of["pattern", i], z - cache_of["z", i]]
+worst = max(gap.abs().max().item() for gap in gaps)
+n_heads = real.cfg.n_layers * real.cfg.n_heads
+verdict(f"your functions give pattern and z of all {n_heads} heads, on three kinds of text",
+        worst < 1e-3, f"largest difference {worst:.0e}")  # fmt: skip
 
 # %% [markdown]
 # Every head of a model trained by others on billions of words runs on the functions you have
@@ -350,15 +383,22 @@ weights = [getattr(model, name)[0] for name in ("W_Q", "W_K", "W_V", "W_O")]
 mine = multi_head_attention(cache["embed"], *weights)
 with model.hooks(fwd_hooks=[("hook_qk_pos", switch_off)]):
     _, blind_cache = model.run_with_cache(tokens)
-for name, other in [("without", blind_cache), ("with", cache)]:
-    gap = (mine - other["attn_out", 0]).abs().max().item()
-    print(f"largest difference from the model {name} positions: {gap:.2g}")
-print(f"largest number the layer writes: {cache['attn_out', 0].abs().max().item():.2g}")
+blind, seeing = ((mine - each["attn_out", 0]).abs().max().item() for each in (blind_cache, cache))
+verdict("without positions your layer is the model's", blind < 1e-5, f"difference {blind:.0e}")
+rows = {
+    "difference with positions": seeing,
+    "largest number written": cache["attn_out", 0].abs().max(),
+}
+show_table(rows, ["", "size"])
 
 # %% [markdown]
-# And papers' way, end to end and one large matrix, against the sum of heads:
+# Hold on to the second pair of numbers: switching positions off changes the layer's output by
+# nearly as much as there is. The words alone cannot be the whole story of this layer. We come
+# back to it.
+#
+# Now papers' way, end to end and one large matrix, against the sum of heads:
 
-# %% tags=["nbval-check-output"]
+# %%
 end_to_end = rearrange(cache["z", 0], "batch pos head d_head -> batch pos (head d_head)")
 stacked = rearrange(model.W_O[0], "head d_head d_model -> (head d_head) d_model")
 one_by_one = einsum(
@@ -366,7 +406,8 @@ one_by_one = einsum(
     model.W_O[0],
     "batch pos head d_head, head d_head d_model -> head batch pos d_model",
 )
-print("the same:", torch.allclose(end_to_end @ stacked, one_by_one.sum(0), atol=1e-5))
+gap = (end_to_end @ stacked - one_by_one.sum(0)).abs().max().item()
+verdict("one large matrix and the sum of heads are the same", gap < 1e-5, f"difference {gap:.0e}")
 
 # %%
 plot_matrix(
@@ -379,8 +420,8 @@ plot_matrix(
 )
 
 # %% [markdown]
-# *What to see:* head 0 hardly writes anything until "in", where it speaks up; head 1 writes a
-# little everywhere. Neither has to ask the other: whoever has something to say adds it.
+# *What to see:* head 0 hardly writes until "in", where its vector is the longest of all; head 1
+# writes something everywhere. Neither has to ask the other: whoever has something to say adds it.
 #
 # ## Where to look: one matrix
 #
@@ -389,9 +430,9 @@ plot_matrix(
 #
 # $$q_i \cdot k_j = x_i\, W_Q W_K^{T}\, x_j^{T} = x_i\, W_{QK}\, x_j^{T}$$
 #
-# Queries and keys are only a way to compute it. What the head *is*, as far as looking goes, is
-# the one matrix $W_{QK}$. (Elhage et al. multiply column vectors from the left, so their matrices
-# stand transposed. Ours follow TransformerLens: rows are the query side.)
+# Queries and keys are only a way to compute it: $W_Q$ and $W_K$ never act apart, $W_{QK}$ is what
+# they do together. (Elhage et al. multiply column vectors from the left, so their matrices stand
+# transposed. Ours follow TransformerLens: rows are the query side.)
 
 # %%
 chapter.predict("rank", choices=["d_model", "d_head", "2 x d_head"])
@@ -406,42 +447,84 @@ chapter.predict("rank", choices=["d_model", "d_head", "2 x d_head"])
 # %% exercise="qk_circuit"
 
 # %% [markdown]
-# How much smaller is it, and does the low rank show? One head of the real model. (Its key matrix
-# is that of its group.)
+# You said the largest rank: `d_head`. Not `d_model`, since every query has to pass through `d_head` numbers
+# on its way to the key, and not twice as much, since factors are multiplied. That is arithmetic, no
+# finding. What *is* one: how many of its 64 directions does a head of SmolLM2 use? Count the
+# singular values that hold nine tenths of the matrix, by the sum of their squares, and the same for
+# random numbers of that shape. (A head's key matrix is that of its group.)
+
 
 # %%
-head, layer = 4, real.cfg.n_layers // 2
-W_Q, W_K = real.W_Q[layer, head], real.W_K[layer]
-W_K = W_K[head * len(W_K) // real.cfg.n_heads]
-qk = qk_circuit(W_Q, W_K)
-print(f"W_QK has {qk.shape[0] * qk.shape[1]:,} entries; its factors {W_Q.numel() + W_K.numel():,}")
-plot_lines(
-    {"singular values of W_QK, multiplied out": torch.linalg.svdvals(qk.AB).clamp_min(1e-9)},
-    f"Head {layer}.{head} of the real model reads few directions",
-    x_title="number of the singular value",
-    y_title="singular value",
-    markers={"d_head": real.cfg.d_head},
-    log_y=True,
-)
+def directions(W_Q: Tensor, W_K: Tensor) -> Tensor:
+    """How many singular values of W_QK hold nine tenths of the sum of their squares."""
+    W_K = W_K.repeat_interleave(len(W_Q) // len(W_K), dim=0)
+    energy = qk_circuit(W_Q, W_K).S[:, : W_Q.shape[-1]] ** 2
+    return 1 + (energy.cumsum(-1) / energy.sum(-1, keepdim=True) < 0.9).sum(-1)
+
+
+used = torch.stack([directions(real.W_Q[i], real.W_K[i]) for i in layers])
+dice = torch.randn(2, 9, *real.W_Q.shape[-2:], generator=torch.Generator().manual_seed(0))
+rows = {"random numbers": directions(*dice), "all heads": used, "layer 0": used[0]}
+rows = [(name, *each.float().quantile(torch.tensor([0, 0.5, 1]))) for name, each in rows.items()]
+show_table(rows, ["", "fewest", "median", "most"], "Directions that hold nine tenths", digits=0)
+plot_heads(used, "Directions that hold nine tenths of W_QK", unit="directions")
 
 # %% [markdown]
-# *What to see:* a cliff at `d_head`. What is beyond is rounding error. Of the directions in the
-# residual stream, this head can compare `d_head` at most; to the others it is blind.
+# *What to see:* random matrices would need about 50 directions; nearly all of SmolLM2's heads need fewer,
+# many half as many. The heads of layer 0 stand apart: two or three directions are nearly all of
+# their $W_{QK}$.
+#
+# ### When one matrix is not enough
+#
+# The formula holds for what queries and keys *read*. Three things stand between it and a real
+# head:
+#
+# - **Norm.** The head reads the residual stream after a norm, not the stream itself.
+# - **Biases.** GPT-2 adds $b_Q$ and $b_K$. Then a part of the score depends on the key alone: a
+#   preference for some keys, whoever asks. SmolLM2 has no biases.
+# - **Rotary positions.** A rotation $R$ by the offset comes between: $W_Q R_{i-j} W_K^T$. One matrix
+#   for each offset, and $W_{QK}$ is the one of offset 0, where a position looks at itself.
+#
+# How much does the last one matter in SmolLM2? Take each head's pattern, and the one that $W_{QK}$
+# alone would make; what share of the attention falls on other keys?
+
+# %%
+moved, previous = [], []
+for i in layers:
+    turned, still = (attention_pattern(real_scores(novel, i, t)) for t in (rotary, False))
+    moved.append((turned - still).abs().sum(-1).mean((0, 2)) / 2)
+    previous.append(turned[..., 2:, :].diagonal(1, -2, -1).mean((0, 2)))  # without the first two
+moved, previous = torch.stack(moved), torch.stack(previous)
+rows = {"all heads, mean": (moved.mean(), previous.mean())}
+for i in moved.flatten().argsort(descending=True)[:4].tolist():
+    name = f"head {i // real.cfg.n_heads}.{i % real.cfg.n_heads}"
+    rows[name] = moved.flatten()[i], previous.flatten()[i]
+show_table(rows, ["share of attention moved", "attention to the previous token"])
+plot_heads(moved, "How much of a head's attention the turn moves", unit="share")
+
+# %% [markdown]
+# *What to see:* there are heads that hardly need the turn, and heads that are nothing without it. In
+# SmolLM2 three tenths of the attention in this text would fall elsewhere, and more the longer a text.
+# The heads on top look at the token before more than others do (second column; chapter 03 meets them
+# again). "One token back" is a matter of offset: of such a head $W_{QK}$ by itself tells next
+# to nothing.
 #
 # ## What to write: another matrix
 #
 # A head that attends to position $j$ alone writes $x_j W_V W_O$. Again two matrices that never
-# occur apart.
+# act apart. Here nothing has to be transposed: $W_V$ ends in `d_head`, $W_O$ begins with it, and
+# vectors pass from left to right.
 #
-# ### The OV circuit
-
-# %% exercise="ov_circuit"
+# $$W_{OV} = W_V W_O$$
+#
+# Rows are what is read where the head looks, columns what is written where it stands.
 
 # %% [markdown]
-# The two circuits ask different questions and share no weights. In a model of one layer the input
-# is a word's row of $W_E$, so both can be written out **in words**: $W_E W_{QK} W_E^{T}$ says how
-# strongly each word as query is drawn to each word as key; $W_E W_{OV} W_U$ says what looking at
-# each word does to the logit of each word. Here are the rows and columns that the planted rules
+# The two circuits ask different questions and share no weights. The values of our small model
+# read words alone, and its queries and keys read word plus position. So $W_{OV}$ can be written
+# out **in words** completely, and $W_{QK}$ in part: $W_E W_{OV} W_U$ says what looking at each word
+# does to the logit of each word; $W_E W_{QK} W_E^{T}$ says how strongly each word as query is drawn
+# to each word as key, *as far as words go*. Here are the rows and columns that the planted rules
 # speak of.
 
 # %%
@@ -451,24 +534,23 @@ sources, dests, outs = (
 )
 ids = {word: model.to_single_token(word) for word in model.cfg.vocabulary}
 qk_words = model.W_E @ qk_circuit(model.W_Q[0], model.W_K[0]).AB @ model.W_E.T  # [head, query, key]
-ov_words = model.W_E @ ov_circuit(model.W_V[0], model.W_O[0]).AB @ model.W_U  # [head, source, out]
+ov_words = (
+    model.W_E @ FactoredMatrix(model.W_V[0], model.W_O[0]).AB @ model.W_U
+)  # [head, word, out]
 
 
+# %%
 def named(table: Float[Tensor, "head row column"], rows: list[str], columns: list[str], **titles):
     """The named rows and columns of a table of words, all heads below each other."""
     cut = table[:, [ids[w] for w in rows]][:, :, [ids[w] for w in columns]]
-    return plot_matrix(
-        rearrange(cut, "head row column -> (head row) column"),
-        y_labels=[f"{head}:{row}" for head in range(len(table)) for row in rows],
-        x_labels=columns,
-        diverging=True,
-        **titles,
-    )
+    cut = rearrange(cut, "head row column -> (head row) column")
+    y_labels = [f"{head}:{row}" for head in range(len(table)) for row in rows]
+    return plot_matrix(cut, y_labels=y_labels, x_labels=columns, diverging=True, **titles)
 
 
 named(
     qk_words / model.cfg.d_head**0.5, dests, sources,
-    title="Where to look: scores of dest words with source words",
+    title="Where to look, as far as words go: scores of dest with source",
     x_title="key (source)", y_title="head:query (dest)", unit="score",
 )  # fmt: skip
 
@@ -489,6 +571,119 @@ named(
 chapter.explain("two_circuits")
 
 # %% [markdown]
+# ## What the words leave out
+#
+# Something does not fit. In the first picture head 1 scores "in" with "keep" at about −0.5: no
+# attraction at all. And in the attention picture further up, the same head spends three quarters of
+# its attention at "in" on "keep".
+
+# %%
+chapter.predict(
+    "where_from",
+    choices=["the position of the query", "the position of the key", "the other head"],
+)
+
+# %% [markdown]
+# ### Four terms
+#
+# Queries and keys read a sum, the word and its position: $x_i = w_i + p_i$. Multiply out:
+#
+# $$x_i W_{QK} x_j^T = w_i W_{QK} w_j^T + w_i W_{QK} p_j^T + p_i W_{QK} w_j^T + p_i W_{QK} p_j^T$$
+#
+# The table in words is the first term. Make all four.
+
+# %% exercise="score_terms"
+
+# %%
+rows = []
+at, to = words.index("in"), words.index("keep")
+for head in range(model.cfg.n_heads):
+    terms = score_terms(model, tokens, head)
+    total, own = terms.sum((0, 1))[0, at, to], scores[0, head, at, to]
+    rows.append((f"head {head}", *terms[:, :, 0, at, to].flatten(), total))
+    verdict(f"head {head}: the four terms add up to the score", abs(total - own) < 1e-4)
+names = ["word, word", "word, position", "position, word", "position, position"]
+show_table(rows, ["", *names, "score"], 'From "in" to "keep": query side first')
+
+# %% [markdown]
+# You said where the rest of head 1's score comes from: it is the query's *position* with the key's
+# word. Not the key's position, whose two terms are zero and negative; and never the other head,
+# since heads do not see each other within a layer. Whoever stands at position 4 in this model
+# is drawn to "keep", whatever word it is. The table in words had dropped that silently.
+#
+# Is it "keep" alone, and position 4 alone? All words, by kind, at every position:
+
+# %%
+kinds = {"BOS": ["BOS"], "source": sources, "dest": dests, "out": outs, "filler": data.fillers}
+kinds = {kind: [ids[word] for word in members] for kind, members in kinds.items()}
+qk = qk_circuit(model.W_Q[0, 1], model.W_K[0, 1]).AB / model.cfg.d_head**0.5
+by_position = model.W_pos[1:] @ qk @ model.W_E.T  # [position, key word]
+by_position = by_position - by_position.mean(-1, keepdim=True)
+plot_lines(
+    {kind: by_position[:, members].mean(-1) for kind, members in kinds.items()},
+    "Head 1: what the query's position says about each kind of word",
+    x=range(1, model.cfg.n_ctx),
+    x_title="position of the query",
+    y_title="score above the mean word",
+    markers={"a source may still come": data.source_by - 2},
+)
+
+# %% [markdown]
+# *What to see:* up to position 10 the position alone draws head 1 to whatever source there is, the more
+# the later; from position 11 on it pushes it away. That place is no accident. In our data a source word
+# stands at position 11 at the latest, so position 10 is the last that may have to predict one; and
+# a sequence has one at most. Neither is a rule about words. So what does head 1 write when it finds
+# a source, or finds none?
+
+# %%
+written = ov_words[1] - ov_words[1][:, 1:].mean(-1, keepdim=True)
+rows = {
+    f"looks at {kind}": [written[members][:, others].mean() for others in list(kinds.values())[1:]]
+    for kind, members in kinds.items()
+}
+show_table(rows, [f"{kind} next" for kind in list(kinds)[1:]], "Head 1: logits above the mean word")
+
+# %% [markdown]
+# A look at a source says: *no source comes next*. Early on there is either a source to look at, or
+# nothing, and the head rests on `BOS`, which says the opposite. Later it looks at dests and
+# fillers, which say "no source" too. Then the model should know when a source may still come. Does
+# it, and is it by head 1 and its positions?
+
+# %%
+fresh = data.batch(1000, torch.Generator().manual_seed(7))
+is_source = torch.isin(fresh, torch.tensor(kinds["source"]))
+none_yet, early = is_source.cumsum(1) == 0, (torch.arange(data.n_ctx) < data.source_by - 1)[None]
+places = {
+    "early, none yet": none_yet & early,
+    "early, one before": ~none_yet & early,
+    "later": ~early,
+}
+
+
+def silence(head: int):
+    def edit(z, hook):
+        z[:, :, head] = 0.0
+        return z
+
+    return ("blocks.0.attn.hook_z", edit)
+
+
+# %%
+runs = {"the model": [], "no positions": [("hook_qk_pos", switch_off)]}
+runs |= {f"head {head} silenced": [silence(head)] for head in range(2)}
+rows = {"the data": [is_source.roll(-1, 1)[:, :-1][at[:, :-1].expand(1000, -1)].float().mean()
+                     for at in places.values()]}  # fmt: skip
+for name, hooks in runs.items():
+    said = model.run_with_hooks(fresh, fwd_hooks=hooks).softmax(-1)[..., kinds["source"]].sum(-1)
+    rows[name] = [said[:, :-1][at[:, :-1].expand(1000, -1)].mean() for at in places.values()]
+show_table(rows, list(places), "Probability that a source word comes next", digits=3)
+
+# %% [markdown]
+# The whole model has it right at all three kinds of place. Without head 1 it no longer tells them apart;
+# without positions it expects a source a quarter as often as it should, early on. This job of head 1
+# stands in no table of words with words. **A table in words shows what a head does with words.
+# Before you call it the head, ask what else the head reads.**
+#
 # ## Freeze the pattern, and all is linear
 #
 # Where is attention's nonlinearity? In the softmax, so in the pattern. *Given* the pattern, what
@@ -513,19 +708,21 @@ chapter.predict("frozen", choices=["always", "if the pattern is held fixed", "ne
 x = cache["embed"]
 a = torch.zeros_like(x)
 a[:, words.index("keep")] = x[:, words.index("keep")]
-b = x - a
-W_OV = ov_circuit(model.W_V[0], model.W_O[0]).AB
-frozen = [frozen_attention(cache["pattern", 0], part, W_OV) for part in (a, b, x)]
-anew = [multi_head_attention(part, *weights) for part in (a, b, x)]
-for name, (of_a, of_b, of_x) in [("pattern held fixed", frozen), ("pattern computed anew", anew)]:
-    print(f"{name:22} a and b apart, against x at once: "
-          f"differ by {(of_a + of_b - of_x).abs().max().item():.1g}")  # fmt: skip
-model_writes = rearrange(one_by_one, "head batch pos d_model -> batch head pos d_model")
-agrees = torch.allclose(frozen[2], model_writes, atol=1e-4)
-print("agrees with what the model's heads wrote:", agrees)
+W_OV = FactoredMatrix(model.W_V[0], model.W_O[0]).AB
+frozen = [frozen_attention(cache["pattern", 0], part, W_OV) for part in (a, x - a, x)]
+anew = [multi_head_attention(part, *weights) for part in (a, x - a, x)]
+apart = [(name, (of_a + of_b - of_x).abs().max())
+         for name, (of_a, of_b, of_x) in [("held", frozen), ("computed anew", anew)]]  # fmt: skip
+show_table(apart, ["pattern", "difference"], "What a and b make apart, against x at once")
+gap = (frozen[2] - rearrange(one_by_one, "head b p d -> b head p d")).abs().max().item()
+verdict("what you write is what the model's heads wrote", gap < 1e-4, f"difference {gap:.0e}")
 
 # %% [markdown]
-# This is worth more than it seems. With patterns held fixed, everything that a model without MLPs
+# You said when the writes of two parts add up: if the pattern is held fixed. Not always, because
+# the pattern itself comes out of a softmax of the input; not never, because given the pattern
+# nothing else is left to bend.
+#
+# This is worth more than it seems: with patterns held fixed, everything that a model without MLPs
 # does is a sum of products of matrices, and sums can be taken apart. (Elhage et al. 2021 build
 # their whole method on this.)
 #
@@ -550,46 +747,43 @@ print("agrees with what the model's heads wrote:", agrees)
 
 # %%
 paths = head_paths(model, tokens)
-total = paths["direct"] + paths["heads"].sum(0)
-print(f"sum of paths against the model's logits: {(total - logits).abs().max().item():.0e}")
-shares = {"direct": paths["direct"], **{f"head{h}": p for h, p in enumerate(paths["heads"])}}
+gap = (paths["direct"] + paths["heads"].sum(0) - logits).abs().max().item()
+verdict("the paths add up to the model's logits", gap < 1e-4, f"largest difference {gap:.0e}")
+shares = {"direct": paths["direct"], **{f"head {h}": p for h, p in enumerate(paths["heads"])}}
 best = logits[0, -1].topk(4).indices.tolist()
 plot_matrix(
     torch.stack([share[0, -1, best] for share in shares.values()]),
     'After "keep the dog in": each path\'s part of the four highest logits',
-    x_labels=[model.cfg.vocabulary[token] for token in best],
-    y_labels=list(shares),
-    x_title="next word",
-    y_title="path",
-    unit="logits",
-    diverging=True,
-)
+    x_labels=[model.cfg.vocabulary[token] for token in best], y_labels=list(shares),
+    x_title="next word", y_title="path", unit="logits", diverging=True,
+)  # fmt: skip
 
 # %% [markdown]
 # *What to see:* the direct path knows what follows "in" and has a favourite of its own. Head 0
 # brings in what "keep" has to say: "mind", and, about as strongly, "bay". Only the sum puts
 # "mind" first.
 #
-# What is each path worth over the whole of the data? Take fresh sequences and predict with fewer
-# and fewer paths.
+# What is each path worth over the whole of the data? Predict fresh sequences with some of the paths,
+# and measure what is gained over a guess. (`interval` gives the mean over sequences and, in brackets,
+# where a bootstrap finds it 95 times in 100.)
 
 # %%
-fresh = data.batch(256, torch.Generator().manual_seed(7))
 paths = head_paths(model, fresh)
 
 
-def loss(logits: Float[Tensor, "batch pos d_vocab"]) -> float:
-    """Mean loss of the next word, in nats."""
-    return model.loss_fn(logits, fresh).item()
+def losses(logits: Float[Tensor, "batch pos d_vocab"]) -> Float[Tensor, " batch"]:
+    """Mean loss of the next word in each sequence, in nats."""
+    return model.loss_fn(logits, fresh, per_token=True).mean(-1)
 
 
-worth = {
-    "no path: a guess": loss(torch.zeros_like(paths["direct"])),
-    "direct path": loss(paths["direct"]),
-    **{f"direct and head {h}": loss(paths["direct"] + p) for h, p in enumerate(paths["heads"])},
-    "all": loss(paths["direct"] + paths["heads"].sum(0)),
-}
-plot_bars(worth, "Loss of the next word with some of the paths", y_title="loss, nats")
+direct = paths["direct"]
+worth = {"direct": direct}
+worth |= {f"direct, head {h}": direct + p for h, p in enumerate(paths["heads"])}
+worth["all"] = direct + paths["heads"].sum(0)
+gained = {name: interval(losses(0 * direct) - losses(each)) for name, each in worth.items()}
+show_table({name: str(each) for name, each in gained.items()}, ["paths", "nats gained"])
+plot_bars({name: each.mean for name, each in gained.items()},
+          "What some of the paths gain over a guess", y_title="nats a word")  # fmt: skip
 
 # %% [markdown]
 # *What to see:* bigrams are most of what there is to gain; the heads add what bigrams cannot
@@ -612,33 +806,57 @@ plot_bars(worth, "Loss of the next word with some of the paths", y_title="loss, 
 #
 # $$\text{strength}(s, d, o) = \text{attention}(d \to s) \times \left(W_E W_{OV} W_U\right)_{s,o}$$
 #
-# ### The strongest skip-trigrams
+# One thing first: `BOS` never comes *next* in the data, its logit is low whatever the heads do, and
+# so nothing in training held their hands here. What the loss does not touch is arbitrary; we leave
+# `BOS` out. And mind what you have learned: this is what the *words* say.
+#
+# ### The strength of every skip-trigram
 
-# %% exercise="top_skip_trigrams"
+# %% exercise="skip_trigram_strength"
 
 # %% [markdown]
-# For every source word, the four strongest of each head. One thing first: `BOS` never comes
-# *next* in the data, its logit is low whatever the heads do, and so nothing in training held
-# their hands here. What the loss does not touch is arbitrary; we leave `BOS` out.
+# All 41 words may be sources; we look at every one. How strong is the strongest trigram of each?
+
+# %%
+strength = sum(skip_trigram_strength(model, head) for head in range(model.cfg.n_heads))
+strength[:, :, ids["BOS"]] = 0.0
+best = strength.flatten(1).max(1).values
+order = best.argsort(descending=True).tolist()
+plot_bars({model.cfg.vocabulary[i]: best[i].item() for i in order[:12]},
+          "Each word as a source: its strongest skip-trigram", y_title="logits")  # fmt: skip
+
+# %% [markdown]
+# *What to see:* six words stand out; the seventh is ten times weaker than the sixth. Nobody had to
+# tell us which words are sources. Now their trigrams. Strengths differ by source, so we list for each
+# what reaches half of its own strongest.
+
+# %%
+planted = {(t.source, t.dest, t.out) for t in data.planted}
+vocabulary = model.cfg.vocabulary
+
+
+def listed(share: float) -> dict[tuple[str, str, str], float]:
+    """The trigrams that reach this share of their source's strongest."""
+    cells = ((strength[i] > share * best[i]).nonzero().tolist() for i in order[:6])
+    return {(vocabulary[s], vocabulary[d], vocabulary[o]): strength[s, d, o].item()
+            for s, found in zip(order[:6], cells) for d, o in found}  # fmt: skip
+
 
 # %% tags=["nbval-check-output"]
-planted = {(t.source, t.dest, t.out) for t in data.planted}
-found: dict[tuple[str, str, str], float] = {}
-for source in sources:
-    for head in range(model.cfg.n_heads):
-        rows = top_skip_trigrams(model, head, source, 12)
-        for dest, out, strength in [row for row in rows if row[1] != "BOS"][:4]:
-            if strength > 1.0:
-                found[source, dest, out] = found.get((source, dest, out), 0.0) + strength
-for (source, dest, out), strength in sorted(found.items(), key=lambda item: -item[1]):
-    mark = "planted" if (source, dest, out) in planted else ""
-    print(f"{source:>6} ... {dest:5} {out:9} {strength:4.1f} logits  {mark}")
-print(f"\nplanted and found: {len(planted & found.keys())} of {len(planted)}")
+found = listed(0.5)
+rows = [
+    (" ... ".join(t[:2]), t[2], value, "planted" if t in planted else "")
+    for t, value in found.items()
+]
+show_table(rows, ["source ... dest", "out", "logits", ""], digits=1)
+verdict(
+    "all planted rules are among them", planted <= found.keys(), f"{len(planted)} of {len(found)}"
+)
+verdict("the list is the same at 0.40 and 0.55", listed(0.4).keys() == listed(0.55).keys())
 
 # %% [markdown]
-# From the weights alone: all of what we planted. Now look at the rows without a mark. The weak
-# ones at the end come from a head that raises nearly every word on seeing "take"; adding the same
-# to all logits changes nothing. The strong ones are another matter.
+# From the weights alone: all of what we planted, and three rows more. Those three were not planted, and
+# they are as strong as what was. What are they?
 #
 # ## The bug
 
@@ -648,93 +866,84 @@ chapter.predict("the_bug", choices=["it lowers it", "it raises it", "nothing"])
 # %% [markdown]
 # A head's strength is a product $f(s, d) \cdot g(s, o)$. With the source given, every dest that
 # looks gets every out that is written. As a table of dest by out it has **rank one**, whatever
-# the weights. But two planted rules of one source make a table of rank *two*: "in" wants "mind"
-# and not "bay", "at" wants "bay" and not "mind". One head cannot hold it. Elhage et al. (2021, in
-# their part on one-layer models) drew this from the algebra, with this very example, and called
-# it a skip-trigram bug.
-
-
-# %%
-def strengths(source: str) -> Float[Tensor, "head dest out"]:
-    """The table of one source, for the dests and outs that it was planted with."""
-    own = [t for t in data.planted if t.source == source]
-    rows, columns = [ids[t.dest] for t in own], [ids[t.out] for t in own]
-    attention = (qk_words / model.cfg.d_head**0.5).softmax(-1)[:, rows, ids[source]]
-    return einsum(attention, ov_words[:, ids[source], columns], "head d, head o -> head d o")
-
-
-for source in ("keep", "take"):
-    table = strengths(source)
-    for name, part in [*((f"head {h}", t) for h, t in enumerate(table)), ("both", table.sum(0))]:
-        large, small = torch.linalg.svdvals(part).tolist()
-        print(f'"{source}", {name:6}: singular values {large:5.2f} and {small:5.2f}')
-
-# %% [markdown]
-# Each head has one singular value that is not zero: rank one. Their sum may have two. For which
-# of the two words has the model used both its heads?
+# the weights: no measurement is needed. But two planted rules of one source make a table of rank
+# *two*: "in" wants "mind" and not "bay", "at" wants "bay" and not "mind". One head cannot hold it.
+# Elhage et al. (2021, in their part on one-layer models) drew this from the algebra, with this very
+# example, and called it a skip-trigram bug.
 #
 # ### Does it happen when the model runs?
 #
 # Weights are an argument, not yet an experiment. For each source with two rules, the four ways to
-# combine its dests and outs; what the model says, averaged over the words that may stand between;
-# and what is true of the data.
+# combine its dests and outs. What the model says wherever such a dest stands after the source in
+# fresh sequences, and what is true of the data:
 
 # %%
-pairs = [
-    SkipTrigram(a.source, a.dest, b.out)
-    for a in data.planted for b in data.planted if a.source == b.source in ("take", "keep")
-]  # fmt: skip
+data_said = data.batch(3000, torch.Generator().manual_seed(17))
+probabilities = model(data_said).softmax(-1)
 
 
-def truth(trigram: SkipTrigram) -> float:
+def said(source: str | None, dest: str, out: str, p=probabilities) -> Float[Tensor, " place"]:
+    """The probability of out wherever dest stands after source (None: after no source)."""
+    return p[data.places(data_said, source, dest)][:, ids[out]]
+
+
+def truth(source: str | None, dest: str, out: str) -> float:
     """True probability of out after source ... dest."""
-    return data.next_token[ids[trigram.source], ids[trigram.dest], ids[trigram.out]].item()
+    return data.next_token[ids[source or "BOS"], ids[dest], ids[out]].item()
 
 
-print("                         model   truth")
-for trigram in pairs:
-    is_planted = (trigram.source, trigram.dest, trigram.out) in planted
-    name = f"{trigram.source} ... {trigram.dest} {trigram.out}"
-    print(f"{name:23} {data.probability(model, trigram):7.3f} {truth(trigram):7.3f}"
-          f"  {'planted' if is_planted else 'crossed'}")  # fmt: skip
+# %%
+pairs = [(a.source, a.dest, b.out, "planted" if a == b else "crossed")
+         for a in data.planted for b in data.planted if a.source == b.source in ("take", "keep")]  # fmt: skip
+rows = []
+for *trigram, kind in pairs:
+    values = said(*trigram)
+    rows.append((" ".join(trigram), kind, values.mean(), truth(*trigram), len(values)))
+show_table(rows, ["source dest out", "", "model", "data", "places"], digits=3)
+excess = [said(*t).mean().item() / truth(*t) for *t, kind in pairs if kind == "crossed"]
+verdict("every crossed word comes too often", min(excess) > 1.5,
+        f"{min(excess):.1f} to {max(excess):.1f} times as often as in the data")  # fmt: skip
 
 # %% [markdown]
-# The bug happens: "keep ... in bay" and "keep ... at mind" come several times as often as they
-# should. The model says what its data hardly ever say, because of the shape of its weights.
+# The bug happens. You said what the head does to "bay" after "keep ... in": it raises it. It cannot
+# lower it, nor leave it alone, because what it writes is decided by the word it looks at, and
+# "keep" says "bay" as loudly as "mind". The model says what its data hardly ever say.
 #
 # ### Then why is it not worse?
 #
 # "mind" is still far ahead of "bay" after "keep ... in". If the head cannot tell, who does? Cut
 # the logits into paths, and see for each path how far the right out is ahead of the crossed one.
-
+# The algebra makes a prediction that can fail: in one head the two leads of a source have
+# *opposite* signs, or are near zero.
 
 # %%
-def lead(source: str, dest: str, right: str, crossed: str) -> Float[Tensor, " path"]:
-    """By how many logits each path puts the right out ahead, averaged over words between."""
-    prompts = model.to_tokens([f"{source} {word} {dest}" for word in data.fillers])
-    paths = head_paths(model, prompts)
-    each = torch.cat([paths["direct"][None], paths["heads"]])[:, :, -1].mean(1)
-    return each[:, ids[right]] - each[:, ids[crossed]]
+paths_said = head_paths(model, data_said)
+every_path = torch.cat([paths_said["direct"][None], paths_said["heads"]])
+
+
+def lead(source: str | None, dest: str, right: str, crossed: str) -> Float[Tensor, " path"]:
+    """By how many logits each path puts the right out ahead, averaged over the places."""
+    here = every_path[:, data.places(data_said, source, dest)].mean(1)
+    return here[:, ids[right]] - here[:, ids[crossed]]
 
 
 contests = [(a.source, a.dest, a.out, b.out) for a in data.planted for b in data.planted
             if a.source == b.source and a.out != b.out]  # fmt: skip
+path_names = ["direct", *(f"head {h}" for h in range(model.cfg.n_heads))]
+
+# %%
 plot_matrix(
     torch.stack([lead(*contest) for contest in contests]),
     "Who tells the right word from the crossed one?",
-    y_labels=[f"{source}…{dest}" for source, dest, _, _ in contests],
-    x_labels=["direct", *(f"head{h}" for h in range(model.cfg.n_heads))],
-    x_title="path",
-    y_title="rule",
-    unit="lead, logits",
-    diverging=True,
-)
+    y_labels=[f"{source}…{dest}" for source, dest, _, _ in contests], x_labels=path_names,
+    x_title="path", y_title="rule", unit="lead, logits", diverging=True,
+)  # fmt: skip
 
 # %% [markdown]
-# *What to see:* in the rows of "keep", head 0, which looks at it, has nearly no lead to give, and
-# it changes sides from one to the other: it cannot tell. The *direct path* can. It knows the
-# dest, and puts "mind" first after "in" and "bay" after "at". In the rows of "take", the two
-# heads divide the work: together they have rank two.
+# *What to see:* signs change within each source, in both heads, as the algebra says. In the rows of
+# "keep", head 0, which looks at it, has nearly no lead to give. The *direct path* has: it knows the
+# dest, and puts "mind" first after "in" and "bay" after "at". In the rows of "take", the two heads
+# divide the work, one rule each: together they have rank two.
 #
 # ### Who pays?
 #
@@ -753,94 +962,80 @@ chapter.predict(
 )
 
 # %%
-no_source = model.to_tokens([f"{a} {b} in" for a in data.fillers for b in data.fillers])
-without_keep, no_source_cache = model.run_with_cache(no_source)
-
-
-def tell(who: str, logits: Float[Tensor, "batch pos d_vocab"]) -> None:
-    """Print the mean probability of mind and bay at the last position."""
-    mind, bay = logits[:, -1].softmax(-1).mean(0)[[ids["mind"], ids["bay"]]].tolist()
-    print(f'{who:24} "in mind" {mind:.3f}   "in bay" {bay:.3f}')
-
-
-tell("the model", without_keep)
-true_mind, true_bay = data.next_token[0, ids["in"], [ids["mind"], ids["bay"]]].tolist()
-print(f'{"the data":24} "in mind" {true_mind:.3f}   "in bay" {true_bay:.3f}')
-
-# %% [markdown]
-# Nobody pays. Something takes the direct path's preference back exactly where it would be wrong.
-# The direct path itself cannot (it sees the same "in"), so it must be a head. Which, and what is
-# it looking at?
-
-# %%
-paths = head_paths(model, no_source)
-each = torch.cat([paths["direct"][None], paths["heads"]])[:, :, -1].mean(1)
-leads = each[:, ids["mind"]] - each[:, ids["bay"]]
-print("lead of mind over bay, without a source:")
-for name, value in zip(["direct path", "head 0", "head 1"], leads.tolist(), strict=True):
-    print(f"  {name:12} {value:5.2f}")
-looks = no_source_cache["pattern", 0][:, 0, -1].mean(0).tolist()
-print('head 0 at "in" looks at:')
-for name, look in zip(["BOS", "first filler", "next filler", "in itself"], looks, strict=True):
-    print(f"  {name:12} {look:5.2f}")
+rows = {
+    f"in {out}": (said(None, "in", out).mean(), truth(None, "in", out)) for out in ("mind", "bay")
+}
+show_table(rows, ["the model", "the data"], 'After "in", where no source stood before', digits=3)
+objections = lead(None, "in", "mind", "bay")
+show_table(dict(zip(path_names, objections)), ["path", "lead of mind over bay"])
+_, cache_said = model.run_with_cache(data_said)
+at = data.places(data_said, None, "in")
+itself = cache_said["pattern", 0][:, 0].diagonal(0, -2, -1)[at].mean()
 objection = ov_words[0, ids["in"], ids["mind"]] - ov_words[0, ids["in"], ids["bay"]]
-print(f'lead of mind over bay where head 0 looks at "in": {objection.item():.2f}')
+rows = {
+    'attention of head 0 from "in" to itself': itself,
+    "what a look there does to the lead": objection,
+}
+show_table(rows, ["", "size"])
 
 # %% [markdown]
-# There it is. Without a source, head 0 looks from "in" at "in" itself, and there it writes
-# *against* "mind", as much as the direct path speaks for it. With "keep" in the context, the look
-# is drawn away to "keep", and the objection falls silent.
+# You said "mind", or "bay", or neither: **neither comes too often** after "in". The direct path prefers "mind" as
+# much as before; something takes that back exactly where it would be wrong. It is head 0. Without a
+# source it looks from "in" at "in" itself, and there it writes *against* "mind", as much as the
+# direct path speaks for it. With "keep" in the context the look is drawn away to "keep", and
+# the objection falls silent.
 #
 # The algebra of the bug looked at one source by itself. But attention is shared out: to look at
 # "keep" is to look away from something else, and what is *no longer written* depends on dest as
-# well. That is a third way out, and it was not in our plan. An explanation read off the weights
-# is a hypothesis, so test it: silence head 0 on these prompts.
-
+# well. An explanation read off the weights is a hypothesis, so test it: silence head 0.
 
 # %%
-def silence_head_0(z, hook):
-    z[:, :, 0] = 0.0
-    return z
-
-
-tell("the model", without_keep)
-tell(
-    "head 0 silenced",
-    model.run_with_hooks(no_source, fwd_hooks=[("blocks.0.attn.hook_z", silence_head_0)]),
-)
+silenced = model.run_with_hooks(data_said, fwd_hooks=[silence(0)]).softmax(-1)
+rows = [(f"in {out}", said(None, "in", out).mean(), said(None, "in", out, silenced).mean(),
+         truth(None, "in", out)) for out in ("mind", "bay")]  # fmt: skip
+show_table(rows, ["", "the model", "head 0 silenced", "the data"], digits=3)
 
 # %% [markdown]
 # Without head 0, "mind" is far too frequent after "in": the objection was its doing.
 #
+# ### Is it a law?
+#
+# All this was one model: one draw of first weights and batches. Train it once more from another seed,
+# which takes some seconds. (`trained_again??` shows how.) The bug is algebra and should come back.
+# And the clever way out, with nobody to pay?
+
+# %%
+other = trained_again("skip-trigram-1l", seed=1)
+others = other(data_said).softmax(-1)
+rows = []
+for trigram in [("keep", "in", "bay"), ("take", "for", "account"), (None, "in", "mind"), (None, "in", "bay"),
+                (None, "for", "granted"), (None, "for", "account")]:  # fmt: skip
+    name = " ".join([trigram[0] or "(none)", *trigram[1:]])
+    rows.append((name, said(*trigram).mean(), said(*trigram, others).mean(), truth(*trigram)))
+show_table(rows, ["source dest out", "the model", "trained again", "the data"], digits=3)
+
+# %% [markdown]
+# The bug comes back, and worse. The way out does not: in this model "in mind" and "for granted" come
+# too often, and "in bay" and "for account" too rarely, where no source stood before. *Somebody
+# pays after all.* Four further seeds, in the table at the end of this chapter, say the same: each pays
+# about three times what the shipped model pays at its worst dest. Had we stopped at one seed,
+# "nobody pays" would stand here as a law.
+#
 # ### How it got there
 #
-# The model was kept at several steps of its training.
+# The shipped model was kept at several steps of its training.
 
 # %%
 steps = checkpoints("skip-trigram-1l")
-at_step = [load_model("skip-trigram-1l", checkpoint=step) for step in steps]
-groups = {
-    "planted": [t for t in pairs if (t.source, t.dest, t.out) in planted],
-    "crossed": [t for t in pairs if (t.source, t.dest, t.out) not in planted],
-}
-curves = {
-    name: [sum(data.probability(m, t) for t in group) / len(group) for m in at_step]
-    for name, group in groups.items()
-}
-true_share = sum(map(truth, groups["crossed"])) / len(groups["crossed"])
-curves["crossed, truth"] = [true_share] * len(steps)
-plot_lines(
-    curves,
-    "The bug comes with the rule, and is repaired after it",
-    x=steps,
-    x_title="training step",
-    y_title="probability",
-)
-
-# %%
-worst = max(curves["crossed"])
-print(f"crossed: {worst:.2f} at its worst (step {steps[curves['crossed'].index(worst)]}), "
-      f"{curves['crossed'][-1]:.2f} at the end, {true_share:.2f} in the data")  # fmt: skip
+curves: dict[str, list[float]] = {"planted": [], "crossed": []}
+for step in steps:
+    p = load_model("skip-trigram-1l", checkpoint=step)(data_said).softmax(-1)
+    for name, curve in curves.items():
+        means = [said(*t, p).mean().item() for *t, kind in pairs if kind == name]
+        curve.append(sum(means) / len(means))
+curves["crossed, in the data"] = [truth("keep", "in", "bay")] * len(steps)
+plot_lines(curves, "The bug comes with the rule, and is repaired after it",
+           x=steps, x_title="training step", y_title="probability")  # fmt: skip
 
 # %% [markdown]
 # *What to see:* as the model learns the rules, the crossed words rise with the planted ones, as
@@ -849,6 +1044,14 @@ print(f"crossed: {worst:.2f} at its worst (step {steps[curves['crossed'].index(w
 # %%
 chapter.explain("why_the_bug")
 
+# %% [markdown]
+# ## How sure is this?
+#
+# The claims of this chapter, each tested again on data that the chapter does not use.
+
+# %%
+chapter.how_sure()
+
 # %%
 chapter.progress()
 
@@ -856,10 +1059,11 @@ chapter.progress()
 # ## What you measured, what the literature says, where to go on
 #
 # **Measured here.** Scores without the root have variance `d_head`. Your functions give every
-# pattern of a real model, once keys are shared out and turned. A layer is the sum of its heads.
-# $W_{QK}$ has rank `d_head` at most. With the pattern frozen a head is linear. The logits of a
-# one-layer model are exactly the direct path plus one term per head. All planted rules stand in
-# the weights, and next to them rules that nobody planted, which the model follows when it runs.
+# pattern of SmolLM2, once keys are shared out and turned; without the turn a good part of its
+# attention would fall elsewhere. A layer is the sum of its heads. With the pattern frozen a head is
+# linear. The logits of a one-layer model are the direct path plus one term for each head. All planted
+# rules stand in the weights, and next to them rules that nobody planted, which the model follows
+# when it runs. And a whole job of head 1, to know when a source may come, stands in no table of words.
 #
 # **In the literature.** Nearly all of this chapter is Elhage et al. (2021), "A Mathematical
 # Framework for Transformer Circuits", transformer-circuits.pub/2021/framework. They argue the bug
@@ -868,8 +1072,13 @@ chapter.progress()
 # what a large model does.
 #
 # **A limit.** With norm, MLPs or a second layer, what a head reads is no longer a row of $W_E$,
-# and a table in words says less. Chapter 05 takes the paths of two layers apart; until then:
+# and a table in words says less still. Chapter 05 takes the paths of two layers apart; until then:
 #
 # - **02 Attention as computation**: set $W_Q$, $W_K$, $W_V$ and $W_O$ by hand, so that a head does
 #   what *you* want.
 # - **04 Induction heads**: what two layers can do that one cannot.
+#
+# **The same on GPT-2 small.** With `CIRCUITS_COURSE_MODEL=gpt2-small` in the environment, and a network
+# or GPT-2 in the local cache, the cells about a real model run on GPT-2 instead. It has as many keys
+# as queries, adds its positions to the residual stream and turns nothing, so the first table of the
+# turn is all zeros; and it has biases, so that its $W_{QK}$ is not the whole score even so.

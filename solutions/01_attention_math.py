@@ -117,14 +117,27 @@ def qk_circuit(
     return FactoredMatrix(W_Q, W_K.transpose(-2, -1))
 
 
-def ov_circuit(
-    W_V: Float[Tensor, "*heads d_model d_head"], W_O: Float[Tensor, "*heads d_head d_model"]
-) -> FactoredMatrix:
-    """The one matrix behind what a head writes: x_key @ W_OV, if it attends to that key alone.
+def score_terms(
+    model, tokens: Int[Tensor, "batch pos"], head: int
+) -> Float[Tensor, "query_part key_part batch query key"]:
+    """The scores of one head of a one-layer model, cut into four terms that add up to them.
 
-    Returns a FactoredMatrix of shape [*heads, d_model, d_model] that keeps its two thin factors.
+    model: a CourseTransformer of one layer, without norm. Its queries and keys read the sum of two
+    parts: part 0, the word (W_E), and part 1, the position (W_pos, counted from 0). terms[1, 0] is
+    what the query's position and the key's word contribute. Scaled by sqrt(d_head), not masked.
     """
-    return FactoredMatrix(W_V, W_O)
+    words = model.W_E[tokens]
+    positions = model.W_pos[: tokens.shape[1]].expand_as(words)
+    W_QK = qk_circuit(model.W_Q[0, head], model.W_K[0, head]).AB
+    # BEGIN BLANK
+    parts = torch.stack([words, positions])
+    terms = einsum(
+        parts, W_QK, parts,
+        "query_part batch query d_in, d_in d_out, key_part batch key d_out"
+        " -> query_part key_part batch query key",
+    )  # fmt: skip
+    # END BLANK
+    return terms / model.cfg.d_head**0.5
 
 
 def frozen_attention(
@@ -163,23 +176,14 @@ def head_paths(model, tokens: Int[Tensor, "batch pos"]) -> dict[str, Tensor]:
     return {"direct": direct, "heads": heads}
 
 
-def top_skip_trigrams(model, head: int, source: str, k: int) -> list[tuple[str, str, float]]:
-    """The k strongest skip-trigrams [source] ... [dest] -> [out] of one head, from its weights.
+def skip_trigram_strength(model, head: int) -> Float[Tensor, "source dest out"]:
+    """How strongly one head's weights say [source] ... [dest] -> [out], for every three words.
 
     model: a CourseTransformer of one layer. Strength, in logits: the attention that dest pays to
-    source if every token of the vocabulary stands in the context once, times what the head adds to
+    source if every word of the vocabulary stands in the context once, times what the head adds to
     the logit of out where it attends to source alone. Positions are left out.
-    Returns (dest, out, strength), strongest first.
     """
-    token = model.to_single_token(source)
     qk = model.W_E @ qk_circuit(model.W_Q[0, head], model.W_K[0, head]).AB @ model.W_E.T
-    ov = model.W_E @ ov_circuit(model.W_V[0, head], model.W_O[0, head]).AB @ model.W_U
+    ov = model.W_E @ model.W_V[0, head] @ model.W_O[0, head] @ model.W_U
     attention = (qk / model.cfg.d_head**0.5).softmax(dim=-1)
-    strength = attention[:, token, None] * ov[token]
-    values, flat = strength.flatten().topk(k)
-    pairs = [divmod(index, model.cfg.d_vocab) for index in flat.tolist()]
-    names = model.cfg.vocabulary
-    return [
-        (names[dest], names[out], value)
-        for (dest, out), value in zip(pairs, values.tolist(), strict=True)
-    ]
+    return einsum(attention, ov, "dest source, source out -> source dest out")

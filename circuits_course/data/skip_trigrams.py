@@ -133,6 +133,18 @@ class PlantedSkipTrigrams:
             tokens.append(torch.where(now, source, drawn))
         return torch.stack(tokens, dim=1)
 
+    def places(
+        self, tokens: Int[Tensor, "batch pos"], source: str | None, dest: str
+    ) -> Bool[Tensor, "batch pos"]:
+        """Where `dest` stands and `source` stood somewhere before; None: no source word before.
+
+        tokens: sequences with at most one source word each, as `batch` draws them.
+        """
+        sources = torch.tensor(self.ids("source"))
+        before = torch.where(torch.isin(tokens, sources), tokens, 0).cummax(dim=1).values
+        wanted = 0 if source is None else self.vocabulary.index(source)
+        return (before == wanted) & (tokens == self.vocabulary.index(dest))
+
     @torch.no_grad()
     def measure(self, model: CourseTransformer) -> dict[str, Any]:
         """Loss in nats, the best loss possible, and each planted skip-trigram's probability."""

@@ -16,5 +16,6 @@ from .shipped import facts as facts
 from .shipped import model_with as model_with
 from .training import steps as steps
 from .training import train as train
+from .training import trained_again as trained_again
 from .training import verify as verify
 from .transformer import CourseTransformer as CourseTransformer

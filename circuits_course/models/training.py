@@ -142,6 +142,19 @@ def _progress_bar(name: str, total: int, show: bool) -> Iterator[Callable[[Train
         yield advance
 
 
+def trained_again(name: str, seed: int) -> CourseTransformer:
+    """A course model trained once more by its recipe, from other first weights and other batches.
+
+    The data keep their rules. One run is one draw: what holds in a shipped model alone may be a
+    property of its seed. Trains on one thread.
+    """
+    recipe = find_recipe(name)
+    again = replace(recipe, seed=seed, config=replace(recipe.config, seed=seed))
+    for step in steps(again, threads=1):
+        last = step.model
+    return last.requires_grad_(False)
+
+
 def train(name: str, *, out: Path | str | None = None, progress: bool = False) -> Path:
     """Train a course model from its recipe and write NAME.safetensors and NAME.json into `out`.
 

@@ -111,6 +111,20 @@ questions.prediction(
 )
 
 questions.prediction(
+    "where_from",
+    'Head 1 spends 75 % of its attention at "in" on "keep", and the word "in" with the word "keep" '
+    "has a score of -0.5 in the table. Where does the rest of the score come from?",
+    {
+        "the position of the query": "Queries read word and position. The next cells cut the score "
+        "into its four terms.",
+        "the position of the key": "That would draw every query to that place, whatever stands "
+        "there. The next cells cut the score into its four terms.",
+        "the other head": "Heads of one layer work side by side; neither sees what the other does.",
+    },
+    answer="the position of the query",
+)
+
+questions.prediction(
     "frozen",
     "An input is the sum of two parts, x = a + b. Is what the heads write for x the sum of what "
     "they write for a and for b?",
