@@ -183,7 +183,8 @@ show_table({"largest change of a logit": (changed - logits).abs().max()}, ["", "
 # really comes next, in nats. Zero is perfect; guessing among 63 symbols costs $\ln 63 = 4.14$.
 #
 # One sequence of six symbols would give five predictions: too few to tell a head from luck. We
-# take 64 sequences of twenty random symbols each, twice.
+# take 64 sequences of twenty random symbols each, twice. (A symbol may come up twice among the twenty;
+# what follows it is then anybody's guess, so even a perfect copier does not reach zero.)
 
 # %%
 chapter.predict(
@@ -218,7 +219,7 @@ plot_heads(
 # %% [markdown]
 # *What to see:* each cell is a head; the darker, the more its silence costs. You said "worse, whichever
 # head it is", or "it depends", or "nothing much": **it depends on the head**. Two cost several nats,
-# the rest little. How sure is that? `interval` gives the mean over the 64 sequences and, in
+# the rest next to nothing. How sure is that? `interval` gives the mean over the 64 sequences and, in
 # brackets, the range in which it would fall 95 times in 100 if they were drawn again.
 
 # %%

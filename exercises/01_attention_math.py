@@ -470,9 +470,9 @@ show_table(rows, ["", "fewest", "median", "most"], "Directions that hold nine te
 plot_heads(used, "Directions that hold nine tenths of W_QK", unit="directions")
 
 # %% [markdown]
-# *What to see:* random matrices would need about 50 directions; nearly all of SmolLM2's heads need fewer,
-# many half as many. The heads of layer 0 stand apart: two or three directions are nearly all of
-# their $W_{QK}$.
+# *What to see:* random matrices need about 50 directions, every head of SmolLM2 needs fewer, and half of
+# them 36 at most. The heads of layer 0 stand apart: two or three directions are nearly all of their
+# $W_{QK}$.
 #
 # ### When one matrix is not enough
 #
