@@ -141,7 +141,8 @@ plot_matrix(
 weighted = torch.cat(
     [value_weighted(cache["pattern", n], cache["v", n], model.W_O[n])[0] for n in (0, 1)]
 )
-plot_attention(words, weighted / weighted.max(), "The same, value-weighted", head_names=names)
+weighted = weighted / weighted.max()
+plot_attention(words, weighted, "The same, value-weighted", head_names=names, unit="moved")
 
 # %% [markdown]
 # *What to see:* the bright columns are gone. Where these heads look, next to nothing is moved.

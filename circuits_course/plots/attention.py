@@ -23,11 +23,12 @@ def plot_attention(
     title: str,
     *,
     head_names: Sequence[str] | None = None,
+    unit: str = "attention probability",
 ) -> Figure:
     """Attention patterns of one prompt: hover over a head to enlarge it, over a cell to read it.
 
     tokens: one string per position; pattern: [head, q, k], rows (queries) sum to 1;
-    head_names: such as "1.0" for layer 1, head 0 (0, 1, 2, ... by default).
+    head_names: such as "1.0" for layer 1, head 0 (0, 1, 2, ... by default). unit: what a cell is.
     The interactive view is circuitsvis (Cooney and Nanda); the still one shows up to 12 heads.
     """
     values = as_array(pattern, "pattern", ndim=3)
@@ -45,9 +46,9 @@ def plot_attention(
     return Figure(
         title=title,
         alt=_describe(heads, labels),
-        table=_strongest_links(values, labels, names),
+        table=_strongest_links(values, labels, names, unit),
         numbers={"attention": values},
-        paint=lambda canvas: _paint(canvas, values, labels, names),
+        paint=lambda canvas: _paint(canvas, values, labels, names, unit),
         size=_size(heads, labels),
         live=lambda: _live(title, words, values, names),
     )
@@ -80,7 +81,7 @@ def _size(heads: int, labels: list[str]) -> tuple[float, float]:
     return min(max(width, 4.6), 10.5), min(rows * (side + 0.3) + letters + 0.9, 10.0)
 
 
-def _paint(canvas: Any, values: np.ndarray, labels: list[str], names: list[str]) -> None:
+def _paint(canvas: Any, values: np.ndarray, labels: list[str], names: list[str], unit: str) -> None:
     rows, columns = _grid(len(names))
     panels = canvas.subplots(rows, columns, squeeze=False)
     drawn = min(len(names), MAX_PANELS)
@@ -97,14 +98,12 @@ def _paint(canvas: Any, values: np.ndarray, labels: list[str], names: list[str])
         down = places if index % columns == 0 else places[:0]
         axes.set_xticks(across, [labels[i] for i in across], rotation=90, fontsize=small)
         axes.set_yticks(down, [labels[i] for i in down], fontsize=small)
-    canvas.colorbar(
-        image, ax=panels, label="attention probability", pad=0.01, fraction=0.05, aspect=30
-    )
+    canvas.colorbar(image, ax=panels, label=unit, pad=0.01, fraction=0.05, aspect=30)
     canvas.supxlabel("key: the token attended to", fontsize=9)
     canvas.supylabel("query: the token that looks", fontsize=9)
 
 
-def _strongest_links(values: np.ndarray, labels: list[str], names: list[str]) -> str:
+def _strongest_links(values: np.ndarray, labels: list[str], names: list[str], unit: str) -> str:
     """Per head, the queries that look hardest; self-attention and the first key come last."""
     inner = values.copy()
     inner[:, :, 0] *= 1e-3
@@ -117,7 +116,7 @@ def _strongest_links(values: np.ndarray, labels: list[str], names: list[str]) ->
             rows.append(
                 [name, f"{labels[q]} ({q})", f"{labels[k]} ({k})", number(values[head, q, k])]
             )
-    return table(["head", "query (position)", "key (position)", "attention probability"], rows)
+    return table(["head", "query (position)", "key (position)", unit], rows)
 
 
 def _describe(heads: int, labels: list[str]) -> str:
