@@ -8,14 +8,15 @@ import inspect
 import linecache
 import textwrap
 import traceback
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from types import CodeType, TracebackType
 from typing import Any, TypeGuard
 
 import torch
 from torch import nn
+
+from circuits_course.checking.guard import ModelHarmed, settings_kept, unharmed
 
 
 @dataclass(frozen=True)
@@ -42,23 +43,31 @@ def run_attempt(attempt: Callable[..., Any], args: tuple[Any, ...], kwargs: dict
     """
     models = [a for a in (*args, *kwargs.values()) if isinstance(a, nn.Module)]
     try:
-        with torch.random.fork_rng(devices=[]), _models_unharmed(models):
+        with settings_kept(), unharmed(models):
             torch.manual_seed(0)
             return attempt(*args, **kwargs)
     except KeyboardInterrupt as error:
         line = _own_frames(error.__traceback__, _code(attempt))
         return Raised("", _trace(line), stops=True)
-    except (Exception, SystemExit) as error:
+    except BaseException as error:
         return _raised(error, attempt)
 
 
 def _raised(error: BaseException, attempt: Callable[..., Any]) -> Raised:
     frames = _own_frames(error.__traceback__, _code(attempt))
-    message = str(error).strip().splitlines()
+    message = _message(error).strip().splitlines()
     text = f"{type(error).__name__}: {message[0]}" if message else type(error).__name__
     stub = isinstance(error, NotImplementedError) and _raised_by_stub_line(error, frames)
     harm = isinstance(error, ModelHarmed)
-    return Raised(str(error) if harm else text.rstrip("."), _trace(frames), stub, harm=harm)
+    return Raised(_message(error) if harm else text.rstrip("."), _trace(frames), stub, harm=harm)
+
+
+def _message(error: BaseException) -> str:
+    """What an exception says; some cannot even do that."""
+    try:
+        return str(error)
+    except Exception:
+        return "an exception that cannot be printed"
 
 
 # --- was it written at all --------------------------------------------------------------------
@@ -150,61 +159,3 @@ def _own_frames(trace: TracebackType | None, code: CodeType | None) -> list[trac
 
 def _trace(frames: list[traceback.FrameSummary]) -> str:
     return "\n".join(f"  in {frame.name}, line {frame.lineno}: {frame.line}" for frame in frames)
-
-
-# --- models are handed out, and come back as they were ----------------------------------------
-
-
-class ModelHarmed(RuntimeError):
-    """An attempt left hooks on a model or changed its weights."""
-
-
-@contextmanager
-def _models_unharmed(models: list[nn.Module]) -> Iterator[None]:
-    """Takes hooks off and puts weights back after the block; raises ModelHarmed where it had to."""
-    before = [(model, _versions(model), _backup(model)) for model in models]
-    harm = None
-    try:
-        yield
-    finally:
-        for model, versions, backup in before:
-            harm = _mend_hooks(model) or _mend_weights(model, versions, backup) or harm
-    if harm:
-        raise ModelHarmed(harm)
-
-
-def _mend_hooks(model: nn.Module) -> str | None:
-    points = getattr(model, "hook_dict", {}).values()
-    if not any(getattr(point, "fwd_hooks", ()) for point in points):
-        return None
-    model.reset_hooks()  # type: ignore[operator]
-    return (
-        "your function leaves hooks on the model, which would change every later run; use "
-        "model.run_with_hooks(...), which takes them off again"
-    )
-
-
-def _mend_weights(
-    model: nn.Module, versions: list[tuple[int, int]], backup: dict[str, torch.Tensor] | None
-) -> str | None:
-    now = model.state_dict()
-    if backup is None:
-        changed = _versions(model) != versions
-    else:
-        changed = any(not torch.equal(now[name], value) for name, value in backup.items())
-    if not changed:
-        return None
-    if backup is not None:
-        model.load_state_dict(backup)
-    return "your function changed the model's weights; intervene with a hook instead"
-
-
-def _versions(model: nn.Module) -> list[tuple[int, int]]:
-    return [(parameter.data_ptr(), parameter._version) for parameter in model.parameters()]
-
-
-def _backup(model: nn.Module) -> dict[str, torch.Tensor] | None:
-    """A copy of the weights where they are small enough to copy at every call (2 MB)."""
-    if sum(parameter.numel() for parameter in model.parameters()) > 500_000:
-        return None
-    return {name: value.clone() for name, value in model.state_dict().items()}
