@@ -599,8 +599,8 @@ show_table(rows_of(idle[:2]), caption="Above chance, and idle on both kinds of d
 
 # %% [markdown]
 # *What to see:* the four that cost loss are found, after 16 cuts of 48. But K 0.3 > 1.0 and K 0.3 > 1.1 score
-# *less* than two random heads would, and move a seventh of their target's attention: no
-# shortlist has them. And K 0.1 > 1.0, at more than twice the level of chance, does nothing on either kind
+# *less* than two random heads would, and move 0.12 to 0.15 of their target's attention: no shortlist
+# has them. And K 0.1 > 1.0, at more than twice the level of chance, does nothing on either kind
 # of data. The score errs both ways.
 #
 # ### Why does K 0.1 > 1.0 do nothing?
@@ -677,9 +677,9 @@ show_table([{"pairs of heads": len(pairs), "mean K score": pairs.mean(), "highes
              "chance": real.cfg.d_model**-0.5}], digits=3)  # fmt: skip
 
 # %% [markdown]
-# *What to see:* in SmolLM2 the strongest previous-token head is 16.0 (0.88), and the strongest induction heads
-# are 18.6, 17.4, 17.3, 17.5 and 18.7. The mean score of all 35,235 pairs lies on chance; the highest is four
-# times that.
+# *What to see:* in SmolLM2 the strongest previous-token head is 16.0 (0.89), and the strongest induction heads
+# are 18.6, 17.4, 17.3, 17.5 and 18.7. The mean score of all 35,235 pairs lies just above chance; the highest
+# is four times that.
 #
 # Now the cut. For one induction head and every writer below it we take the writer's part out of the
 # head's keys and ask how much of its attention to the right token is lost. `circuits.key_cuts` does it;
@@ -760,7 +760,7 @@ show_table(rows, caption=f"Who writes the keys of {head_name(head)}", digits=2)
 
 # %% [markdown]
 # *What to see:* for 17.3, MLP 11 comes second and is no head: it has no composition score. Head 10.8
-# costs a seventh of the attention when nothing takes its place, with a score *below* chance, behind 143
+# costs 0.14 of the attention when nothing takes its place, with a score *below* chance, behind 143
 # of the 153 heads. A weights-only search would find neither.
 #
 # A writer that costs much and adds little to the right key does not say where to look. Taking it out
@@ -821,8 +821,8 @@ show_table([{"cut": head_name(source), "added loss, nats": str(ours), "highest c
              "it costs": str(circuits.beats(ours.mean, others))}], digits=2)  # fmt: skip
 
 # %% [markdown]
-# *What to see:* cutting one head's write from two groups of keys costs more than seven nats on second copies:
-# more than the whole second copy had gained of the first. No other head of the three layers comes near.
+# *What to see:* cutting one head's write out of two groups of keys costs eight nats on second copies, most
+# of what the second copy had gained over the first. The worst control costs half a nat.
 #
 # ### And rotary positions?
 #
