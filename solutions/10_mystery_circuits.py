@@ -1,5 +1,7 @@
 """Reference answers of chapter 10, Mystery circuits."""
 
+from itertools import combinations
+
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
@@ -20,27 +22,6 @@ def divergence(
     per_position = (log_p.exp() * (log_p - log_q)).sum(-1)
     # END BLANK
     return per_position.mean()
-
-
-def targets_of(tokens: Int[Tensor, "batch pos"]) -> dict[str, Bool[Tensor, "batch q k"]]:
-    """Where a head of each role should look: True at key k for query q, never at k = 0 or k > q.
-
-    tokens: BOS at position 0. Roles: "previous token", "first token" (position 1), "duplicate
-    token" (earlier copies of token q, itself left out), "induction" (keys that stand right after an
-    earlier copy of token q; the query itself may be one).
-    """
-    q, k = torch.arange(tokens.shape[1])[:, None], torch.arange(tokens.shape[1])
-    same = tokens[:, :, None] == tokens[:, None, :]
-    # BEGIN BLANK
-    after = same.roll(1, dims=-1)  # key k, where k - 1 holds the query's token
-    found = {
-        "previous token": (k == q - 1).expand_as(same),
-        "first token": (k == 1).expand_as(same),
-        "duplicate token": same & (k < q),
-        "induction": after & (k - 1 < q) & (k > 1),
-    }
-    # END BLANK
-    return {role: mask & (k > 0) & (k <= q) for role, mask in found.items()}
 
 
 def share_on(
@@ -137,6 +118,31 @@ def importance(
         without_head = ablation.logits([*outside, *knocked_out, head])
         effects.append(float(divergence(with_head, without_head) / nothing))
     return max(effects)
+
+
+def smallest_cuts(
+    model, tokens: Int[Tensor, "batch pos"], share: float, mode: str = "mean"
+) -> list[tuple[Head, ...]]:
+    """The smallest sets of heads without which at least `share` of the whole effect is lost.
+
+    A set's loss is how far the model's predictions move when all its heads are ablated, over the
+    divergence of nothing (all heads ablated) from the model. All sets of one head are tried first,
+    then all of two, and so on; every set of the first size at which any reaches `share` is
+    returned. Heads of a set in order, and sets in order.
+    """
+    ablation = Ablation(model, tokens, mode)
+    heads = [(la, h) for la in range(model.cfg.n_layers) for h in range(model.cfg.n_heads)]
+    logits = model(tokens)
+    nothing = divergence(logits, ablation.logits(heads))
+    cuts: list[tuple[Head, ...]] = []
+    # BEGIN BLANK
+    for size in range(1, len(heads) + 1):
+        sets = list(combinations(heads, size))
+        cuts = [s for s in sets if divergence(logits, ablation.logits(s)) >= share * nothing]
+        if cuts:
+            break
+    # END BLANK
+    return cuts
 
 
 def edge_effect(

@@ -1,3 +1,4 @@
+from .bench import silence_path as silence_path
 from .claims import Claim as Claim
 from .grading import Grade as Grade
 from .grading import grade as grade
@@ -6,6 +7,7 @@ from .making import new_mystery as new_mystery
 from .making import true_claim as true_claim
 from .menu import ALGORITHMS as ALGORITHMS
 from .menu import ROLES as ROLES
+from .roles import role_targets as role_targets
 from .sealing import Mystery as Mystery
 from .sealing import open_seal as open_seal
 from .shelf import load_mystery as load_mystery

@@ -74,8 +74,41 @@ class Paths:
             self._swept[receiver] = self._sweep(receiver)
         return self._swept[receiver][sender].item()
 
+    def silent_effect(self, sender: Head, receiver: Receiver) -> float:
+        """The same, where the receiver hears nothing of the sender: shows what is always said."""
+        silent = silence_path(self._model, self._tokens, sender, receiver)
+        return divergence(self._logits, silent) / self._scale
+
     def _sweep(self, receiver: Receiver) -> Float[Tensor, "layer head"]:
         return path_patch_sweep(self._model, self._tokens, self._other, receiver, self._moved)
 
     def _moved(self, new: Float[Tensor, "batch pos d_vocab"]) -> Tensor:
         return torch.tensor(divergence(self._logits, new) / self._scale)
+
+
+def silence_path(
+    model: Any, tokens: Int[Tensor, "batch pos"], sender: Head, receiver: Receiver
+) -> Float[Tensor, "batch pos d_vocab"]:
+    """Logits where one receiver hears nothing of what one sender writes, and all else is as ever.
+
+    receiver: (layer, head, "q" | "k" | "v") of a later layer, or "logits". For models without norm
+    and MLP, in which a path can be taken out by taking away what was written.
+    """
+    layer, head = sender
+    _, cache = model.run_with_cache(tokens, names_filter=lambda name: "hook_z" in name)
+    written = cache["z", layer][:, :, head] @ model.W_O[layer, head]
+    if receiver == "logits":
+        return model(tokens) - written @ model.W_U
+    where, reader, letter = receiver
+
+    def without(into: Float[Tensor, "batch pos head d_model"], hook: Any) -> Tensor:
+        into = into.clone()
+        into[:, :, reader] -= written
+        return into
+
+    name = f"blocks.{where}.attn.hook_{letter}_input"
+    model.set_use_split_qkv_input(True)
+    try:
+        return model.run_with_hooks(tokens, fwd_hooks=[(name, without)])
+    finally:
+        model.set_use_split_qkv_input(False)

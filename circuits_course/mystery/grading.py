@@ -7,8 +7,9 @@ they can be asked of any algorithm. Nothing in a grade names a head or an algori
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import chain, combinations
 from typing import Any
 
 import torch
@@ -26,7 +27,8 @@ from circuits_course.mystery.shelf import load_mystery
 
 BATCH, SEED = 192, 20_260_101
 FEW = 64  # prompts for edges, of which there may be many
-MODES: tuple[Mode, ...] = ("mean", "resample")
+MODES: tuple[Mode, ...] = ("mean", "resample", "zero")
+AT_ONCE = 2  # other heads that may have to be gone before one shows that it matters
 GOOD = 0.9  # faithfulness and completeness from here on get full marks
 MATTERS = 0.05  # share of the whole effect that a head of a minimal circuit has somewhere
 CARRIES = 0.01  # the same for an edge
@@ -107,7 +109,7 @@ def grade_on(mystery: Mystery, claim: Claim) -> Grade:
     parts = {
         "faithfulness": _part("faithfulness", _faithfulness(benches, claim), claim.circuit),
         "completeness": _part("completeness", _completeness(benches, claim), claim.circuit),
-        "minimality": _part("minimality", _minimality(benches[0], claim), claim.circuit),
+        "minimality": _part("minimality", _minimality(benches, claim), claim.circuit),
         "roles": _part("roles", _roles(mystery, benches[0], claim), claim.circuit),
         "edges": _part("edges", edges_mark(mystery, claim, tokens[:FEW]), claim.edges),
         "algorithm": _part("algorithm", named, claim.algorithm),
@@ -166,15 +168,22 @@ def _parts(claim: Claim) -> Iterator[frozenset[Head]]:
     yield from (frozenset([head]) for head in claim.circuit)
 
 
-def _minimality(bench: Bench, claim: Claim) -> float:
-    """The share of claimed heads that matter, alone or with one other head knocked out."""
+def _minimality(benches: list[Bench], claim: Claim) -> float:
+    """The share of claimed heads that matter, alone or with one or two others knocked out."""
     circuit = frozenset(claim.circuit)
-    return _share(_matters(bench, circuit, head) for head in circuit)
+    return _share(any(_matters(bench, circuit, head) for bench in benches) for head in circuit)
 
 
-def _matters(bench: Bench, circuit: frozenset[Head], head: Head) -> bool:
-    kept = [circuit, *(circuit - {other} for other in circuit - {head})]
-    return any(bench.distance(heads, heads - {head}) >= MATTERS for heads in kept)
+def _matters(bench: Bench, heads: frozenset[Head], head: Head) -> bool:
+    """Whether a head matters among these, by itself or once up to AT_ONCE others are gone."""
+    kept = (heads.difference(gone) for gone in _few(heads - {head}, 0))
+    return any(bench.distance(left, left - {head}) >= MATTERS for left in kept)
+
+
+def _few(heads: frozenset[Head], fewest: int) -> Iterator[tuple[Head, ...]]:
+    """All sets of at least `fewest` and at most AT_ONCE heads, small ones first."""
+    sizes = range(fewest, AT_ONCE + 1)
+    return chain.from_iterable(combinations(sorted(heads), size) for size in sizes)
 
 
 def _share(answers: Iterator[bool]) -> float:
@@ -197,20 +206,20 @@ def _has_role(mystery: Mystery, bench: Bench, head: Head, role: str) -> bool:
 
 
 def _stands_in(bench: Bench, head: Head) -> bool:
-    """Whether a head matters only where another one is knocked out."""
+    """Whether a head matters only where one other, or two, are knocked out."""
     if bench.distance(bench.heads, bench.heads - {head}) >= MATTERS:
         return False
-    without = (bench.heads - {other} for other in bench.heads - {head})
-    return any(bench.distance(heads, heads - {head}) >= MATTERS for heads in without)
+    return _matters(bench, bench.heads, head)
 
 
 def edges_mark(mystery: Mystery, claim: Claim, tokens: Int[Tensor, "batch pos"]) -> float:
     """Claimed edges that carry something, over these and the ones that carry and are missing.
 
-    An edge that carries only while some other head is silent may be claimed and need not be.
+    An edge that carries only while one or two other heads are silent may be claimed, and need
+    not be.
     """
     claimed, paths = set(claim.edges), Paths(mystery.model, tokens)
-    needed = {edge for edge in _possible(claim) if paths.effect(*edge) >= CARRIES}
+    needed = {edge for edge in _possible(claim) if _carries(paths, edge)}
     allowed = needed | {e for e in claimed - needed if _carries_in_need(mystery, tokens, e)}
     whole = claimed | needed
     return round(len(claimed & allowed) / len(whole), 3) if whole else 0.0
@@ -223,18 +232,24 @@ def _possible(claim: Claim) -> Iterator[Edge]:
         yield from ((sender, (*head, letter)) for head in later for letter in "qkv")
 
 
+def _carries(paths: Paths, edge: Edge) -> bool:
+    """Whether a path says something: another thing on another prompt, or the same on all."""
+    return paths.effect(*edge) >= CARRIES or paths.silent_effect(*edge) >= CARRIES
+
+
 def _carries_in_need(mystery: Mystery, tokens: Int[Tensor, "batch pos"], edge: Edge) -> bool:
     others = all_heads(mystery.model) - {edge[0], edge[1][:2]}
-    silenced = (_silenced(mystery.model, head) for head in others)
+    silenced = (_silenced(mystery.model, heads) for heads in _few(others, 1))
     return any(Paths(model, tokens).effect(*edge) >= CARRIES for model in silenced)
 
 
-def _silenced(model: Any, head: Head) -> Any:
-    """A copy of the model in which one head writes nothing."""
+def _silenced(model: Any, heads: Iterable[Head]) -> Any:
+    """A copy of the model in which some heads write nothing."""
     import copy
 
     silent = copy.deepcopy(model)
-    silent.blocks[head[0]].attn.W_O[head[1]] = 0.0
+    for layer, head in heads:
+        silent.blocks[layer].attn.W_O[head] = 0.0
     return silent
 
 

@@ -16,7 +16,13 @@ from circuits_course.errors import CourseError
 from circuits_course.mystery.answers import true_predictions
 from circuits_course.mystery.claims import Claim
 from circuits_course.mystery.grading import grade_on
-from circuits_course.mystery.plans import PLANS, can_have_backup, with_backup
+from circuits_course.mystery.plans import (
+    PLANS,
+    can_have_backup,
+    told_where,
+    two_backups,
+    with_backup,
+)
 from circuits_course.mystery.planting import plant, random_basis
 from circuits_course.mystery.sealing import (
     Mystery,
@@ -40,11 +46,26 @@ SHIPPED = {
     "halite": 1008,
     "iolite": 1175,
     "jasper": 1015,
+    "kunzite": 1111,
+    "lazulite": 1103,
 }
-
 """The mysteries of the course, from easy to hard, and the seeds that `ship` makes them from."""
 
+HIDING = {"kunzite": two_backups, "lazulite": told_where}
+"""Those whose circuits hide; all others draw their algorithm with their seed."""
+
 # --- making -----------------------------------------------------------------------------------
+
+
+def shipped(name: str) -> Mystery:
+    """A mystery of the course, made again from its seed."""
+    if name not in HIDING:
+        return make_mystery(name, SHIPPED[name])
+    random = Random(SHIPPED[name])
+    basis = random_basis(random)
+    plan = HIDING[name](basis, random)
+    model, key = plant(plan, basis, random, n_layers=3, n_heads=3, decoys=True)
+    return Mystery(name, rounded(model), sealed(key))
 
 
 def make_mystery(name: str, seed: int) -> Mystery:
@@ -75,8 +96,8 @@ def new_mystery(seed: int, folder: Path | None = None) -> Mystery:
 
 def ship(folder: Path = SHELF) -> None:
     """Writes the mysteries of the course, made from their seeds, into a folder."""
-    for name, seed in SHIPPED.items():
-        write_mystery(make_mystery(name, seed), folder / f"{name}.safetensors")
+    for name in SHIPPED:
+        write_mystery(shipped(name), folder / f"{name}.safetensors")
 
 
 def verified(name: str, seed: int) -> Mystery:

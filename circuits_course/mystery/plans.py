@@ -16,6 +16,7 @@ from circuits_course.mystery.inputs import FreeSymbols, MysteryInputs, TwoNames
 from circuits_course.mystery.wiring import (
     Look,
     Moves,
+    always,
     at_position,
     back,
     itself,
@@ -182,6 +183,31 @@ PLANS: tuple[Callable[[Basis, Random], Plan], ...] = (
 )
 
 
+# --- circuits that hide -----------------------------------------------------------------------
+
+
+def two_backups(basis: Basis, random: Random) -> Plan:
+    """One copier and two that stand in for it: invisible to the ablation of one head or of two."""
+    return with_two_backups(previous_token(basis, random), basis)
+
+
+def told_where(basis: Basis, random: Random) -> Plan:
+    """A head finds the first symbol by a mark that another one leaves there, on every prompt alike.
+
+    The first one looks one back and brings along BOS alone, so that it marks the place after BOS.
+    What it says never changes; it matters for where the other one attends, and for nothing else.
+    """
+    mark = basis.direction("result")[None]
+    back_one = [back(basis, 1, SHARP), rest(basis, SHARP / 2)]
+    marked = [Look(always(basis), mark, SHARP), rest(basis, -SHARP / 2)]  # BOS has the mark too
+    heads = {
+        "marker": PlannedHead("previous token", 0, back_one, Moves(basis.token[:1], mark)),
+        "reader": PlannedHead("first token", 1, marked, _copies(basis)),
+    }
+    edges = [("marker", "reader", "k"), ("reader", "logits", "")]
+    return Plan("first token", heads, edges, _free(basis))
+
+
 # --- wirings ----------------------------------------------------------------------------------
 
 
@@ -199,6 +225,21 @@ def with_backup(plan: Plan, basis: Basis) -> Plan:
     edges = [(sender, "backup", letter) for sender, to, letter in plan.edges if to == name]
     edges += [(name, "backup", "q"), ("backup", "logits", "")]
     return replace(plan, heads={**plan.heads, "backup": backup}, edges=[*plan.edges, *edges])
+
+
+def with_two_backups(plan: Plan, basis: Basis) -> Plan:
+    """The plan with two backups, one above the other: each rests while anybody below has spoken.
+
+    No head and no pair of heads is needed any more; only all three together are.
+    """
+    one = with_backup(plan, basis)
+    backup = one.heads["backup"]
+    second = replace(backup, stage=backup.stage + 1)
+    heard = [(sender, letter) for sender, to, letter in one.edges if to == "backup"]
+    edges = [(sender, "second backup", letter) for sender, letter in heard]
+    edges += [("backup", "second backup", "q"), ("second backup", "logits", "")]
+    heads = {**one.heads, "second backup": second}
+    return replace(one, heads=heads, edges=[*one.edges, *edges])
 
 
 def can_have_backup(plan: Plan) -> bool:

@@ -6,7 +6,7 @@ heads out.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -14,6 +14,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from circuits_course.circuits.heads import Head
+from circuits_course.errors import UnknownName
 
 ENOUGH = 0.75  # of the attention off BOS
 ACTIVE = 0.02  # of all attention must leave BOS for a head to have a role
@@ -74,6 +75,24 @@ TARGETS: dict[str, Targets] = {
     "inhibition": _seen_before,
     "mover": _alone,
 }
+
+
+FOUR = ("previous token", "first token", "duplicate token", "induction")
+
+
+def role_targets(
+    tokens: Int[Tensor, "batch pos"], roles: Sequence[str] = FOUR
+) -> dict[str, Bool[Tensor, "batch q k"]]:
+    """Where a head of each role looks: True at key k for query q, never at BOS (k = 0) or k > q.
+
+    roles: those of the menu that attention shows (default: the four of chapters 03 to 06); all but
+    "counter" and "backup". Raises UnknownName for another one.
+    """
+    for role in roles:
+        if role not in TARGETS:
+            raise UnknownName("role that attention shows", role, TARGETS)
+    past_bos = torch.arange(tokens.shape[1]) > 0
+    return {role: TARGETS[role](tokens) & past_bos for role in roles}
 
 
 def share_on_targets(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from itertools import combinations
 from pathlib import Path
 
 import nbformat
@@ -14,13 +15,14 @@ from typer.testing import CliRunner
 from circuits_course.cli import app
 from circuits_course.errors import CourseError, UnknownName
 from circuits_course.mystery import ALGORITHMS, ROLES, Claim, grade, load_mystery, mystery_paths
-from circuits_course.mystery.bench import Bench, all_heads, divergence
+from circuits_course.mystery.bench import Bench, Paths, all_heads, divergence, silence_path
 from circuits_course.mystery.grading import NUDGES, edges_mark, grade_on
 from circuits_course.mystery.inputs import TwoNames
 from circuits_course.mystery.making import (
     SHIPPED,
     make_mystery,
     new_mystery,
+    shipped,
     true_claim,
     verified,
     without,
@@ -174,6 +176,62 @@ def test_a_grade_gives_nothing_away(mystery, truth):
     assert str(grade_on(mystery, truth)).startswith(f"{mystery.name}: solved")
 
 
+# --- circuits that hide -----------------------------------------------------------------------
+
+
+def importances(bench, others_gone):
+    """The most that each head matters with up to so many others gone."""
+    return {
+        head: max(
+            bench.distance(bench.heads.difference(gone), bench.heads.difference(gone, [head]))
+            for size in range(others_gone + 1)
+            for gone in combinations(sorted(bench.heads - {head}), size)
+        )
+        for head in bench.heads
+    }
+
+
+def test_a_pair_of_backups_shows_itself_to_nobody_who_takes_away_two():
+    mystery = load_mystery("kunzite")
+    bench = Bench(mystery.model, mystery.sample(64, 1))
+    circuit = set(true_claim(mystery).circuit)
+    assert max(importances(bench, 1).values()) < 0.05
+    assert {head for head, most in importances(bench, 2).items() if most > 0.05} == circuit
+    assert bench.distance(bench.heads, bench.heads - circuit) > 0.9
+
+
+def test_a_head_that_always_says_the_same_shows_itself_to_zeros_alone():
+    mystery = load_mystery("lazulite")
+    tokens, truth = mystery.sample(64, 1), true_claim(mystery)
+    ((marker,), (reader,)) = truth.heads.values()
+    for mode in ("mean", "resample"):
+        bench = Bench(mystery.model, tokens, mode)
+        assert importances(bench, 1)[marker] < 0.01
+        assert 1 - bench.distance(bench.heads, {reader}) > 0.9
+    zeros = Bench(mystery.model, tokens, "zero")
+    assert {head for head, most in importances(zeros, 1).items() if most > 0.05} == {marker, reader}
+    paths = Paths(mystery.model, tokens)
+    edge = marker, (*reader, "k")
+    assert abs(paths.effect(*edge)) < 0.01 < 0.2 < paths.silent_effect(*edge)
+    assert "faithfulness" in lost(mystery, without(truth, marker))
+
+
+def test_a_silenced_path_is_one_of_a_copy_in_which_nobody_else_hears_the_sender():
+    mystery = load_mystery("flint")
+    model, tokens = mystery.model, mystery.sample(8, 2)
+    ((sender,), (reader,)) = true_claim(mystery).heads.values()
+    _, cache = model.run_with_cache(tokens)
+    silent = silence_path(model, tokens, reader, "logits")
+    expected = model(tokens) - cache["z", reader[0]][:, :, reader[1]] @ (
+        model.W_O[reader] @ model.W_U
+    )
+    torch.testing.assert_close(silent, expected, atol=1e-4, rtol=1e-4)
+    before = model(tokens)
+    moved = {letter: silence_path(model, tokens, sender, (*reader, letter)) for letter in "qkv"}
+    assert divergence(before, moved["k"]) > 10 * max(divergence(before, moved[c]) for c in "qv")
+    assert not model.cfg.use_split_qkv_input
+
+
 # --- what ships -------------------------------------------------------------------------------
 
 
@@ -189,10 +247,10 @@ def test_at_least_eight_ship_from_easy_to_hard():
 
 @pytest.mark.parametrize("name", SHIPPED)
 def test_shipped_ones_follow_from_their_seeds(name):
-    shipped, made = load_mystery(name), make_mystery(name, SHIPPED[name])
-    assert open_seal(shipped) == open_seal(made)
+    kept, made = load_mystery(name), shipped(name)
+    assert open_seal(kept) == open_seal(made)
     for (key, a), (_, b) in zip(
-        shipped.model.named_parameters(), made.model.named_parameters(), strict=True
+        kept.model.named_parameters(), made.model.named_parameters(), strict=True
     ):
         torch.testing.assert_close(a, b, atol=0.01, rtol=0.01, msg=key)
 
