@@ -34,7 +34,7 @@ class Bench:
     """Runs of one model on one batch with all but some heads ablated; each is run once."""
 
     def __init__(self, model: Any, tokens: Int[Tensor, "batch pos"], mode: Mode = "mean") -> None:
-        self.heads, self.tokens = all_heads(model), tokens
+        self.heads, self.tokens, self.mode = all_heads(model), tokens, mode
         self._ablation = Ablation(model, tokens, mode)
         self._logits: dict[frozenset[Head], Tensor] = {}
         self.scale = self._divergence(self.heads, ())

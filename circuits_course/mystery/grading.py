@@ -27,11 +27,13 @@ from circuits_course.mystery.shelf import load_mystery
 
 BATCH, SEED = 192, 20_260_101
 FEW = 64  # prompts for edges, of which there may be many
-MODES: tuple[Mode, ...] = ("mean", "resample", "zero")
 AT_ONCE = 2  # other heads that may have to be gone before one shows that it matters
 GOOD = 0.9  # faithfulness and completeness from here on get full marks
-MATTERS = 0.05  # share of the whole effect that a head of a minimal circuit has somewhere
+MATTERS: dict[Mode, float] = {"mean": 0.05, "resample": 0.05, "zero": 0.2}
+"""Share of the whole effect that a head of a minimal circuit has somewhere. By zeros more is asked:
+they also take away the noise of a loud head that rests."""
 CARRIES = 0.01  # the same for an edge
+SILENCED = 0.1  # the same for an edge whose receiver hears nothing: noise goes with it as well
 SURE = 1.5  # logits by which a prediction must lead to be asked for
 ALMOST_ALL = 0.95  # of the predictions by a function count as all
 FEWEST = 10  # prompts that a mapping needs for full marks
@@ -103,7 +105,7 @@ def grade_on(mystery: Mystery, claim: Claim) -> Grade:
     """`grade`, with the mystery at hand."""
     _require_existing_heads(mystery, claim)
     tokens = mystery.sample(BATCH, SEED)
-    benches = [Bench(mystery.model, tokens, mode) for mode in MODES]
+    benches = [Bench(mystery.model, tokens, mode) for mode in MATTERS]
     named = float(claim.algorithm == open_seal(mystery).algorithm)
     predicted = _predictions(mystery, claim, tokens)
     parts = {
@@ -177,7 +179,7 @@ def _minimality(benches: list[Bench], claim: Claim) -> float:
 def _matters(bench: Bench, heads: frozenset[Head], head: Head) -> bool:
     """Whether a head matters among these, by itself or once up to AT_ONCE others are gone."""
     kept = (heads.difference(gone) for gone in _few(heads - {head}, 0))
-    return any(bench.distance(left, left - {head}) >= MATTERS for left in kept)
+    return any(bench.distance(left, left - {head}) >= MATTERS[bench.mode] for left in kept)
 
 
 def _few(heads: frozenset[Head], fewest: int) -> Iterator[tuple[Head, ...]]:
@@ -207,7 +209,7 @@ def _has_role(mystery: Mystery, bench: Bench, head: Head, role: str) -> bool:
 
 def _stands_in(bench: Bench, head: Head) -> bool:
     """Whether a head matters only where one other, or two, are knocked out."""
-    if bench.distance(bench.heads, bench.heads - {head}) >= MATTERS:
+    if bench.distance(bench.heads, bench.heads - {head}) >= MATTERS[bench.mode]:
         return False
     return _matters(bench, bench.heads, head)
 
@@ -234,7 +236,7 @@ def _possible(claim: Claim) -> Iterator[Edge]:
 
 def _carries(paths: Paths, edge: Edge) -> bool:
     """Whether a path says something: another thing on another prompt, or the same on all."""
-    return paths.effect(*edge) >= CARRIES or paths.silent_effect(*edge) >= CARRIES
+    return paths.effect(*edge) >= CARRIES or paths.silent_effect(*edge) >= SILENCED
 
 
 def _carries_in_need(mystery: Mystery, tokens: Int[Tensor, "batch pos"], edge: Edge) -> bool:

@@ -59,9 +59,13 @@ HIDING = {"kunzite": two_backups, "lazulite": told_where}
 
 def shipped(name: str) -> Mystery:
     """A mystery of the course, made again from its seed."""
-    if name not in HIDING:
-        return make_mystery(name, SHIPPED[name])
-    random = Random(SHIPPED[name])
+    make = make_hiding if name in HIDING else make_mystery
+    return make(name, SHIPPED[name])
+
+
+def make_hiding(name: str, seed: int) -> Mystery:
+    """A mystery with one of the circuits that hide, whose name says which (`HIDING`)."""
+    random = Random(seed)
     basis = random_basis(random)
     plan = HIDING[name](basis, random)
     model, key = plant(plan, basis, random, n_layers=3, n_heads=3, decoys=True)
