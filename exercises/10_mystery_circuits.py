@@ -277,7 +277,7 @@ show_table(found, ["circuit", "faithfulness"], digits=1)
 # %% [markdown]
 # ### Below 0, above 1
 #
-# The formula is $1 - D(\text{circuit}) / D(\text{nothing})$, and nothing holds it between 0 and 1. It falls **below 0** where a circuit is
+# The formula is $1 - D(\text{circuit}) / D(\text{nothing})$, and nothing holds it above 0. It falls **below 0** where a circuit is
 # further from the model than silence is: half of a circuit can be loudly wrong. Here is a model in
 # which two heads count symbols of one kind each, and the larger count wins. Leave one of them alone, all others at zero:
 
@@ -295,7 +295,7 @@ verdict("each half alone is worse than nothing", max(list(found.values())[:2]) <
 # mean keeps the other's usual vote in the scale.
 #
 # **Above 1** comes up below, in the two other tests. They compare two changed models with each other, and still divide by the distance from the *whole*
-# model to nothing. A backup that copies a tenth more loudly than the head it stands in for leaves more to lose than there was: 1.06. (Faithfulness
+# model to nothing. A backup that copies a tenth more loudly than the head it stands in for leaves more to lose than there was: 1.06, or 1.1 in a table of one digit. (Faithfulness
 # itself cannot exceed 1, because a divergence is never negative. Measures that divide logit differences can: reported values of real circuits run
 # from below 0 to above 100 % with the way to ablate, Miller et al. 2024.)
 #
@@ -806,8 +806,8 @@ cuts = smallest_cuts(kunzite.model, tokens, share=0.5)
 show_table([[head_name(head) for head in cut] for cut in cuts], ["a smallest cut", "with", "and"])
 
 # %% [markdown] only="solutions"
-# One cut, of three heads: any one of them suffices. Who is the first, and who stands in for whom? Leave two of them in place
-# and see who is heard.
+# One cut, of three heads: any one of them suffices. Who is the first, and who stands in for whom? Take two of them away
+# and see whether the third speaks.
 
 # %% only="solutions"
 (trio,) = cuts
@@ -822,7 +822,7 @@ show_table(effects, digits=2)
 edge_table(kunzite, list(trio))
 
 # %% [markdown] only="solutions"
-# With one of them gone no second one is missed: the third speaks. Only the lowest, 0.1, reaches the logits as things are, and
+# With two of them gone nothing is missed: the third speaks. Only the lowest, 0.1, reaches the logits as things are, and
 # both others listen to it through their queries. Neither of the two speaks while a lower one does: a backup, and a backup of the backup. The edges
 # of the two to the logits carry nothing until the others are silent; `grade` takes them, and does not insist.
 
