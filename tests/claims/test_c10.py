@@ -142,7 +142,7 @@ def test_the_importance_of_all_heads_finds_an_ordinary_circuit(claim):
 
 
 def test_it_finds_no_head_of_a_pair_of_backups_and_the_smallest_cut_does(claim):
-    """Where two backups stand in for one head it finds nobody, and the smallest cut all three."""
+    """Where two backups cover one head, importance finds nobody; the smallest cut finds three."""
     fooled, cut = [], []
     for mystery, key in hiding("kunzite"):
         bench, circuit = bench_of(mystery), circuit_of(key)
