@@ -7,7 +7,7 @@ they can be asked of any algorithm. Nothing in a grade names a head or an algori
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import chain, combinations
 from typing import Any
@@ -182,10 +182,11 @@ def _matters(bench: Bench, heads: frozenset[Head], head: Head) -> bool:
     return any(bench.distance(left, left - {head}) >= MATTERS[bench.mode] for left in kept)
 
 
-def _few(heads: frozenset[Head], fewest: int) -> Iterator[tuple[Head, ...]]:
+def _few(heads: Iterable[Head], fewest: int) -> Iterator[tuple[Head, ...]]:
     """All sets of at least `fewest` and at most AT_ONCE heads, small ones first."""
+    heads = list(heads)
     sizes = range(fewest, AT_ONCE + 1)
-    return chain.from_iterable(combinations(sorted(heads), size) for size in sizes)
+    return chain.from_iterable(combinations(heads, size) for size in sizes)
 
 
 def _share(answers: Iterator[bool]) -> float:
@@ -222,7 +223,9 @@ def edges_mark(mystery: Mystery, claim: Claim, tokens: Int[Tensor, "batch pos"])
     """
     claimed, paths = set(claim.edges), Paths(mystery.model, tokens)
     needed = {edge for edge in _possible(claim) if _carries(paths, edge)}
-    allowed = needed | {e for e in claimed - needed if _carries_in_need(mystery, tokens, e)}
+    allowed = needed | {
+        e for e in claimed - needed if _carries_in_need(mystery, tokens, e, claim.circuit)
+    }
     whole = claimed | needed
     return round(len(claimed & allowed) / len(whole), 3) if whole else 0.0
 
@@ -239,10 +242,15 @@ def _carries(paths: Paths, edge: Edge) -> bool:
     return paths.effect(*edge) >= CARRIES or paths.silent_effect(*edge) >= SILENCED
 
 
-def _carries_in_need(mystery: Mystery, tokens: Int[Tensor, "batch pos"], edge: Edge) -> bool:
-    others = all_heads(mystery.model) - {edge[0], edge[1][:2]}
+def _carries_in_need(
+    mystery: Mystery, tokens: Int[Tensor, "batch pos"], edge: Edge, claimed: Collection[Head]
+) -> bool:
+    """Whether a path says something while a few other heads are silent; claimed ones go first."""
+    others = sorted(
+        all_heads(mystery.model) - {edge[0], edge[1][:2]}, key=lambda head: head not in claimed
+    )
     silenced = (_silenced(mystery.model, heads) for heads in _few(others, 1))
-    return any(Paths(model, tokens).effect(*edge) >= CARRIES for model in silenced)
+    return any(Paths(model, tokens).single_effect(*edge) >= CARRIES for model in silenced)
 
 
 def _silenced(model: Any, heads: Iterable[Head]) -> Any:
