@@ -64,66 +64,80 @@ def patch_residual(
     # END BLANK
 
 
-def position_sweep(
+def patch_heads(
+    model, clean_prompt: Prompt, corrupt_prompt: Prompt, heads: list[Head]
+) -> Float[Tensor, "batch pos d_vocab"]:
+    """The corrupted run with the outputs z of some heads from the clean run: its logits.
+
+    heads: (layer, head) pairs, all patched in one run, at every position. z is the mix of values
+    before W_O. Prompts are text or tokens [batch, pos] and correspond position by position. Leaves
+    the model as it was.
+    """
+    names = sorted({utils.get_act_name("z", layer) for layer, _ in heads})
+    _, clean_cache = model.run_with_cache(clean_prompt, names_filter=names)
+
+    def put_clean(z: Float[Tensor, "batch pos head d_head"], hook):
+        # BEGIN BLANK
+        for layer, head in heads:
+            if hook.name == utils.get_act_name("z", layer):
+                z[:, :, head] = clean_cache[hook.name][:, :, head]
+        # END BLANK
+        return z
+
+    # BEGIN BLANK
+    return model.run_with_hooks(corrupt_prompt, fwd_hooks=[(name, put_clean) for name in names])
+    # END BLANK
+
+
+def interactions(
     model,
     clean_prompt: Prompt,
     corrupt_prompt: Prompt,
     metric: Callable[[Float[Tensor, "batch pos d_vocab"]], Float[Tensor, ""]],
-) -> Float[Tensor, "layer position"]:
-    """The metric after patching the clean residual stream into the corrupted run, at every place.
+    heads: list[Head],
+    mode: Literal["denoising", "noising"] = "denoising",
+) -> Float[Tensor, "n n"]:
+    """What patching changes: single heads on the diagonal, the surplus of pairs beside it.
 
-    metric: logits -> a number. One run for each layer and position, patched there alone.
+    heads: n (layer, head) pairs. Entry (i, i) is the change of the metric, from the run without a
+    patch, when head i alone is patched. Entry (i, j) is the change when i and j are patched in one
+    run, minus the two single changes: 0 where the two add up. mode: "denoising" puts clean
+    outputs into the corrupted run, "noising" corrupted outputs into the clean run.
     """
-    n_layers = model.cfg.n_layers
-    n_pos = model(clean_prompt).shape[1]
-    result = torch.zeros(n_layers, n_pos)
+    source, base = clean_prompt, corrupt_prompt
+    if mode == "noising":
+        source, base = base, source
+
+    def change(patched: list[Head]) -> Float[Tensor, ""]:
+        return metric(patch_heads(model, source, base, patched)) - metric(model(base))
+
+    result = torch.zeros(len(heads), len(heads))
     # BEGIN BLANK
-    for layer in range(n_layers):
-        for position in range(n_pos):
-            logits = patch_residual(model, clean_prompt, corrupt_prompt, layer, position)
-            result[layer, position] = metric(logits)
+    for i, one in enumerate(heads):
+        result[i, i] = change([one])
+    for i, one in enumerate(heads):
+        for j, other in enumerate(heads):
+            if i != j:
+                result[i, j] = change([one, other]) - result[i, i] - result[j, j]
     # END BLANK
     return result
 
 
-def patch_head(
-    model, clean_prompt: Prompt, corrupt_prompt: Prompt, layer: int, head: int
-) -> Float[Tensor, "batch pos d_vocab"]:
-    """The corrupted run with the output z of one head from the clean run: its logits.
+def read_values(
+    pattern: Float[Tensor, "batch head query key"],
+    v: Float[Tensor, "batch key kv_head d_head"],
+    head: int,
+) -> Float[Tensor, "batch query d_head"]:
+    """What one query head would output, its z, with this pattern and these values.
 
-    Replaced is z, the mix of values before W_O, at every position. Prompts are text or tokens
-    [batch, pos] and correspond position by position. Leaves the model as it was.
+    Query heads share values in groups of equal size, in order: with 9 query heads and 3 value
+    heads, heads 0, 1, 2 read value head 0 and heads 3, 4, 5 value head 1. To patch the values of
+    one head alone, take the pattern from the run that is patched and v from the other one.
     """
-    name = utils.get_act_name("z", layer)
-    _, clean_cache = model.run_with_cache(clean_prompt, names_filter=name)
-
-    def put_clean(z: Float[Tensor, "batch pos head d_head"], hook):
-        z[:, :, head] = clean_cache[name][:, :, head]
-        return z
-
-    return model.run_with_hooks(corrupt_prompt, fwd_hooks=[(name, put_clean)])
-
-
-def head_sweep(
-    model,
-    clean_prompt: Prompt,
-    corrupt_prompt: Prompt,
-    metric: Callable[[Float[Tensor, "batch pos d_vocab"]], Float[Tensor, ""]],
-    mode: Literal["denoising", "noising"] = "denoising",
-) -> Float[Tensor, "layer head"]:
-    """The metric after patching each head alone.
-
-    mode: "denoising" puts clean outputs into the corrupted run, "noising" corrupted outputs into
-    the clean run. metric: logits -> a number.
-    """
-    result = torch.zeros(model.cfg.n_layers, model.cfg.n_heads)
-    source, base = clean_prompt, corrupt_prompt
-    if mode == "noising":
-        source, base = base, source
-    for layer in range(model.cfg.n_layers):
-        for head in range(model.cfg.n_heads):
-            result[layer, head] = metric(patch_head(model, source, base, layer, head))
-    return result
+    # BEGIN BLANK
+    group = pattern.shape[1] // v.shape[2]
+    return pattern[:, head] @ v[:, :, head // group]
+    # END BLANK
 
 
 def path_patch(
@@ -204,6 +218,41 @@ def attribution_patch(
     # END BLANK
 
 
+def share_changed(
+    clean: Float[Tensor, "batch pos head d_head"],
+    corrupted: Float[Tensor, "batch pos head d_head"],
+) -> Float[Tensor, "pos head"]:
+    """How much a head's output differs between two runs, as a share of its size in the clean run.
+
+    The length (2-norm over d_head) of clean minus corrupted, mean over prompts, divided by the
+    length of clean, mean over prompts. 0: no patch of this head, at this position, can change
+    anything.
+    """
+    # BEGIN BLANK
+    difference = (clean - corrupted).norm(dim=-1).mean(0)
+    return difference / clean.norm(dim=-1).mean(0)
+    # END BLANK
+
+
+def split_change(
+    before: Float[Tensor, "batch pos d_vocab"],
+    after: Float[Tensor, "batch pos d_vocab"],
+    right: Int[Tensor, " batch"],
+    wrong: Int[Tensor, " batch"],
+) -> Float[Tensor, "2"]:
+    """A change of the logit difference in two parts: the right answer's rise, the wrong one's fall.
+
+    before, after: logits of the run without and with a patch. Both parts are changes of
+    log-probability at the last position, mean over prompts, counted so that both help when
+    positive; they add up to the change of the logit difference.
+    """
+    # BEGIN BLANK
+    rows = torch.arange(len(before))
+    change = after[:, -1].log_softmax(-1) - before[:, -1].log_softmax(-1)
+    return torch.stack([change[rows, right].mean(), -change[rows, wrong].mean()])
+    # END BLANK
+
+
 def mean_ablate(
     model, prompt: Prompt, reference: Prompt, heads: list[Head]
 ) -> Float[Tensor, "batch pos d_vocab"]:
@@ -223,3 +272,22 @@ def mean_ablate(
         return z
 
     return model.run_with_hooks(prompt, fwd_hooks=[(name, replace) for name in sorted(names)])
+
+
+def split_repair(
+    before: Float[Tensor, "batch part"],
+    after: Float[Tensor, "batch part"],
+    scale_before: Float[Tensor, " batch"],
+    scale_after: Float[Tensor, " batch"],
+) -> Float[Tensor, "2 part"]:
+    """Why direct effects changed: what each part writes otherwise, and what the final norm does.
+
+    before, after: direct effects on the logit difference, each already divided by the final norm's
+    scale of its own run. First row: the change of what is written, with the scale held at
+    scale_before. Second row: the rest, which the change of scale makes. Means over prompts; the
+    rows add up to the mean of after - before.
+    """
+    # BEGIN BLANK
+    held = after * (scale_after / scale_before)[:, None]
+    return torch.stack([(held - before).mean(0), (after - held).mean(0)])
+    # END BLANK

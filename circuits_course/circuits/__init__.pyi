@@ -78,7 +78,11 @@ from .losses import mean_losses as mean_losses
 from .patching.ablation import Ablation as Ablation
 from .patching.ablation import ablate as ablate
 from .patching.attribution import attribution_patch as attribution_patch
+from .patching.attribution import attribution_path as attribution_path
+from .patching.direct import direct_effects as direct_effects
+from .patching.halfway import walk_head as walk_head
 from .patching.metrics import first_difference as first_difference
+from .patching.noise import patch_under_noise as patch_under_noise
 from .patching.path import path_patch as path_patch
 from .patching.path import path_patch_sweep as path_patch_sweep
 from .patching.sweep import gap_shares as gap_shares

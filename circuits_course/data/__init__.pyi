@@ -14,6 +14,8 @@ from .logit_difference import LogitDifference as LogitDifference
 from .markov import BOS_TOKEN as BOS_TOKEN
 from .markov import MarkovAndRepeats as MarkovAndRepeats
 from .markov import repeated_random_tokens as repeated_random_tokens
+from .matches import Matches as Matches
+from .matches import one_match_prompts as one_match_prompts
 from .sequences import all_tokens as all_tokens
 from .sequences import bos_token as bos_token
 from .sequences import likeliest_followers as likeliest_followers

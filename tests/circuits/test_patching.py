@@ -15,12 +15,16 @@ from circuits_course.circuits.patching import (
     Ablation,
     ablate,
     attribution_patch,
+    attribution_path,
+    direct_effects,
     first_difference,
     patch_sweep,
+    patch_under_noise,
     path_patch,
     path_patch_sweep,
+    walk_head,
 )
-from circuits_course.circuits.patching.stages import BridgeStages
+from circuits_course.circuits.patching.stages import BridgeStages, stages_of
 from circuits_course.data.logit_difference import LogitDifference
 from circuits_course.errors import CourseError, UnknownName
 from circuits_course.models.config import CourseConfig
@@ -511,3 +515,119 @@ def test_rotation_depends_on_the_position_alone():
     stages.embed(long[:, :4])
     torch.testing.assert_close(stages.qkv(1, resid[:, 9:], 9).k, whole.k[:, 9:])
     assert (whole.q[:, 9:] - BridgeStages(model).qkv(1, resid[:, 9:], 0).q).abs().max() > 0.1
+
+
+def _z_replaced(model, tokens, layer, head, z):
+    def put(value, hook):
+        value = value.clone()
+        value[:, :, head] = z
+        return value
+
+    return model.run_with_hooks(tokens, fwd_hooks=[(f"blocks.{layer}.attn.hook_z", put)])
+
+
+def test_values_of_one_query_head_are_read_with_its_own_pattern(model, prompts):
+    """Base pattern times source values at z, whoever else shares the value head."""
+    clean, corrupted = prompts
+    n_heads = model.cfg.n_heads
+    _, new = model.run_with_cache(clean)
+    _, old = model.run_with_cache(corrupted)
+    found = patch_sweep(model, *prompts, METRIC, HEAD, component="values")
+    assert found.shape == (model.cfg.n_layers, n_heads)
+    for layer, head in ((0, 1), (1, n_heads - 1)):
+        v = new["v", layer]
+        kv = head * v.shape[2] // n_heads
+        z = old["pattern", layer][:, head] @ v[:, :, kv]
+        expected = METRIC(_z_replaced(model, corrupted, layer, head, z))
+        torch.testing.assert_close(found[layer, head], expected, atol=1e-4, rtol=1e-4)
+
+
+def test_shared_keys_and_values_are_what_their_heads_read_together(model, prompts):
+    shared = patch_sweep(model, *prompts, METRIC, HEAD, component="v")
+    single = patch_sweep(model, *prompts, METRIC, HEAD, component="values")
+    keys = patch_sweep(model, *prompts, METRIC, HEAD, component="keys")
+    if shared.shape == single.shape:
+        torch.testing.assert_close(shared, single, atol=1e-4, rtol=1e-4)
+        whole = patch_sweep(model, *prompts, METRIC, HEAD, component="k")
+        torch.testing.assert_close(whole, keys, atol=1e-4, rtol=1e-4)
+    else:
+        assert shared.shape[1] < single.shape[1]
+    with pytest.raises(UnknownName):
+        attribution_patch(model, *prompts, METRIC, component="values")
+
+
+def test_an_estimated_path_is_the_slope_of_the_exact_one(model, prompts):
+    """With the sender's change made small, path patching and its estimate agree."""
+    clean, corrupted = prompts
+    if getattr(model.cfg, "smeared_keys", False):
+        pytest.skip("keys of smeared models read two positions")
+    sender, receiver = (0, 1), (1, 1, "q")
+    estimate = attribution_path(model, clean, corrupted, METRIC, sender, receiver)
+    stages = stages_of(model, clean)
+    base, said = stages.run(clean), stages.run(corrupted, keep=("z",)).z
+
+    def moved(share):
+        def frozen(name, layer, value):
+            if name != "z":
+                return value
+            z = base.z[layer].clone()
+            if layer == 0:
+                z[:, :, 1] += share * (said[0] - base.z[0])[:, :, 1]
+            return z
+
+        heard = stages.run(clean, frozen, keep=("q",)).q[1][:, :, 1]
+
+        def say(name, layer, value):
+            if (name, layer) == ("q", 1):
+                value = value.clone()
+                value[:, :, 1] = heard
+            return value
+
+        return METRIC(stages.logits(stages.run(clean, say, keep=()).resid_final))
+
+    whole = float(moved(1.0) - moved(0.0))
+    exact = path_patch(model, clean, corrupted, sender, receiver, METRIC)
+    assert whole == pytest.approx(exact - float(moved(0.0)), abs=1e-3)
+    heard_linear = abs(estimate - whole)
+    assert heard_linear <= max(0.05, 2.5 * abs(whole)), "an estimate of another order"
+
+
+def test_direct_effects_add_up_to_the_logit_difference(model, prompts):
+    clean, corrupted = prompts
+    found = direct_effects(model, clean, METRIC)
+    stages = stages_of(model, clean)
+    W_U, b_U = stages.unembedding()
+    run = stages.run(clean)
+    toward = (W_U[:, METRIC.right] - W_U[:, METRIC.wrong]).T
+    if str(model.cfg.normalization_type).startswith("LN"):
+        toward = toward - toward.mean(-1, keepdim=True)
+    rest = (run.resid_pre[0][:, -1] * toward).sum(-1) / found.scale
+    biases = sum(stages.write(la, torch.zeros_like(z))[:, -1] for la, z in enumerate(run.z))
+    rest = rest + (biases * toward).sum(-1) / found.scale + b_U[METRIC.right] - b_U[METRIC.wrong]
+    torch.testing.assert_close(
+        found.parts.sum(1).mean() + rest.mean(), torch.tensor(found.metric), atol=1e-3, rtol=1e-3
+    )
+    z = stages.run(corrupted, keep=("z",)).z[1][:, :, 2]
+    replaced = direct_effects(model, clean, METRIC, {(1, 2): z})
+    expected = METRIC(_z_replaced(model, clean, 1, 2, z))
+    assert replaced.metric == pytest.approx(float(expected), abs=1e-3)
+
+
+def test_a_walk_begins_corrupted_and_ends_denoised(model, prompts):
+    _, corrupted = prompts
+    walk = walk_head(model, *prompts, METRIC, (0, 1), [0.0, 0.5, 1.0], (1, 2, -1, 3))
+    denoised = patch_sweep(model, *prompts, METRIC, heads=[(0, 1)])[0, 1]
+    torch.testing.assert_close(walk.metric[-1], denoised, atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(walk.metric[0], METRIC(model(corrupted)), atol=1e-3, rtol=1e-3)
+    pattern = model.run_with_cache(corrupted)[1]["pattern", 1][:, 2, -1, 3].mean()
+    torch.testing.assert_close(walk.attention[0], pattern, atol=1e-4, rtol=1e-4)
+
+
+def test_without_noise_every_patch_leaves_the_clean_run(model, prompts):
+    clean, _ = prompts
+    quiet = patch_under_noise(model, clean, torch.tensor([1, 2, 3]), METRIC, [(0, 1)], size=0.0)
+    assert quiet.corrupted == pytest.approx(float(METRIC(model(clean))), abs=1e-3)
+    loud = patch_under_noise(model, clean, torch.tensor([1, 2, 3]), METRIC, [(0, 1)])
+    assert loud.distance > loud.names > 0
+    assert abs(loud.corrupted - quiet.corrupted) > 1e-4
+    assert float(quiet.patched[0]) == pytest.approx(quiet.corrupted, abs=1e-3)

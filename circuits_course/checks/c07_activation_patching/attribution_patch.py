@@ -13,12 +13,12 @@ from torch import Tensor
 from circuits_course.checking import Exercise
 from circuits_course.checking.compare import Tolerance
 from circuits_course.checking.declaring import Case
-from circuits_course.checks.c07_activation_patching.head_sweep import change_by_head
 from circuits_course.checks.c07_activation_patching.shared import (
     Edits,
     Metric,
     Reads,
     every_head,
+    heads_oracle,
     kept_of_cases,
     pair,
     run_of_cases,
@@ -171,7 +171,11 @@ def last_position_counted(
     "these are exact changes, one run for each head. Asked is the estimate from one gradient."
 )
 def exact_changes(model: Any, clean_prompt: Any, corrupt_prompt: Any, metric: Metric) -> Tensor:
-    return change_by_head(model, clean_prompt, corrupt_prompt, metric)
+    start = metric(run_of_cases(model, corrupt_prompt)[0])
+    return every_head(
+        model,
+        lambda la, h: metric(heads_oracle(model, clean_prompt, corrupt_prompt, [(la, h)])) - start,
+    )
 
 
 @attribution_patch.wrong(

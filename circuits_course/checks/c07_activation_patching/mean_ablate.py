@@ -11,13 +11,11 @@ from torch import Tensor
 from circuits_course.checking import Exercise
 from circuits_course.checking.declaring import Case
 from circuits_course.checks.c07_activation_patching.shared import (
-    EVERY,
     LOGITS,
-    Edits,
     Head,
+    ablated,
     as_tokens,
     kept_of_cases,
-    put,
     run_of_cases,
     whole_model,
 )
@@ -58,17 +56,6 @@ def _ablate_cases() -> Iterator[Case]:
     yield Case("a model with MLPs and norms", whole, prompt, reference, [(0, 1), (1, 0)])
 
 
-def _ablated(model: Any, prompt: Any, instead: list[Tensor], heads: Any) -> Tensor:
-    """z replaced by what broadcasts to [batch, pos, head, d_head]."""
-    edits: Edits = {}
-    n_prompts = len(as_tokens(model, prompt))
-    for layer in {layer for layer, _ in heads}:
-        here = [head for where, head in heads if where == layer]
-        new = instead[layer]
-        edits["z", layer] = put(new.expand(n_prompts, *new.shape[1:]), EVERY, EVERY, here)
-    return run_of_cases(model, prompt, edits)[0]
-
-
 @mean_ablate.oracle
 def _ablate_oracle(model: Any, prompt: Any, reference: Any, heads: list[Head]) -> Tensor:
     tokens, others = (as_tokens(model, x) for x in (prompt, reference))
@@ -81,7 +68,7 @@ def _ablate_oracle(model: Any, prompt: Any, reference: Any, heads: list[Head]) -
 )
 def zero_ablated(model: Any, prompt: Any, reference: Any, heads: list[Head]) -> Tensor:
     zeros = [torch.zeros_like(z[:1]) for z in kept_of_cases(model, prompt, "z")]
-    return _ablated(model, prompt, zeros, heads)
+    return ablated(model, prompt, zeros, heads)
 
 
 @mean_ablate.wrong(
@@ -90,7 +77,7 @@ def zero_ablated(model: Any, prompt: Any, reference: Any, heads: list[Head]) -> 
 )
 def own_mean(model: Any, prompt: Any, reference: Any, heads: list[Head]) -> Tensor:
     means = [z.mean(0, keepdim=True) for z in kept_of_cases(model, prompt, "z")]
-    return _ablated(model, prompt, means, heads)
+    return ablated(model, prompt, means, heads)
 
 
 @mean_ablate.wrong(
@@ -100,7 +87,7 @@ def own_mean(model: Any, prompt: Any, reference: Any, heads: list[Head]) -> Tens
 def mean_over_positions_too(model: Any, prompt: Any, reference: Any, heads: list[Head]) -> Tensor:
     kept = kept_of_cases(model, reference, "z")
     means = [z.mean((0, 1), keepdim=True).expand(1, *z.shape[1:]) for z in kept]
-    return _ablated(model, prompt, means, heads)
+    return ablated(model, prompt, means, heads)
 
 
 @mean_ablate.wrong(
@@ -108,7 +95,7 @@ def mean_over_positions_too(model: Any, prompt: Any, reference: Any, heads: list
     "prompt's content in."
 )
 def first_reference_prompt(model: Any, prompt: Any, reference: Any, heads: list[Head]) -> Tensor:
-    return _ablated(model, prompt, [z[:1] for z in kept_of_cases(model, reference, "z")], heads)
+    return ablated(model, prompt, [z[:1] for z in kept_of_cases(model, reference, "z")], heads)
 
 
 @mean_ablate.wrong(

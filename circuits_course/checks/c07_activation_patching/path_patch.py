@@ -9,13 +9,13 @@ from torch import Tensor
 
 from circuits_course.checking import Exercise
 from circuits_course.checking.declaring import Case
-from circuits_course.checks.c07_activation_patching.patch_head import _head_oracle
 from circuits_course.checks.c07_activation_patching.shared import (
     EVERY,
     LOGITS,
     Edits,
     Head,
     as_tokens,
+    heads_oracle,
     kept_of_cases,
     pair,
     put,
@@ -146,7 +146,7 @@ def mlps_frozen(
 def everybody_hears(
     model: Any, clean_prompt: Any, corrupt_prompt: Any, sender: Head, receiver: Any
 ) -> Tensor:
-    return _head_oracle(model, corrupt_prompt, clean_prompt, *sender)
+    return heads_oracle(model, corrupt_prompt, clean_prompt, [sender])
 
 
 @path_patch.wrong(

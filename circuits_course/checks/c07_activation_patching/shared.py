@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import cache
 from typing import Any
 
@@ -10,8 +10,7 @@ import torch
 from torch import Tensor
 
 from circuits_course.checking.compare import Tolerance
-from circuits_course.checks.inputs import normal, random_model, random_tokens
-from circuits_course.circuits.gates import gate_model
+from circuits_course.checks.inputs import normal, random_tokens
 from circuits_course.circuits.patching.stages import Run, stages_of
 from circuits_course.models.config import CourseConfig
 from circuits_course.models.transformer import CourseTransformer
@@ -111,20 +110,38 @@ class Reads:
         return f"logit of token {self.right} minus logit of token {self.wrong}"
 
 
-def sweep_inputs() -> Iterator[tuple[Any, ...]]:
-    yield "an AND gate of two bits", gate_model("and"), "11=", "01=", Reads(2, 1)
-    yield "an OR gate of two bits", gate_model("or"), "11=", "00=", Reads(2, 1)
-    small = random_model(2, 3, 1)
-    yield "random prompts", small, *pair(2, 5, 0), Reads(3, 8)
-    yield "three layers of four heads", random_model(), *pair(3, 6, 1, first=2), Reads(11, 5)
-    yield "a model with MLPs and norms", whole_model(), *pair(2, 7, 2), Reads(4, 20)
-
-
-def head_patched(
-    model: Any, clean: Any, corrupt: Any, layer: int, *index: Any, name: str = "z"
+def heads_patched(
+    model: Any, clean: Any, corrupt: Any, heads: Any, name: str = "z", positions: Any = EVERY
 ) -> Tensor:
-    new = kept_of_cases(model, clean, name)[layer]
-    return run_of_cases(model, corrupt, {(name, layer): put(new, *index)})[0]
+    """Logits of the corrupted run with one activation of some heads from the clean run."""
+    new = kept_of_cases(model, clean, name)
+    edits: Edits = {}
+    for layer in {layer for layer, _ in heads}:
+        here = [head for where, head in heads if where == layer]
+        index = (EVERY, here, positions) if name == "pattern" else (EVERY, positions, here)
+        edits[name, layer] = put(new[layer], *index)
+    return run_of_cases(model, corrupt, edits)[0]
+
+
+def heads_oracle(model: Any, clean_prompt: Any, corrupt_prompt: Any, heads: Any) -> Tensor:
+    """The corrupted run with the outputs of some heads from the clean run."""
+    return heads_patched(model, clean_prompt, corrupt_prompt, heads)
+
+
+def ablated(model: Any, prompt: Any, instead: list[Tensor], heads: Any) -> Tensor:
+    """z replaced by what broadcasts to [batch, pos, head, d_head]."""
+    edits: Edits = {}
+    n_prompts = len(as_tokens(model, prompt))
+    for layer in {layer for layer, _ in heads}:
+        here = [head for where, head in heads if where == layer]
+        new = instead[layer]
+        edits["z", layer] = put(new.expand(n_prompts, *new.shape[1:]), EVERY, EVERY, here)
+    return run_of_cases(model, prompt, edits)[0]
+
+
+def in_order(clean: Any, corrupt: Any, mode: str) -> tuple[Any, Any]:
+    """What is patched from, and what is run."""
+    return (clean, corrupt) if mode == "denoising" else (corrupt, clean)
 
 
 def every_head(model: Any, value: Callable[[int, int], Tensor]) -> Tensor:

@@ -1,7 +1,14 @@
 from .ablation import Ablation as Ablation
 from .ablation import ablate as ablate
 from .attribution import attribution_patch as attribution_patch
+from .attribution import attribution_path as attribution_path
+from .direct import DirectEffects as DirectEffects
+from .direct import direct_effects as direct_effects
+from .halfway import Walk as Walk
+from .halfway import walk_head as walk_head
 from .metrics import first_difference as first_difference
+from .noise import Noised as Noised
+from .noise import patch_under_noise as patch_under_noise
 from .path import path_patch as path_patch
 from .path import path_patch_sweep as path_patch_sweep
 from .sweep import gap_shares as gap_shares

@@ -1,8 +1,9 @@
 """Attribution patching: every patch of a sweep estimated from one gradient.
 
-Syed et al. 2023 (arXiv 2310.10348): (a_source - a_base) . d metric / d a, two forward passes and
-one backward. It is a straight line through a curve, so it fails where attention is saturated or
-effects cancel (Kramar et al. 2024, arXiv 2403.00745).
+Nanda 2023 (neelnanda.io, "Attribution patching: activation patching at industrial scale"):
+(a_source - a_base) . d metric / d a, two forward passes and one backward; Syed et al. 2023 (arXiv
+2310.10348) took it to edges. It is a straight line through a curve, so it fails where attention is
+saturated or effects cancel (Kramar et al. 2024, arXiv 2403.00745).
 """
 
 from __future__ import annotations
@@ -15,10 +16,12 @@ from einops import reduce
 from jaxtyping import Float
 from torch import Tensor
 
+from circuits_course.circuits.heads import Head
 from circuits_course.circuits.patching.metrics import Metric, Tokens
-from circuits_course.circuits.patching.stages import Run, Stages, stages_of
+from circuits_course.circuits.patching.stages import KEPT, Edit, Run, Stages, stages_of
 from circuits_course.circuits.patching.sweep import require_fitting
 from circuits_course.data.logit_difference import LogitDifference
+from circuits_course.errors import UnknownName
 
 # What is summed over, for each component and kind of result.
 _AXES = {
@@ -40,14 +43,16 @@ def attribution_patch(
 ) -> Float[Tensor, "*over"]:
     """The estimated *change* of the metric for every patch of `patch_sweep`.
 
-    The arguments are those of `patch_sweep`; the result has the same axes, but holds the change
-    from the unpatched run, not the metric itself. With the token positions in `over` it sums to the
-    result without them.
+    The arguments are those of `patch_sweep`, "keys" and "values" left out; the result has the same
+    axes, but holds the change from the unpatched run, not the metric itself. With the token
+    positions in `over` it sums to the result without them.
 
     Raises UnknownName or CourseError for names and shapes that do not fit.
     """
     over = tuple(over)
     require_fitting(clean, corrupted, component, over, mode)
+    if component not in KEPT:
+        raise UnknownName("component with a gradient of its own", component, KEPT)
     base, source = (corrupted, clean) if mode == "denoising" else (clean, corrupted)
     stages = stages_of(model, base)
     with torch.no_grad():
@@ -59,6 +64,44 @@ def attribution_patch(
         reduce((new - old) * gradient, f"{axes} -> {kept}", "sum")
         for new, old, gradient in zip(wanted, values, gradients, strict=True)
     ])  # fmt: skip
+
+
+def attribution_path(
+    model: Any,
+    clean: Tokens,
+    corrupted: Tokens,
+    metric: Metric | LogitDifference,
+    sender: Head,
+    receiver: tuple[int, int, Literal["q", "k", "v"]],
+) -> float:
+    """The estimated change of the metric when one receiver hears the sender's corrupted output.
+
+    An estimate of what `path_patch` does (Syed et al. 2023, arXiv 2310.10348): the change of what
+    the receiver reads, with every other head frozen in the clean run, times the gradient of the
+    metric there.
+    """
+    stages, (layer, head, name) = stages_of(model, clean), receiver
+    with torch.no_grad():
+        base = stages.run(clean)
+        said = stages.run(corrupted, keep=("z",)).z
+        frozen = stages.run(clean, _frozen_but(base, said, sender), keep=(name,))
+        step = getattr(frozen, name)[layer] - getattr(base, name)[layer]
+    _, gradients = _gradients(stages, clean, metric, name)
+    return float((step * gradients[layer])[..., head, :].sum())
+
+
+def _frozen_but(base: Run, said: list[Tensor], sender: Head) -> Edit:
+    """Every head's output as in the base run, the sender's as in the other one."""
+
+    def edit(name: str, layer: int, value: Tensor) -> Tensor:
+        if name != "z":
+            return value
+        z = base.z[layer].clone()
+        if layer == sender[0]:
+            z[:, :, sender[1]] = said[layer][:, :, sender[1]]
+        return z
+
+    return edit
 
 
 def _gradients(

@@ -32,9 +32,10 @@ from circuits_course.circuits.patching.tail import Tail
 from circuits_course.data.logit_difference import LogitDifference
 from circuits_course.errors import CourseError, UnknownName
 
-COMPONENTS = ("z", "pattern", "q", "k", "v", "resid_pre", "attn_out", "mlp_out")
-SHARED = ("k", "v")  # by several query heads, where keys are grouped
-PER_HEAD = ("z", "pattern", "q", "k", "v")
+AS_READ = {"keys": "k", "values": "v"}  # keys or values as a single query head reads them
+SHARED = ("k", "v")  # where keys and values are grouped, several query heads share these
+PER_HEAD = ("z", "pattern", "q", *SHARED, *AS_READ)
+COMPONENTS = (*PER_HEAD, "resid_pre", "attn_out", "mlp_out")
 AXES = (("layer", "head"), ("layer", "head", "position"), ("layer", "position"))
 
 
@@ -56,9 +57,11 @@ def patch_sweep(
     shape. metric: logits [batch, pos, d_vocab] -> a number; a `LogitDifference` is read without
     computing the other logits. over: ("layer", "head"), ("layer", "head", "position") or, for
     resid_pre, attn_out and mlp_out, ("layer", "position"). component: "z", "pattern" (position is
-    the query's), "q", "k", "v" (heads are key/value heads for k and v), "resid_pre", "attn_out" or
-    "mlp_out". heads: the (layer, head) pairs to patch (default: all); the others are not a number
-    in the result. Returns the metric, in its own units, with one axis for each of `over`.
+    the query's), "q", "k", "v" (heads are key/value heads for k and v), "keys", "values" (k or v as
+    one query head reads them: with grouped keys its neighbours go on reading the others),
+    "resid_pre", "attn_out" or "mlp_out". heads: the (layer, head) pairs to patch (default: all);
+    the others are not a number in the result. Returns the metric, in its own units, with one axis
+    for each of `over`.
 
     Raises UnknownName or CourseError for names and shapes that do not fit.
     """
@@ -250,14 +253,19 @@ class _Patched:
             source = self.source.pattern[layer]
             pattern[:, head, self.patched] = source[:, head, self.patched]
             return self.tail.of(mix(pattern, self.base.v[layer]))
-        return self._z_from(layer, head)
+        if self.component not in AS_READ:
+            return self.tail.of(self._z_from(layer, self.component, head))
+        group = head * self.stages.n_kv_heads // self.stages.n_heads
+        z = self.base.z[layer].clone()
+        z[:, :, head] = self._z_from(layer, AS_READ[self.component], group)[:, :, head]
+        return self.tail.of(z)
 
-    def _z_from(self, layer: int, head: int) -> Tensor:
+    def _z_from(self, layer: int, name: str, head: int) -> Float[Tensor, "batch pos head d_head"]:
         """z when one head's queries, or one key/value head's keys or values, are patched."""
         states = {name: getattr(self.base, name)[layer] for name in "qkv"}
-        patched = states[self.component].clone()
-        source = getattr(self.source, self.component)[layer]
+        patched = states[name].clone()
+        source = getattr(self.source, name)[layer]
         patched[:, self.patched, head] = source[:, self.patched, head]
-        states[self.component] = patched
+        states[name] = patched
         pattern = self.stages.pattern(layer, states["q"], states["k"])
-        return self.tail.of(mix(pattern, states["v"]))
+        return mix(pattern, states["v"])

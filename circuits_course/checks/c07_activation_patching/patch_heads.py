@@ -1,0 +1,188 @@
+"""Exercise `patch_heads`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from circuits_course.checking import Exercise
+from circuits_course.checking.declaring import Case
+from circuits_course.checks.c07_activation_patching.shared import (
+    EVERY,
+    LOGITS,
+    Edits,
+    Head,
+    ablated,
+    heads_oracle,
+    heads_patched,
+    kept_of_cases,
+    pair,
+    put,
+    run_of_cases,
+    whole_model,
+)
+from circuits_course.checks.inputs import random_model
+from circuits_course.circuits.gates import gate_model
+
+patch_heads = Exercise(
+    "patch_heads",
+    difficulty=3,
+    importance=5,
+    minutes=12,
+    hints=[
+        "It is patch_residual with another activation, another axis, and a loop. z is [batch, pos, "
+        "head, d_head]: every prompt, every position, some heads.",
+        "The hook is called once for each layer concerned, and hook.name says which one it is. "
+        "Which of the heads are its own?",
+        "for layer, head in heads: if the name is this layer's, z[:, :, head] = "
+        "clean_cache[hook.name][:, :, head]. Then one run of the corrupted prompt with all hooks.",
+    ],
+    tolerance=LOGITS,
+)
+
+
+@patch_heads.cases
+def _heads_cases() -> Iterator[Case]:
+    both = "11=", "00="
+    yield Case("an OR gate whose second head, 0.1, is put back", gate_model("or"), *both, [(0, 1)])
+    yield Case("an AND gate, both heads put back", gate_model("and"), *both, [(0, 0), (0, 1)])
+    yield Case("one head, 2.1", random_model(), *pair(2, 5, 0), [(2, 1)])
+    several = [(2, 1), (0, 2), (2, 0)]
+    yield Case("three heads in two layers", random_model(seed=1), *pair(3, 7, 1), several)
+    yield Case("a model with MLPs and norms", whole_model(), *pair(4, 6, 2), [(0, 2), (1, 0)])
+
+
+patch_heads.oracle(heads_oracle)
+
+
+@patch_heads.wrong(
+    "clean and corrupted are exchanged: you put the corrupted heads into the clean run. That is "
+    "noising; asked is denoising. Mind the order of the arguments: clean_prompt comes first."
+)
+def noised_heads(model: Any, clean_prompt: Any, corrupt_prompt: Any, heads: list[Head]) -> Tensor:
+    return heads_oracle(model, corrupt_prompt, clean_prompt, heads)
+
+
+@patch_heads.wrong(
+    "nothing was patched: these are the corrupted run's logits. Does the hook compare hook.name "
+    "with the layer's name, and does it change z?"
+)
+def heads_untouched(
+    model: Any, clean_prompt: Any, corrupt_prompt: Any, heads: list[Head]
+) -> Tensor:
+    return run_of_cases(model, corrupt_prompt)[0]
+
+
+@patch_heads.wrong(
+    "these are the clean run's logits: run the corrupted prompt, and take only the heads from the "
+    "clean one."
+)
+def whole_clean_run(
+    model: Any, clean_prompt: Any, corrupt_prompt: Any, heads: list[Head]
+) -> Tensor:
+    return run_of_cases(model, clean_prompt)[0]
+
+
+@patch_heads.wrong(
+    "one head alone was patched, the last of the list. All of them go into one run: the hook of a "
+    "layer loops over every head of that layer."
+)
+def last_head_patched(
+    model: Any, clean_prompt: Any, corrupt_prompt: Any, heads: list[Head]
+) -> Tensor:
+    return heads_oracle(model, clean_prompt, corrupt_prompt, heads[-1:])
+
+
+@patch_heads.wrong(
+    "one head alone was patched, the first of the list. Does a return stand inside the loop?"
+)
+def first_head_patched(
+    model: Any, clean_prompt: Any, corrupt_prompt: Any, heads: list[Head]
+) -> Tensor:
+    return heads_oracle(model, clean_prompt, corrupt_prompt, heads[:1])
+
+
+@patch_heads.wrong(
+    "a head's number was patched in every layer concerned, whether or not the pair names that "
+    "layer. Compare hook.name with the pair's own layer."
+)
+def numbers_in_every_layer(
+    model: Any, clean_prompt: Any, corrupt_prompt: Any, heads: list[Head]
+) -> Tensor:
+    layers = {layer for layer, _ in heads}
+    return heads_oracle(
+        model, clean_prompt, corrupt_prompt, [(la, h) for la in layers for _, h in heads]
+    )
+
+
+@patch_heads.wrong(
+    "all heads of the layers were replaced. Pick them on axis 2 of z: [batch, pos, head, d_head]."
+)
+def whole_layers_patched(
+    model: Any, clean_prompt: Any, corrupt_prompt: Any, heads: list[Head]
+) -> Tensor:
+    every = [(la, h) for la in {la for la, _ in heads} for h in range(model.cfg.n_heads)]
+    return heads_oracle(model, clean_prompt, corrupt_prompt, every)
+
+
+@patch_heads.wrong(
+    "the head's number stands on the position axis. z is [batch, pos, head, d_head]: write "
+    "z[:, :, head]."
+)
+def head_on_the_position_axis(
+    model: Any, clean_prompt: Any, corrupt_prompt: Any, heads: list[Head]
+) -> Tensor:
+    new = kept_of_cases(model, clean_prompt, "z")
+    edits: Edits = {}
+    for layer in {layer for layer, _ in heads}:
+        here = [head for where, head in heads if where == layer]
+        edits["z", layer] = put(new[layer], EVERY, here)
+    return run_of_cases(model, corrupt_prompt, edits)[0]
+
+
+@patch_heads.wrong(
+    "you patched the last position alone. Heads that work at earlier positions would never be "
+    "found: replace all of them."
+)
+def last_position_patched(
+    model: Any, clean_prompt: Any, corrupt_prompt: Any, heads: list[Head]
+) -> Tensor:
+    new = kept_of_cases(model, clean_prompt, "z")
+    edits: Edits = {}
+    for layer in {layer for layer, _ in heads}:
+        here = [head for where, head in heads if where == layer]
+        edits["z", layer] = put(new[layer], EVERY, -1, here)
+    return run_of_cases(model, corrupt_prompt, edits)[0]
+
+
+@patch_heads.wrong(
+    "you patched the attention pattern: where the heads look. What they say there is made of the "
+    "corrupted values still. z has both."
+)
+def patterns_patched(
+    model: Any, clean_prompt: Any, corrupt_prompt: Any, heads: list[Head]
+) -> Tensor:
+    return heads_patched(model, clean_prompt, corrupt_prompt, heads, name="pattern")
+
+
+@patch_heads.wrong(
+    "the heads were set to zero. That is ablation; a patch puts in what they said on the clean "
+    "prompt."
+)
+def heads_zeroed(model: Any, clean_prompt: Any, corrupt_prompt: Any, heads: list[Head]) -> Tensor:
+    nothing = [torch.zeros_like(z) for z in kept_of_cases(model, corrupt_prompt, "z")]
+    return ablated(model, corrupt_prompt, nothing, heads)
+
+
+@patch_heads.wrong(
+    "the clean outputs were added to the corrupted ones. A patch replaces: = and not +=."
+)
+def heads_added(model: Any, clean_prompt: Any, corrupt_prompt: Any, heads: list[Head]) -> Tensor:
+    clean, corrupted = (
+        kept_of_cases(model, prompt, "z") for prompt in (clean_prompt, corrupt_prompt)
+    )
+    both = [a + b for a, b in zip(clean, corrupted, strict=True)]
+    return ablated(model, corrupt_prompt, both, heads)

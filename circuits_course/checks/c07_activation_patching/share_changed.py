@@ -1,0 +1,101 @@
+"""Exercise `share_changed`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from circuits_course.checking import Exercise
+from circuits_course.checking.declaring import Case
+from circuits_course.checks.inputs import normal
+
+share_changed = Exercise(
+    "share_changed",
+    difficulty=1,
+    importance=3,
+    minutes=8,
+    hints=[
+        "First lengths, then means: the length of clean - corrupted over the last axis.",
+        "x.norm(dim=-1) has shape [batch, pos, head]; .mean(0) takes the mean over prompts. Do so "
+        "for the difference and for clean, and divide.",
+    ],
+)
+
+
+@share_changed.cases
+def _share_cases() -> Iterator[Case]:
+    one = torch.tensor([[[[3.0, 4.0]], [[1.0, 0.0]]]])
+    other = torch.tensor([[[[3.0, 4.0]], [[0.0, 1.0]]]])
+    yield Case("one prompt, one head, a change at position 1 alone", one, other)
+    two = torch.tensor([[[[1.0, 0.0]]], [[[9.0, 0.0]]]])
+    yield Case(
+        "two prompts of very different size",
+        two,
+        two * torch.tensor([0.0, 1.0])[:, None, None, None],
+    )
+    for seed, shape in enumerate([(2, 5, 3, 4), (4, 3, 5, 2), (3, 6, 2, 7)]):
+        clean = normal(*shape, seed=seed)
+        step = normal(*shape, seed=seed + 20)
+        step[:, 0] = 0.0
+        yield Case("random outputs, equal at position 0", clean, clean + 0.6 * step)
+
+
+@share_changed.oracle
+def _share_oracle(clean: Tensor, corrupted: Tensor) -> Tensor:
+    batch, n_pos, n_heads, _ = clean.shape
+    out = torch.zeros(n_pos, n_heads)
+    for pos in range(n_pos):
+        for head in range(n_heads):
+            pairs = [(clean[b, pos, head], corrupted[b, pos, head]) for b in range(batch)]
+            moved = sum(((a - b) ** 2).sum().sqrt() for a, b in pairs)
+            out[pos, head] = moved / sum((a**2).sum().sqrt() for a, _ in pairs)
+    return out
+
+
+@share_changed.wrong("that is the difference itself. Divide by the size of the clean output.")
+def not_divided(clean: Tensor, corrupted: Tensor) -> Tensor:
+    return (clean - corrupted).norm(dim=-1).mean(0)
+
+
+@share_changed.wrong(
+    "you took each prompt's ratio and then the mean. A prompt on which the head says next to "
+    "nothing drowns the others: means first, then one division."
+)
+def mean_of_shares(clean: Tensor, corrupted: Tensor) -> Tensor:
+    return ((clean - corrupted).norm(dim=-1) / clean.norm(dim=-1)).mean(0)
+
+
+@share_changed.wrong(
+    "you took the mean over prompts before the length, so changes in opposite directions cancel. "
+    "Lengths first."
+)
+def mean_before_length(clean: Tensor, corrupted: Tensor) -> Tensor:
+    return (clean - corrupted).mean(0).norm(dim=-1) / clean.norm(dim=-1).mean(0)
+
+
+@share_changed.wrong(
+    "you compared lengths: |clean| - |corrupted|. A head can say something else equally loudly: "
+    "take the length of the difference."
+)
+def difference_of_lengths(clean: Tensor, corrupted: Tensor) -> Tensor:
+    a, b = clean.norm(dim=-1).mean(0), corrupted.norm(dim=-1).mean(0)
+    return (a - b).abs() / a
+
+
+@share_changed.wrong("axes are exchanged: positions come first, heads second.")
+def heads_first(clean: Tensor, corrupted: Tensor) -> Tensor:
+    return _share_oracle(clean, corrupted).T
+
+
+@share_changed.wrong("the division is by the corrupted output's size; asked is the clean one's.")
+def by_the_corrupted_size(clean: Tensor, corrupted: Tensor) -> Tensor:
+    return (clean - corrupted).norm(dim=-1).mean(0) / corrupted.norm(dim=-1).mean(0)
+
+
+@share_changed.wrong(
+    "these are sums of absolute values. The length of a vector is the root of the sum of squares."
+)
+def sums_of_absolutes(clean: Tensor, corrupted: Tensor) -> Tensor:
+    return (clean - corrupted).abs().sum(-1).mean(0) / clean.abs().sum(-1).mean(0)

@@ -1,0 +1,110 @@
+"""Exercise `split_change`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from circuits_course.checking import Exercise
+from circuits_course.checking.compare import Tolerance
+from circuits_course.checking.declaring import Case
+from circuits_course.checks.inputs import normal
+
+split_change = Exercise(
+    "split_change",
+    difficulty=2,
+    importance=4,
+    minutes=10,
+    hints=[
+        "log_softmax over the vocabulary turns the last position's logits into log-probabilities. "
+        "What does a patch change in them?",
+        "change[rows, right] is the right answer's rise, one number for each prompt; the wrong "
+        "answer's fall is minus its change.",
+        "torch.stack([change[rows, right].mean(), -change[rows, wrong].mean()]) with rows = "
+        "torch.arange(len(before)).",
+    ],
+    tolerance=Tolerance(atol=1e-4, rtol=1e-4),
+)
+
+
+@split_change.cases
+def _split_cases() -> Iterator[Case]:
+    before = torch.zeros(1, 2, 3)
+    after = before.clone()
+    after[0, -1, 1] = -20.0
+    yield Case("only the wrong answer is damaged", before, after, *torch.tensor([[0], [1]]))
+    yield Case("every logit is raised by 5", before, before + 5.0, *torch.tensor([[0], [1]]))
+    for seed, (batch, pos, d_vocab) in enumerate([(3, 4, 11), (5, 2, 7), (2, 6, 30)]):
+        runs = 3 * normal(2, batch, pos, d_vocab, seed=seed)
+        right, wrong = torch.arange(batch) % 5, 5 + torch.arange(batch) % 2
+        yield Case("random logits", *runs, right, wrong)
+
+
+def _log_probability(logits: Tensor, tokens: Tensor, position: int = -1) -> Tensor:
+    chosen = [run[position, token] for run, token in zip(logits, tokens, strict=True)]
+    return torch.stack(chosen) - logits[:, position].logsumexp(-1)
+
+
+@split_change.oracle
+def _split_oracle(before: Tensor, after: Tensor, right: Tensor, wrong: Tensor) -> Tensor:
+    up = (_log_probability(after, right) - _log_probability(before, right)).mean()
+    down = (_log_probability(before, wrong) - _log_probability(after, wrong)).mean()
+    return torch.stack([up, down])
+
+
+@split_change.wrong(
+    "these are changes of raw logits. A patch that raises every logit alike changes nothing that "
+    "the model says, and yours calls it a rise: take log_softmax first."
+)
+def raw_logits(before: Tensor, after: Tensor, right: Tensor, wrong: Tensor) -> Tensor:
+    rows = torch.arange(len(before))
+    change = (after - before)[:, -1]
+    return torch.stack([change[rows, right].mean(), -change[rows, wrong].mean()])
+
+
+@split_change.wrong(
+    "the second number has the wrong sign. It is how far the wrong answer *falls*: before minus "
+    "after."
+)
+def wrong_answer_rises(before: Tensor, after: Tensor, right: Tensor, wrong: Tensor) -> Tensor:
+    return _split_oracle(before, after, right, wrong) * torch.tensor([1.0, -1.0])
+
+
+@split_change.wrong("before and after are exchanged: a change is after minus before.")
+def backwards_in_time(before: Tensor, after: Tensor, right: Tensor, wrong: Tensor) -> Tensor:
+    return _split_oracle(after, before, right, wrong)
+
+
+@split_change.wrong(
+    "these are probabilities. A negative head can take nothing from an answer whose probability is "
+    "near 0; take their logarithms."
+)
+def plain_probabilities(before: Tensor, after: Tensor, right: Tensor, wrong: Tensor) -> Tensor:
+    rows = torch.arange(len(before))
+    change = after[:, -1].softmax(-1) - before[:, -1].softmax(-1)
+    return torch.stack([change[rows, right].mean(), -change[rows, wrong].mean()])
+
+
+@split_change.wrong("all positions were averaged. The answer is read at the last one.")
+def everywhere(before: Tensor, after: Tensor, right: Tensor, wrong: Tensor) -> Tensor:
+    at = range(before.shape[1])
+    up = [_log_probability(after, right, p) - _log_probability(before, right, p) for p in at]
+    down = [_log_probability(before, wrong, p) - _log_probability(after, wrong, p) for p in at]
+    return torch.stack([torch.stack(up).mean(), torch.stack(down).mean()])
+
+
+@split_change.wrong(
+    "the two parts are exchanged: the right answer's rise comes first, the wrong one's fall second."
+)
+def parts_exchanged(before: Tensor, after: Tensor, right: Tensor, wrong: Tensor) -> Tensor:
+    return _split_oracle(before, after, right, wrong).flip(0)
+
+
+@split_change.wrong(
+    "both parts are half of the change of the logit difference. Measure each: one may be nearly "
+    "all of it."
+)
+def halves(before: Tensor, after: Tensor, right: Tensor, wrong: Tensor) -> Tensor:
+    return _split_oracle(before, after, right, wrong).mean().expand(2)

@@ -1,0 +1,117 @@
+"""Exercise `split_repair`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from circuits_course.checking import Exercise
+from circuits_course.checking.declaring import Case
+from circuits_course.checks.inputs import normal
+
+split_repair = Exercise(
+    "split_repair",
+    difficulty=3,
+    importance=3,
+    minutes=10,
+    hints=[
+        "A direct effect is what a part writes, along the answer's direction, divided by the "
+        "scale. Multiply `after` by scale_after and you have what is written.",
+        "Divide that by scale_before: the effect that the part would have in the ablated run if "
+        "the norm had not moved. Call it held.",
+        "held - before is the change of what is written; after - held is the scale's doing. Mind "
+        "the axes: scales are [batch], effects [batch, part].",
+    ],
+)
+
+
+@split_repair.cases
+def _repair_cases() -> Iterator[Case]:
+    same = torch.tensor([[2.0, -1.0]])
+    one, two = torch.tensor([1.0]), torch.tensor([2.0])
+    yield Case("the norm's scale doubles and nobody writes otherwise", same, same / 2, one, two)
+    yield Case(
+        "the scale stays and one part writes more", same, same + torch.tensor([0.0, 3.0]), two, two
+    )
+    for seed, (batch, parts) in enumerate([(3, 5), (2, 7), (5, 4)]):
+        before, after = normal(2, batch, parts, seed=seed)
+        scales = 1 + normal(2, batch, seed=seed + 30).abs()
+        yield Case("random effects", before, after, *scales)
+
+
+@split_repair.oracle
+def _repair_oracle(
+    before: Tensor, after: Tensor, scale_before: Tensor, scale_after: Tensor
+) -> Tensor:
+    batch, parts = before.shape
+    out = torch.zeros(2, parts)
+    for b in range(batch):
+        for part in range(parts):
+            written = after[b, part] * scale_after[b] - before[b, part] * scale_before[b]
+            out[0, part] += written / scale_before[b] / batch
+            out[1, part] += (after[b, part] - before[b, part] - written / scale_before[b]) / batch
+    return out
+
+
+@split_repair.wrong(
+    "the scale's part is missing: your first row is the whole change. Part of it comes about "
+    "although nobody writes otherwise, because the norm divides by another number."
+)
+def scale_ignored(
+    before: Tensor, after: Tensor, scale_before: Tensor, scale_after: Tensor
+) -> Tensor:
+    change = (after - before).mean(0)
+    return torch.stack([change, torch.zeros_like(change)])
+
+
+@split_repair.wrong(
+    "the ratio of scales is upside down. `after` was divided by scale_after: undo that, then "
+    "divide by scale_before."
+)
+def ratio_upside_down(
+    before: Tensor, after: Tensor, scale_before: Tensor, scale_after: Tensor
+) -> Tensor:
+    held = after * (scale_before / scale_after)[:, None]
+    return torch.stack([(held - before).mean(0), (after - held).mean(0)])
+
+
+@split_repair.wrong(
+    "you held the scale of the ablated run. Asked is the clean run's, scale_before."
+)
+def held_at_the_other(
+    before: Tensor, after: Tensor, scale_before: Tensor, scale_after: Tensor
+) -> Tensor:
+    held = before * (scale_before / scale_after)[:, None]
+    return torch.stack([(after - held).mean(0), (held - before).mean(0)])
+
+
+@split_repair.wrong("the rows are exchanged: what is written comes first, the scale's part second.")
+def rows_exchanged(
+    before: Tensor, after: Tensor, scale_before: Tensor, scale_after: Tensor
+) -> Tensor:
+    return _repair_oracle(before, after, scale_before, scale_after).flip(0)
+
+
+@split_repair.wrong(
+    "these are changes of what is written, not divided by the scale. Direct effects are in logits: "
+    "divide by scale_before."
+)
+def undivided(before: Tensor, after: Tensor, scale_before: Tensor, scale_after: Tensor) -> Tensor:
+    written = after * scale_after[:, None] - before * scale_before[:, None]
+    return torch.stack([written.mean(0), (after - before - written).mean(0)])
+
+
+@split_repair.wrong(
+    "one ratio of mean scales was used for all prompts. Every prompt has its own: scales are "
+    "[batch]."
+)
+def mean_scales(before: Tensor, after: Tensor, scale_before: Tensor, scale_after: Tensor) -> Tensor:
+    held = after * (scale_after.mean() / scale_before.mean())
+    return torch.stack([(held - before).mean(0), (after - held).mean(0)])
+
+
+@split_repair.wrong("the signs are turned: a change is after minus before.")
+def backwards(before: Tensor, after: Tensor, scale_before: Tensor, scale_after: Tensor) -> Tensor:
+    return -_repair_oracle(before, after, scale_before, scale_after)
