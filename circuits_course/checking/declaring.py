@@ -69,6 +69,7 @@ class Declaration:
     _cases: Callable[[], Iterable[Case]] | None = None
     _built: list[Case] | None = None
     _expected: list[Any] | None = None
+    known_findings: dict[str, list[Any]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for what in ("difficulty", "importance"):

@@ -1,13 +1,27 @@
-"""The wrong answer on file that an attempt behaves like."""
+"""The wrong answer on file that an attempt behaves like, and how sure that is.
+
+A false cause is worse than none: it sends people to mend what works. So a cause is named where the
+attempt and the wrong answer do the same on most of the cases that either of them fails, with
+"perhaps" where they do on some, and not at all where that could be chance.
+"""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from enum import IntEnum
+from typing import Any
+
+import torch
+from torch import Tensor
 
 from circuits_course.checking.compare import same
 from circuits_course.checking.declaring import Declaration, WrongAnswer
 from circuits_course.checking.running import Finding, try_case
 from circuits_course.checking.tolerance import Tolerance
+
+MOST = 0.5  # of the cases that either fails: from here on the cause is named as likely
+SOME = 0.3  # from here on as possible, if no other cause fits as well
+FAULT = 0.5  # what the same broken property counts, where outputs differ or cannot be compared
 
 
 class Likeness(IntEnum):
@@ -18,29 +32,63 @@ class Likeness(IntEnum):
     SAME_OUTPUT = 2
 
 
-def diagnose(exercise: Declaration, findings: list[Finding]) -> WrongAnswer | None:
-    """The wrong answer on file that behaves like the attempt on most cases, if any does on the
-    first case that failed."""
-    first = next(i for i, finding in enumerate(findings) if not finding.ok)
-    best: tuple[int, WrongAnswer] | None = None
-    for wrong in exercise.wrong_answers:
-        alike = _shared(exercise, wrong, findings, first)
-        if alike and (best is None or alike > best[0]):
-            best = alike, wrong
-    return best[1] if best else None
+@dataclass(frozen=True)
+class Cause:
+    """A wrong answer on file that explains an attempt; sure: on most cases, not only on some."""
+
+    wrong: WrongAnswer
+    sure: bool
+
+    @property
+    def sentence(self) -> str:
+        return f"{'Likely' if self.sure else 'Perhaps'}: {self.wrong.because}"
 
 
-def _shared(exercise: Declaration, wrong: WrongAnswer, findings: list[Finding], first: int) -> int:
-    """How much a wrong answer behaves like the attempt; 0 unless on the first failed case."""
-    expected = exercise.expectations()
-    theirs = try_case(exercise, wrong.function, findings[first].case, expected[first])
-    if not likeness(findings[first], theirs, exercise.tolerance):
-        return 0
-    rest = zip(findings[first + 1 :], expected[first + 1 :], strict=False)
-    return 1 + sum(
-        likeness(mine, try_case(exercise, wrong.function, mine.case, right), exercise.tolerance)
-        for mine, right in rest
+def diagnose(exercise: Declaration, findings: list[Finding]) -> Cause | None:
+    """The cause that fits best, if it fits well enough."""
+    shares = {
+        wrong.name: (_share(exercise, wrong, findings), wrong) for wrong in exercise.wrong_answers
+    }
+    ranked = sorted(shares.values(), key=lambda pair: pair[0], reverse=True)
+    if not ranked or ranked[0][0] == (0.0, 0.0):
+        return None
+    (outputs, faults), wrong = ranked[0]
+    alone = len(ranked) == 1 or ranked[1][0] != ranked[0][0]
+    if outputs >= MOST:
+        return Cause(wrong, sure=True)
+    if outputs + FAULT * faults >= MOST and alone:
+        return Cause(wrong, sure=outputs > 0 or faults == 1.0)
+    return Cause(wrong, sure=False) if outputs >= SOME and alone else None
+
+
+def _share(
+    exercise: Declaration, wrong: WrongAnswer, findings: list[Finding]
+) -> tuple[float, float]:
+    """Of the cases that the attempt or the wrong answer fails: the shares on which they give the
+    same output, and on which they break the same property."""
+    theirs = _findings_of(exercise, wrong)
+    pairs = [
+        (mine, other)
+        for mine, other in zip(findings, theirs, strict=False)
+        if not (mine.ok and other.ok)
+    ]
+    alike = [likeness(mine, other, exercise.tolerance) for mine, other in pairs]
+    if not alike:
+        return 0.0, 0.0
+    count = len(alike)
+    return (
+        alike.count(Likeness.SAME_OUTPUT) / count,
+        alike.count(Likeness.SAME_FAULT) / count,
     )
+
+
+def _findings_of(exercise: Declaration, wrong: WrongAnswer) -> list[Finding]:
+    """What a wrong answer on file does on every case; run once."""
+    known = exercise.known_findings
+    if wrong.name not in known:
+        cases = zip(exercise.built_cases(), exercise.expectations(), strict=True)
+        known[wrong.name] = [try_case(exercise, wrong.function, case, e) for case, e in cases]
+    return known[wrong.name]
 
 
 def likeness(mine: Finding, theirs: Finding, tolerance: Tolerance) -> Likeness:
@@ -48,6 +96,8 @@ def likeness(mine: Finding, theirs: Finding, tolerance: Tolerance) -> Likeness:
 
     Where an exercise observes what an output does, only doing the same is alike.
     """
+    if mine.ok or theirs.ok:
+        return Likeness.NONE
     if mine.raised or theirs.raised:
         both = mine.raised and theirs.raised and mine.raised.text == theirs.raised.text
         return Likeness.SAME_OUTPUT if both else Likeness.NONE
@@ -61,6 +111,13 @@ def likeness(mine: Finding, theirs: Finding, tolerance: Tolerance) -> Likeness:
         return Likeness.SAME_OUTPUT if alike else Likeness.NONE
     seen = [f.output if f.seen is None else f.seen for f in (mine, theirs)]
     if same(seen[0], seen[1], tolerance):
-        return Likeness.SAME_OUTPUT
+        return Likeness.SAME_FAULT if _says_nothing(seen[0]) else Likeness.SAME_OUTPUT
     same_property = mine.broken is not None and mine.seen is None
     return Likeness.SAME_FAULT if same_property else Likeness.NONE
+
+
+def _says_nothing(output: Any) -> bool:
+    """Whether an output holds no number at all: two of them are alike whatever made them."""
+    if isinstance(output, Tensor) and output.is_floating_point() and output.numel():
+        return bool(torch.isnan(output).all())
+    return isinstance(output, float) and output != output

@@ -121,4 +121,8 @@ def unchanged(old: Any, new: Any, depth: int = 4) -> bool:
         return alike and all(unchanged(a, b, depth - 1) for a, b in zip(old, new, strict=True))
     if isinstance(old, set | frozenset | str | int | float | complex | bytes):
         return old == new or old != old  # not a number is what it was
-    return unchanged(getattr(old, "__dict__", {}), getattr(new, "__dict__", {}), depth - 1)
+    held = getattr(new, "__dict__", {})  # may have grown: cached properties
+    return all(
+        name in held and unchanged(value, held[name], depth - 1)
+        for name, value in getattr(old, "__dict__", {}).items()
+    )

@@ -42,8 +42,8 @@ def failure(exercise: Declaration, findings: list[Finding]) -> Result:
     """What the first failed case shows, and the likely cause, if one on file fits."""
     first = next(finding for finding in findings if not finding.ok)
     cause = diagnose(exercise, findings)
-    likely = f" Likely: {cause.because}" if cause else ""
-    name = cause.name if cause else None
+    likely = f" {cause.sentence}" if cause else ""
+    name = cause.wrong.name if cause else None
     if first.raised:
         verb = "You stopped your function" if first.raised.stops else "Your function raised"
         text = f" {first.raised.text}" if first.raised.text else ""
