@@ -102,7 +102,7 @@ def silence_path(
     layer, head = sender
     _, cache = model.run_with_cache(tokens, names_filter=lambda name: "hook_z" in name)
     written = cache["z", layer][:, :, head] @ model.W_O[layer, head]
-    if receiver == "logits":
+    if isinstance(receiver, str):  # "logits"
         return model(tokens) - written @ model.W_U
     where, reader, letter = receiver
 

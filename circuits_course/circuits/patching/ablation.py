@@ -15,7 +15,11 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from circuits_course.circuits.heads import Head
-from circuits_course.circuits.patching.metrics import Metric, Tokens
+from circuits_course.circuits.patching.metrics import (
+    Metric,
+    Tokens,
+    require_read_at_words,
+)
 from circuits_course.circuits.patching.stages import Edit, Run, stages_of, unedited
 from circuits_course.circuits.patching.tail import Tail
 from circuits_course.data.logit_difference import LogitDifference
@@ -59,7 +63,7 @@ class Ablation:
             groups, reference_groups = (torch.zeros(len(x)).long() for x in (tokens, reference))
         reference_groups = groups if reference_groups is None else reference_groups
         _require_fitting(tokens, reference, groups, reference_groups)
-        self.tokens, self.stages = tokens, stages_of(model, tokens)
+        self.model, self.tokens, self.stages = model, tokens, stages_of(model, tokens)
         self.base: Run = self.stages.run(tokens, keep=("resid_pre", "k", "v"))
         z = self.stages.run(reference, keep=("z",)).z
         self.instead = _replacements(z, mode, groups, reference_groups, seed)
@@ -67,6 +71,7 @@ class Ablation:
     @torch.no_grad()
     def score(self, heads: Heads, metric: Metric | LogitDifference) -> float:
         """The metric with these heads ablated, in its own units."""
+        require_read_at_words(self.model, self.tokens, metric)
         tail = Tail(self.stages, self.base, metric)
         return tail.scores(self._resid(heads, tail)).item()
 

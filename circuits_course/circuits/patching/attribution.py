@@ -17,7 +17,11 @@ from jaxtyping import Float
 from torch import Tensor
 
 from circuits_course.circuits.heads import Head
-from circuits_course.circuits.patching.metrics import Metric, Tokens
+from circuits_course.circuits.patching.metrics import (
+    Metric,
+    Tokens,
+    require_read_at_words,
+)
 from circuits_course.circuits.patching.stages import KEPT, Edit, Run, Stages, stages_of
 from circuits_course.circuits.patching.sweep import require_fitting
 from circuits_course.data.logit_difference import LogitDifference
@@ -51,6 +55,7 @@ def attribution_patch(
     """
     over = tuple(over)
     require_fitting(clean, corrupted, component, over, mode)
+    require_read_at_words(model, clean, metric)
     if component not in KEPT:
         raise UnknownName("component with a gradient of its own", component, KEPT)
     base, source = (corrupted, clean) if mode == "denoising" else (clean, corrupted)

@@ -60,8 +60,8 @@ def patch_under_noise(
         return float(metric(stages.logits(stages.run(tokens, edit, keep=()).resid_final)))
 
     there = model.W_E[tokens[rows, positions]]
-    near = [_nearest(x, model.W_E) for x in (there, there + noise)]
-    return Noised(*near, score(None), torch.tensor([score(head) for head in heads]))
+    near, off = (_nearest(x, model.W_E) for x in (there, there + noise))
+    return Noised(near, off, score(None), torch.tensor([score(head) for head in heads]))
 
 
 def _nearest(x: Float[Tensor, "n d_model"], W_E: Tensor, at_least: float = 1e-3) -> float:

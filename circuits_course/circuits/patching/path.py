@@ -20,6 +20,7 @@ from circuits_course.circuits.patching.metrics import (
     Metric,
     Tokens,
     first_difference,
+    require_read_at_words,
     require_same_shape,
 )
 from circuits_course.circuits.patching.stages import Edit, Stages, chunks, stages_of
@@ -99,6 +100,7 @@ class _Paths:
         position: int | Tensor | None,
     ) -> None:
         require_same_shape(clean, corrupted)
+        require_read_at_words(model, clean, metric)
         self.stages: Stages = stages_of(model, clean)
         self.receivers = self._parsed(receivers)
         self.base = self.stages.run(clean)

@@ -25,6 +25,7 @@ from circuits_course.circuits.patching.metrics import (
     Metric,
     Tokens,
     first_difference,
+    require_read_at_words,
     require_same_shape,
 )
 from circuits_course.circuits.patching.stages import Stages, chunks, mix, stages_of
@@ -67,6 +68,7 @@ def patch_sweep(
     """
     over = tuple(over)
     require_fitting(clean, corrupted, component, over, mode)
+    require_read_at_words(model, clean, metric)
     base, source = (corrupted, clean) if mode == "denoising" else (clean, corrupted)
     return _Sweep(model, base, source, metric, component, heads).over(over)
 
