@@ -441,6 +441,8 @@ verdict(
     "; ".join(f"{head_name(h)}: {', '.join(sorted(top))}" for h, top in zip(chosen, tops)),
     model=model,
 )
+
+# %% tags=["nbval-check-output"]
 first = [row[chosen[0]]["cost"] for row in jobs.values()]
 verdict(
     "16.0 costs much on repeated tokens and nothing that we can see on English",
