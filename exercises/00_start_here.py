@@ -224,10 +224,12 @@ plot_heads(
 
 # %%
 rows = {f"head {layer}.{head}": str(interval(cost)) for (layer, head), cost in costs.items()}
-show_table({"no head silenced": str(interval(baseline)), **rows}, ["silenced", "added loss, nats"])
+show_table(
+    {"none: the loss itself": str(interval(baseline)), **rows}, ["silenced", "added loss, nats"]
+)
 
 # %% [markdown]
-# You have just run your first causal experiment: you did not ask which head *looks* important, you took it
+# This was your first causal experiment: you did not ask which head *looks* important, you took it
 # away and measured.
 #
 # ### In your own words

@@ -20,7 +20,7 @@ from torch import Tensor
 from transformer_lens import FactoredMatrix
 
 from circuits_course import Chapter, load_model, show_table, verdict
-from circuits_course.circuits import interval
+from circuits_course.circuits import interval, turn
 from circuits_course.data import passage, repeats_for
 from circuits_course.models import checkpoints, find_recipe, trained_again
 from circuits_course.plots import plot_attention, plot_bars, plot_heads, plot_lines, plot_matrix
@@ -283,7 +283,7 @@ show_table([(name, str(shape)) for name, shape in shapes.items()], ["what", "sha
 
 
 # %% tags=["nbval-check-output"]
-def turn(pair: Tensor, angle: float) -> Tensor:
+def turn_pair(pair: Tensor, angle: float) -> Tensor:
     """Turn two numbers, seen as a point in the plane, by an angle in radians."""
     c, s = torch.tensor(angle).cos(), torch.tensor(angle).sin()
     return torch.stack([c * pair[0] - s * pair[1], s * pair[0] + c * pair[1]])
@@ -291,7 +291,8 @@ def turn(pair: Tensor, angle: float) -> Tensor:
 
 query, key = torch.tensor([1.0, 0.5]), torch.tensor([0.25, 1.0])
 rows = [
-    (i, j, i - j, turn(query, 0.3 * i) @ turn(key, 0.3 * j)) for i, j in [(3, 1), (10, 8), (10, 3)]
+    (i, j, i - j, turn_pair(query, 0.3 * i) @ turn_pair(key, 0.3 * j))
+    for i, j in [(3, 1), (10, 8), (10, 3)]
 ]
 show_table(rows, ["query at", "key at", "offset", "score"])
 
@@ -302,8 +303,9 @@ chapter.predict(
 )
 
 # %% [markdown]
-# TransformerLens gives both: `hook_q` and `hook_k` before the turn, `hook_rot_q` and `hook_rot_k`
-# after. How much does the turn change your scores, by the offset of query and key?
+# TransformerLens keeps queries and keys from before the turn, and the angles, as cosines and sines, in
+# `hook_cos` and `hook_sin`. `turn` turns all pairs of a vector at once (`turn??` shows how). How far
+# does it move your scores, by the offset of query and key?
 
 # %%
 rotary = real.cfg.positional_embedding_type == "rotary"
@@ -317,10 +319,11 @@ def real_heads(cache, name: str, layer: int) -> Float[Tensor, "batch head pos d_
 
 def real_scores(cache, layer: int, turned: bool = rotary) -> Float[Tensor, "batch head q k"]:
     """Your scores of the real model's queries and keys, after the turn or before it."""
-    rot = "rot_" if turned else ""
-    return attention_scores(
-        real_heads(cache, rot + "q", layer), real_heads(cache, rot + "k", layer)
-    )
+    both = [real_heads(cache, name, layer) for name in ("q", "k")]
+    if turned:
+        angles = [cache[f"blocks.{layer}.attn.hook_{part}"][:, None] for part in ("cos", "sin")]
+        both = [turn(x, *angles) for x in both]
+    return attention_scores(*both)
 
 
 # %%
@@ -385,15 +388,15 @@ with model.hooks(fwd_hooks=[("hook_qk_pos", switch_off)]):
     _, blind_cache = model.run_with_cache(tokens)
 blind, seeing = ((mine - each["attn_out", 0]).abs().max().item() for each in (blind_cache, cache))
 verdict("without positions your layer is the model's", blind < 1e-5, f"difference {blind:.0e}")
-rows = {
-    "difference with positions": seeing,
-    "largest number written": cache["attn_out", 0].abs().max(),
-}
+change = einsum(cache["z", 0] - blind_cache["z", 0], model.W_O[0], "b p h d, h d m -> h b p m")
+rows = {"difference with positions": seeing}
+rows |= {f"of head {head}": each.abs().max() for head, each in enumerate(change)}
+rows["largest number written"] = cache["attn_out", 0].abs().max()
 show_table(rows, ["", "size"])
 
 # %% [markdown]
-# Hold on to the second pair of numbers: switching positions off changes the layer's output by
-# nearly as much as there is. The words alone cannot be the whole story of this layer. We come
+# Hold on to these numbers: switching positions off changes the layer's output by nearly as much as
+# there is, and both heads have a part in it. The words alone cannot be the whole story of this layer. We come
 # back to it.
 #
 # Now papers' way, end to end and one large matrix, against the sum of heads:
@@ -610,6 +613,7 @@ show_table(rows, ["", *names, "score"], 'From "in" to "keep": query side first')
 # word. Not the key's position, whose two terms are zero and negative; and never the other head,
 # since heads do not see each other within a layer. Whoever stands at position 4 in this model
 # is drawn to "keep", whatever word it is. The table in words had dropped that silently.
+# So that is what went missing when we switched positions off: three terms of four, in both heads.
 #
 # Is it "keep" alone, and position 4 alone? All words, by kind, at every position:
 

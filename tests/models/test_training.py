@@ -261,3 +261,11 @@ def test_the_skip_trigram_bug_shows_where_one_head_serves_both_idioms():
         truth = data.next_token[words["keep"], words[dest], words[wrong]].item()
         assert chance("keep", dest, wrong) > 4 * truth
         assert chance("keep", dest, wrong) > 2 * chance("dog", dest, wrong)
+
+
+def test_trained_again_follows_the_recipe_from_another_seed(monkeypatch):
+    monkeypatch.setattr(training, "find_recipe", lambda name: replace(TINY, name=name))
+    first, again, other = (training.trained_again("tiny", seed) for seed in (3, 3, 4))
+    assert torch.equal(first.W_E, again.W_E)
+    assert not torch.equal(first.W_E, other.W_E)
+    assert not first.W_E.requires_grad
