@@ -1,12 +1,9 @@
 """Reference answers of chapter 04, Induction heads."""
 
-from typing import Literal
-
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 from transformer_lens import FactoredMatrix
-from transformer_lens import utilities as utils
 
 from circuits_course.circuits import InductionTrace
 from circuits_course.data import bos_token, longest_period
@@ -57,29 +54,37 @@ def induction_score(
 
 
 def find_induction_heads(
-    model, period: int = 50, batch: int = 8, threshold: float = 0.4, seed: int = 0
+    model,
+    periods: tuple[int, ...] = (50, 40, 30),
+    batch: int = 8,
+    threshold: float = 0.35,
+    seed: int = 0,
 ) -> list[tuple[int, int]]:
-    """The heads (layer, head) whose induction score is over the threshold, strongest first.
+    """The heads (layer, head) whose induction score is over the threshold at every period.
 
-    The score is measured on `batch` repeated random sequences, and averaged over them. The period
-    is shortened where the model's context is too small for it.
+    The score at one period is the mean over `batch` repeated random sequences; what counts is the
+    smallest of a head's scores, and the head with the largest of these comes first. A period is
+    shortened where the model's context is too small for it.
     """
-    period = longest_period(model, period)
-    tokens = repeated_tokens(batch, period, model.cfg.d_vocab, bos_token(model), seed)
-    _, cache = model.run_with_cache(
-        tokens, return_type=None, names_filter=lambda name: name.endswith("hook_pattern")
-    )
-    found = {}
-    for layer in range(model.cfg.n_layers):
-        # BEGIN BLANK
-        scores = induction_score(cache["pattern", layer], period).mean(0)
-        # END BLANK
-        for head, score in enumerate(scores.tolist()):
+    lowest: dict[tuple[int, int], float] = {}
+    for period in periods:
+        period = longest_period(model, period)
+        tokens = repeated_tokens(batch, period, model.cfg.d_vocab, bos_token(model), seed)
+        _, cache = model.run_with_cache(
+            tokens, return_type=None, names_filter=lambda name: name.endswith("hook_pattern")
+        )
+        for layer in range(model.cfg.n_layers):
             # BEGIN BLANK
-            if score > threshold:
-                found[layer, head] = score
+            scores = induction_score(cache["pattern", layer], period).mean(0)
             # END BLANK
-    return sorted(found, key=found.get, reverse=True)
+            for head, score in enumerate(scores.tolist()):
+                # BEGIN BLANK
+                lowest[layer, head] = min(score, lowest.get((layer, head), score))
+                # END BLANK
+    # BEGIN BLANK
+    found = [head for head, score in lowest.items() if score > threshold]
+    # END BLANK
+    return sorted(found, key=lowest.get, reverse=True)
 
 
 def trace_induction(model, prompt: str) -> InductionTrace:
@@ -96,7 +101,7 @@ def trace_induction(model, prompt: str) -> InductionTrace:
     places = (tokens[0, :-1] == tokens[0, -1]).nonzero()
     if len(places) == 0:
         raise ValueError(f"{words[-1]!r} does not occur before the end of {prompt!r}.")
-    heads = find_induction_heads(model, batch=2)  # enough to find them, and quick
+    heads = find_induction_heads(model, batch=2)  # two of each period are enough here
     # BEGIN BLANK
     earlier = int(places[-1])
     looks = {(layer, head): cache["pattern", layer][0, head, last] for layer, head in heads}
@@ -109,6 +114,40 @@ def trace_induction(model, prompt: str) -> InductionTrace:
         to_earlier={head: row[earlier].item() for head, row in looks.items()},
         to_next={head: row[earlier + 1].item() for head, row in looks.items()},
     )
+
+
+def direct_logits(
+    z: Float[Tensor, "batch pos d_head"],
+    W_O: Float[Tensor, "d_head d_model"],
+    scale: Float[Tensor, "batch pos 1"],
+    W_U: Float[Tensor, "d_model d_vocab"],
+    targets: Int[Tensor, "batch pos"],
+) -> Float[Tensor, "batch pos"]:
+    """What one head adds to the logit of each position's target token, on the direct path alone.
+
+    z: the head's output before W_O; scale: what the final norm divides each position by; targets: a
+    token for each position. What is written is taken to the logits, and the mean over the
+    vocabulary is subtracted, because what raises all logits alike changes no probability.
+    """
+    # BEGIN BLANK
+    logits = z @ W_O / scale @ W_U
+    # END BLANK
+    return logits.gather(-1, targets[..., None])[..., 0] - logits.mean(-1)
+
+
+def effective_embedding(
+    model, words: Int[Tensor, " word"], layer: int = 1
+) -> Float[Tensor, "word d_model"]:
+    """What the layers below `layer` make of a token that stands alone after BOS.
+
+    words: tokens. Row i is the residual stream that enters `layer` at the second position of
+    [BOS, words[i]]. With layer=0 nothing has been made of it yet.
+    """
+    bos = torch.full_like(words, bos_token(model))
+    # BEGIN BLANK
+    prompts = torch.stack([bos, words], dim=1)
+    # END BLANK
+    return model(prompts, stop_at_layer=layer)[:, 1]
 
 
 def copying_score(W_full_OV: FactoredMatrix) -> Float[Tensor, ""]:
@@ -124,45 +163,23 @@ def copying_score(W_full_OV: FactoredMatrix) -> Float[Tensor, ""]:
     return eigenvalues.sum().real / eigenvalues.abs().sum()
 
 
-def ablate_heads(
-    model,
-    tokens: Int[Tensor, "batch pos"],
-    heads: list[tuple[int, int]],
-    mode: Literal["zero", "mean"],
-) -> Float[Tensor, "batch pos d_vocab"]:
-    """The logits of the model when the outputs z of some heads (layer, head) are replaced.
-
-    mode: "zero" puts zeros there; "mean" puts the head's own mean over all sequences and positions
-    of this run there. Everything else runs on. Leaves the model as it was.
-    """
-
-    def replace(z: Float[Tensor, "batch pos head d_head"], hook):
-        for layer, head in heads:
-            if hook.name == utils.get_act_name("z", layer):
-                # BEGIN BLANK
-                mean = z[:, :, head].mean((0, 1))
-                z[:, :, head] = mean if mode == "mean" else 0.0
-                # END BLANK
-        return z
-
-    names = {utils.get_act_name("z", layer) for layer, _ in heads}
-    return model.run_with_hooks(tokens, fwd_hooks=[(name, replace) for name in sorted(names)])
-
-
 def in_context_learning_score(
-    loss: Float[Tensor, "*batch pos-1"], early: int = 50, late: int = 500
-) -> Float[Tensor, ""]:
-    """Loss at token `late` minus loss at token `early`, mean over all sequences, nats.
+    loss: Float[Tensor, "*batch pos-1"], early: int = 50, late: int = 500, width: int = 1
+) -> Float[Tensor, "*batch"]:
+    """How much less a token costs late in the context than early, nats, for each sequence.
 
-    Negative: the model predicts better with more context. Tokens are counted from the beginning
-    of the sequence, which is token 0, so the loss at token i is entry i - 1. Raises ValueError
-    where the sequences are too short.
+    The mean loss of the tokens late, ..., late + width - 1 minus the mean loss of the tokens early,
+    ..., early + width - 1. Negative: the model predicts better with more context. Tokens are
+    counted from the beginning of the sequence, BOS being token 0, so the loss of token i is entry
+    i - 1. Raises ValueError where a sequence ends before the last of these tokens.
     """
-    if loss.shape[-1] < late:
-        raise ValueError(f"These sequences end before token {late}: choose a smaller `late`.")
+    if loss.shape[-1] < max(early, late) + width - 1:
+        raise ValueError("These sequences are too short: choose a smaller `late` or `width`.")
     # BEGIN BLANK
-    return (loss[..., late - 1] - loss[..., early - 1]).mean()
+    at_late = loss[..., late - 1 : late - 1 + width].mean(-1)
+    at_early = loss[..., early - 1 : early - 1 + width].mean(-1)
     # END BLANK
+    return at_late - at_early
 
 
 def smear_keys(

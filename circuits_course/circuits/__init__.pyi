@@ -51,6 +51,13 @@ from .heads import head_scores as head_scores
 from .heads import head_values as head_values
 from .heads import read_patterns as read_patterns
 from .heads import strongest_heads as strongest_heads
+from .induction import added_losses as added_losses
+from .induction import direct_scores as direct_scores
+from .induction import final_scale as final_scale
+from .induction import knock_out_hooks as knock_out_hooks
+from .induction import losses_without as losses_without
+from .induction import token_OV as token_OV
+from .induction import value_weights as value_weights
 from .ioi import KnockOuts as KnockOuts
 from .ioi import answer_directions as answer_directions
 from .ioi import attention_between as attention_between

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cache
 from typing import Any
 
@@ -16,6 +16,7 @@ from circuits_course.checks.c04_induction_heads.shared import (
     mean_attention,
     patterns_of_cases,
     second_copy,
+    stepping_model,
 )
 from circuits_course.checks.inputs import matching_model, random_tokens
 
@@ -29,42 +30,58 @@ find_induction_heads = Exercise(
         '`induction_score` scores them. What are the axes of cache["pattern", layer]?',
         'induction_score(cache["pattern", layer], period) has the axes [batch, head]: average '
         "over the batch, and one number for each head is left.",
-        "Note (layer, head) -> score for every head over the threshold, and sort by score with "
-        "reverse=True. Return the heads without their scores.",
+        "`lowest` keeps, for each head, the smallest score so far: min(score, lowest.get((layer, "
+        "head), score)). At the end keep the heads whose lowest score is over the threshold.",
     ],
 )
+
+
+Periods = tuple[int, ...]
+PERIODS = (50, 40, 30)
 
 
 @find_induction_heads.cases
 def _find_cases() -> Iterator[Case]:
     first, second = matching_model(FIRST), matching_model(SECOND)
+    steps = stepping_model((49, 29, 24))
     yield Case("a model built with induction heads 3.2 and 0.2, a weak one in layer 1, and "
                "duplicate-token heads 0.1, 1.2 and 3.0", first)  # fmt: skip
-    yield Case("the same model and a threshold of 0.75", first, threshold=0.75)
-    yield Case("the same model and a low threshold", first, threshold=0.1, batch=12, seed=3)
-    yield Case("a model of two layers, periods of 30", second, period=30, batch=6, seed=1)
+    yield Case("a model whose heads 0.0, 0.1 and 0.2 look 49, 29 and 24 tokens back, whatever "
+               "stands there, and whose head 0.3 does induction", steps)  # fmt: skip
+    yield Case("the same model and a threshold of 0.2", steps, threshold=0.2)
+    yield Case("the same model and other periods", steps, periods=(25, 45), batch=4, threshold=0.3)
+    yield Case("the first model and a threshold of 0.75", first, threshold=0.75)
+    yield Case("the first model and a low threshold", first, (50, 20), threshold=0.1, batch=12,
+               seed=3)  # fmt: skip
+    yield Case("a model of two layers, periods of 30 and 20", second, (30, 20), batch=6, seed=1)
     yield Case("a threshold that no head reaches", second, threshold=0.99, batch=2)
 
 
 @find_induction_heads.oracle
 def _find_oracle(
-    model: Any, period: int = 50, batch: int = 8, threshold: float = 0.4, seed: int = 0
+    model: Any, periods: Periods = PERIODS, batch: int = 8, threshold: float = 0.35, seed: int = 0
 ) -> Heads:
-    ranked = _ranked(model, period, threshold)
+    ranked = _ranked(model, periods, threshold)
     return [head for head, _ in ranked]
 
 
 def _ranked(
     model: Any,
-    period: int,
+    periods: Periods,
     threshold: float,
     shift: int = 1,
     repeated: bool = True,
+    join: Callable[[list[float]], float] = min,
 ) -> list[tuple[tuple[int, int], float]]:
     """Heads and scores, strongest first, on the checker's own random tokens."""
-    scores = _scores(model, period, shift, repeated)
+    at_each = [_scores(model, _fitting(model, p), shift, repeated) for p in periods]
+    scores = {head: join([at[head] for at in at_each]) for head in at_each[0]}
     over = [(head, score) for head, score in scores.items() if score > threshold]
     return sorted(over, key=lambda pair: -pair[1])
+
+
+def _fitting(model: Any, period: int) -> int:
+    return min(period, (model.cfg.n_ctx - 1) // 2)
 
 
 @cache
@@ -86,37 +103,37 @@ def _scores(
 
 @find_induction_heads.wrong("the pairs are (head, layer): the layer comes first.")
 def head_before_layer(
-    model: Any, period: int = 50, batch: int = 8, threshold: float = 0.4, seed: int = 0
+    model: Any, periods: Periods = PERIODS, batch: int = 8, threshold: float = 0.35, seed: int = 0
 ) -> Heads:
-    return [(head, layer) for layer, head in _find_oracle(model, period, batch, threshold, seed)]
+    return [(head, layer) for layer, head in _find_oracle(model, periods, batch, threshold, seed)]
 
 
 @find_induction_heads.wrong("the weakest head comes first: sort with reverse=True.")
 def weakest_first(
-    model: Any, period: int = 50, batch: int = 8, threshold: float = 0.4, seed: int = 0
+    model: Any, periods: Periods = PERIODS, batch: int = 8, threshold: float = 0.35, seed: int = 0
 ) -> Heads:
-    return _find_oracle(model, period, batch, threshold, seed)[::-1]
+    return _find_oracle(model, periods, batch, threshold, seed)[::-1]
 
 
 @find_induction_heads.wrong("the heads stand in order of layer: sort them by their score.")
 def in_order_of_layer(
-    model: Any, period: int = 50, batch: int = 8, threshold: float = 0.4, seed: int = 0
+    model: Any, periods: Periods = PERIODS, batch: int = 8, threshold: float = 0.35, seed: int = 0
 ) -> Heads:
-    return sorted(_find_oracle(model, period, batch, threshold, seed))
+    return sorted(_find_oracle(model, periods, batch, threshold, seed))
 
 
-@find_induction_heads.wrong("a threshold of 0.4 is written into the function: use the argument.")
+@find_induction_heads.wrong("a threshold of 0.35 is written into the function: use the argument.")
 def threshold_ignored(
-    model: Any, period: int = 50, batch: int = 8, threshold: float = 0.4, seed: int = 0
+    model: Any, periods: Periods = PERIODS, batch: int = 8, threshold: float = 0.35, seed: int = 0
 ) -> Heads:
-    return _find_oracle(model, period, batch, 0.4, seed)
+    return _find_oracle(model, periods, batch, 0.35, seed)
 
 
 @find_induction_heads.wrong("these are the heads *below* the threshold: keep those above it.")
 def below_the_threshold(
-    model: Any, period: int = 50, batch: int = 8, threshold: float = 0.4, seed: int = 0
+    model: Any, periods: Periods = PERIODS, batch: int = 8, threshold: float = 0.35, seed: int = 0
 ) -> Heads:
-    ranked = _ranked(model, period, -1.0)
+    ranked = _ranked(model, periods, -1.0)
     return [head for head, score in ranked if score < threshold]
 
 
@@ -125,44 +142,85 @@ def below_the_threshold(
     "token after it."
 )
 def duplicate_token_heads(
-    model: Any, period: int = 50, batch: int = 8, threshold: float = 0.4, seed: int = 0
+    model: Any, periods: Periods = PERIODS, batch: int = 8, threshold: float = 0.35, seed: int = 0
 ) -> Heads:
-    return [head for head, _ in _ranked(model, period, threshold, shift=0)]
+    return [head for head, _ in _ranked(model, periods, threshold, shift=0)]
 
 
 @find_induction_heads.wrong(
     "nothing is repeated in your test sequences, so no head has anything to look back to."
 )
 def nothing_repeated(
-    model: Any, period: int = 50, batch: int = 8, threshold: float = 0.4, seed: int = 0
+    model: Any, periods: Periods = PERIODS, batch: int = 8, threshold: float = 0.35, seed: int = 0
 ) -> Heads:
-    return [head for head, _ in _ranked(model, period, threshold, repeated=False)]
+    return [head for head, _ in _ranked(model, periods, threshold, repeated=False)]
 
 
 @find_induction_heads.wrong("all heads are listed: keep those whose score is over the threshold.")
 def every_head(
-    model: Any, period: int = 50, batch: int = 8, threshold: float = 0.4, seed: int = 0
+    model: Any, periods: Periods = PERIODS, batch: int = 8, threshold: float = 0.35, seed: int = 0
 ) -> Heads:
-    return [head for head, _ in _ranked(model, period, -1.0)]
+    return [head for head, _ in _ranked(model, periods, -1.0)]
 
 
 @find_induction_heads.wrong("only one head came back: a model can have several.")
 def strongest_only(
-    model: Any, period: int = 50, batch: int = 8, threshold: float = 0.4, seed: int = 0
+    model: Any, periods: Periods = PERIODS, batch: int = 8, threshold: float = 0.35, seed: int = 0
 ) -> Heads:
-    return _find_oracle(model, period, batch, threshold, seed)[:1]
+    return _find_oracle(model, periods, batch, threshold, seed)[:1]
 
 
 @find_induction_heads.wrong("the scores are still with them: return the pairs (layer, head) alone.")
 def with_scores(
-    model: Any, period: int = 50, batch: int = 8, threshold: float = 0.4, seed: int = 0
+    model: Any, periods: Periods = PERIODS, batch: int = 8, threshold: float = 0.35, seed: int = 0
 ) -> list[tuple[int, int, float]]:
-    return [(*head, score) for head, score in _ranked(model, period, threshold)]
+    return [(*head, score) for head, score in _ranked(model, periods, threshold)]
 
 
 @find_induction_heads.wrong("the last layer is missing: layers run from 0 to n_layers - 1.")
 def last_layer_missing(
-    model: Any, period: int = 50, batch: int = 8, threshold: float = 0.4, seed: int = 0
+    model: Any, periods: Periods = PERIODS, batch: int = 8, threshold: float = 0.35, seed: int = 0
 ) -> Heads:
-    found = _find_oracle(model, period, batch, threshold, seed)
+    found = _find_oracle(model, periods, batch, threshold, seed)
     return [head for head in found if head[0] < model.cfg.n_layers - 1]
+
+
+@find_induction_heads.wrong(
+    "the first period alone decides. A head that always looks 49 back, whatever stands there, "
+    "passes at a period of 50: it must pass at every period."
+)
+def one_period(
+    model: Any, periods: Periods = PERIODS, batch: int = 8, threshold: float = 0.35, seed: int = 0
+) -> Heads:
+    return [head for head, _ in _ranked(model, periods[:1], threshold)]
+
+
+@find_induction_heads.wrong(
+    "the last period alone decides: keep the smallest score of all periods, not the latest."
+)
+def last_period(
+    model: Any, periods: Periods = PERIODS, batch: int = 8, threshold: float = 0.35, seed: int = 0
+) -> Heads:
+    return [head for head, _ in _ranked(model, periods[-1:], threshold)]
+
+
+@find_induction_heads.wrong(
+    "you took the largest score of all periods, so one lucky period is enough: take the smallest."
+)
+def best_period(
+    model: Any, periods: Periods = PERIODS, batch: int = 8, threshold: float = 0.35, seed: int = 0
+) -> Heads:
+    return [head for head, _ in _ranked(model, periods, threshold, join=max)]
+
+
+@find_induction_heads.wrong(
+    "you averaged over the periods: a head that looks a fixed number of tokens back keeps a part "
+    "of its score. The smallest score decides."
+)
+def mean_of_periods(
+    model: Any, periods: Periods = PERIODS, batch: int = 8, threshold: float = 0.35, seed: int = 0
+) -> Heads:
+    def mean(scores: list[float]) -> float:
+        return sum(scores) / len(scores)
+
+    return [head for head, _ in _ranked(model, periods, threshold, join=mean)]

@@ -3,124 +3,154 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 import torch
 from torch import Tensor
 
-from circuits_course.checking import Exercise
-from circuits_course.checking.declaring import Case
+from circuits_course.checking import Case, Exercise
 from circuits_course.checks.inputs import normal
 
 in_context_learning_score = Exercise(
     "in_context_learning_score",
-    difficulty=1,
+    difficulty=2,
     importance=3,
-    minutes=5,
+    minutes=10,
     hints=[
         "If a model gets better with more context, is its loss late in the sequence larger or "
         "smaller than early? Which sign should the score have then?",
-        "loss[..., i] is about token i + 1. So where is the loss of token `late`? Subtract the "
-        "early one from it, and average over the sequences last.",
+        "loss[..., i] is about token i + 1. So where is the loss of token `late`? And where does a "
+        "window of `width` tokens end that begins there?",
+        "loss[..., late - 1 : late - 1 + width] are the late ones: take their mean over the last "
+        "axis, and the same for `early`.",
     ],
 )
 
 
-def _steps(*levels: tuple[int, float], length: int) -> Tensor:
-    """A loss that falls in steps: (position from which, level)."""
-    loss = torch.zeros(length)
-    for start, level in levels:
-        loss[start:] = level
-    return loss
-
-
 @in_context_learning_score.cases
 def _context_cases() -> Iterator[Case]:
-    """Losses are level around the two tokens, so that it does not matter whether tokens are
-    counted from 0 or from 1; the literature does both."""
-    falls = _steps((0, 4.0), (20, 3.0), (80, 2.5), (400, 2.0), (560, 1.0), length=600)
-    yield Case("a loss of 3.0 around token 50 and of 2.0 around token 500", falls)
-    several = torch.stack([falls, 2 * falls, falls + 1, falls.flip(0)])
-    yield Case("four sequences", several, early=100, late=500)
-    bumpy = normal(3, 12, seed=1).repeat_interleave(5, dim=1)
-    yield Case("other tokens than usual", bumpy, early=13, late=38)
-    yield Case("an early token after the late one", bumpy, early=48, late=8)
-    axes = normal(2, 5, 9, seed=2).repeat_interleave(5, dim=-1)
-    yield Case("losses of two models on five sequences", axes, early=7, late=33)
+    """No two neighbours are alike, so that counting from the wrong end of a token shows."""
+    rows = torch.tensor([[6.0, 5.0, 5.5, 4.0, 3.0, 2.5, 1.0, 1.5],
+                         [4.0, 4.5, 2.0, 3.5, 5.0, 1.0, 2.0, 3.0]])  # fmt: skip
+    yield Case("the losses of tokens 1 to 8 of two sequences", rows, early=2, late=6)
+    yield Case("the same in windows of two tokens", rows, early=2, late=6, width=2)
+    yield Case("tokens 50 and 500", normal(3, 520, seed=1))
+    yield Case("tokens 50 and 500, and nothing after", normal(2, 500, seed=2))
+    yield Case("windows of 10 tokens", normal(4, 99, seed=3), early=10, late=90, width=10)
+    yield Case("an early token after the late one", normal(3, 60, seed=4), 48, 8, width=3)
+    yield Case("the first token", normal(5, 30, seed=5), early=1, late=20, width=4)
+    yield Case("losses of two models on five sequences", normal(2, 5, 45, seed=6), 7, 33, width=5)
+    yield Case("a single sequence", normal(41, seed=7), early=4, late=30, width=7)
 
 
 @in_context_learning_score.oracle
-def _context_oracle(loss: Tensor, early: int = 50, late: int = 500) -> float:
-    rows = loss.reshape(-1, loss.shape[-1]).tolist()
-    return sum(row[late - 1] - row[early - 1] for row in rows) / len(rows)
+def _context_oracle(loss: Tensor, early: int = 50, late: int = 500, width: int = 1) -> Tensor:
+    def window(start: int) -> Tensor:
+        losses = [loss[..., token - 1] for token in range(start, start + width)]
+        return torch.stack(losses).sum(0) / width
+
+    return window(late) - window(early)
 
 
-@in_context_learning_score.observe
-def _averaged(output: Any, loss: Tensor, early: int = 50, late: int = 500) -> Any:
-    """One score for each sequence is as good: their mean is compared."""
-    if isinstance(output, Tensor) and output.ndim and output.shape == loss.shape[:-1]:
-        return output.mean()
-    return output
+def _shifted(loss: Tensor, early: int, late: int, width: int, by: int) -> Tensor:
+    """The score with both windows moved; what lies beyond the ends repeats the last entry."""
+    place = torch.arange(width)
+    last = loss.shape[-1] - 1
+    at = [loss[..., (start - 1 + by + place).clamp(0, last)].mean(-1) for start in (late, early)]
+    return at[0] - at[1]
+
+
+@in_context_learning_score.trial
+def raises_for_short_sequences(
+    attempt, loss: Tensor, early: int = 50, late: int = 500, width: int = 1
+):
+    short = loss[..., : max(early, late) + width - 2]
+    try:
+        attempt(short, early, late, width)
+    except ValueError:
+        return None
+    return f"losses of {short.shape[-1]} tokens, with tokens up to {max(early, late) + width - 1} "\
+           "asked for, should raise ValueError"  # fmt: skip
 
 
 @in_context_learning_score.wrong(
     "the sign is turned: the score is late minus early, so that a model that profits from its "
     "context has a negative one."
 )
-def early_minus_late(loss: Tensor, early: int = 50, late: int = 500) -> float:
-    return -_context_oracle(loss, early, late)
-
-
-@in_context_learning_score.wrong("this is the ratio of the two losses; the score is a difference.")
-def ratio(loss: Tensor, early: int = 50, late: int = 500) -> Tensor:
-    return (loss[..., late - 1] / loss[..., early - 1]).mean()
+def early_minus_late(loss: Tensor, early: int = 50, late: int = 500, width: int = 1) -> Tensor:
+    return -_context_oracle(loss, early, late, width)
 
 
 @in_context_learning_score.wrong(
-    "you averaged over all tokens up to each place. The score compares two tokens, not two "
-    "stretches."
+    "you are one token late: entry i of the loss is about token i + 1, so the loss of token `late` "
+    "is entry late - 1."
 )
-def means_up_to(loss: Tensor, early: int = 50, late: int = 500) -> Tensor:
-    return loss[..., :late].mean() - loss[..., :early].mean()
+def one_late(loss: Tensor, early: int = 50, late: int = 500, width: int = 1) -> Tensor:
+    return _shifted(loss, early, late, width, 1)
+
+
+@in_context_learning_score.wrong(
+    "you are one token early: the loss of token `late` is entry late - 1, not late - 2."
+)
+def one_early(loss: Tensor, early: int = 50, late: int = 500, width: int = 1) -> Tensor:
+    return _shifted(loss, early, late, width, -1)
+
+
+@in_context_learning_score.wrong("`width` is not used: average over that many tokens.")
+def width_ignored(loss: Tensor, early: int = 50, late: int = 500, width: int = 1) -> Tensor:
+    return _context_oracle(loss, early, late, 1)
+
+
+@in_context_learning_score.wrong(
+    "your windows have one token too many: from late to late + width - 1 they are `width` tokens."
+)
+def one_too_wide(loss: Tensor, early: int = 50, late: int = 500, width: int = 1) -> Tensor:
+    return _shifted(loss, early, late, width + 1, 0)
+
+
+@in_context_learning_score.wrong(
+    "these are the sums over the windows: a wider window would give a larger score. Take the mean."
+)
+def summed(loss: Tensor, early: int = 50, late: int = 500, width: int = 1) -> Tensor:
+    return _context_oracle(loss, early, late, width) * width
+
+
+@in_context_learning_score.wrong("this is the ratio of the two losses; the score is a difference.")
+def ratio(loss: Tensor, early: int = 50, late: int = 500, width: int = 1) -> Tensor:
+    at = [loss[..., start - 1 : start - 1 + width].mean(-1) for start in (late, early)]
+    return at[0] / at[1]
+
+
+@in_context_learning_score.wrong(
+    "you averaged over all tokens up to each place. The score compares two windows."
+)
+def means_up_to(loss: Tensor, early: int = 50, late: int = 500, width: int = 1) -> Tensor:
+    return loss[..., :late].mean(-1) - loss[..., :early].mean(-1)
 
 
 @in_context_learning_score.wrong(
     "50 and 500 are written into the function: use the arguments `early` and `late`."
 )
-def fixed_tokens(loss: Tensor, early: int = 50, late: int = 500) -> Tensor:
-    last = loss.shape[-1] - 1
-    return (loss[..., min(499, last)] - loss[..., min(49, last)]).mean()
+def fixed_tokens(loss: Tensor, early: int = 50, late: int = 500, width: int = 1) -> Tensor:
+    return _shifted(loss, 50, 500, width, 0)
 
 
 @in_context_learning_score.wrong(
-    "this is the sum over the sequences: a larger batch would give a larger score. Take the mean."
+    "this is the mean over the sequences: keep one score for each, so that their spread can be "
+    "seen."
 )
-def summed_over_sequences(loss: Tensor, early: int = 50, late: int = 500) -> Tensor:
-    return (loss[..., late - 1] - loss[..., early - 1]).sum()
+def mean_over_sequences(loss: Tensor, early: int = 50, late: int = 500, width: int = 1) -> Tensor:
+    score = _context_oracle(loss, early, late, width)
+    return score.mean()
 
 
 @in_context_learning_score.wrong("this is only the loss at the late token: subtract the early one.")
-def late_alone(loss: Tensor, early: int = 50, late: int = 500) -> Tensor:
-    return loss[..., late - 1].mean()
-
-
-@in_context_learning_score.wrong("only the first sequence is used: average over all of them.")
-def first_sequence(loss: Tensor, early: int = 50, late: int = 500) -> Tensor:
-    row = loss.reshape(-1, loss.shape[-1])[0]
-    return row[late - 1] - row[early - 1]
+def late_alone(loss: Tensor, early: int = 50, late: int = 500, width: int = 1) -> Tensor:
+    return loss[..., late - 1 : late - 1 + width].mean(-1)
 
 
 @in_context_learning_score.wrong(
-    "you averaged everything after the late token and everything before the early one. The score "
-    "compares two tokens."
-)
-def means_outside(loss: Tensor, early: int = 50, late: int = 500) -> Tensor:
-    return loss[..., late - 1 :].mean() - loss[..., :early].mean()
-
-
-@in_context_learning_score.wrong(
-    "you took the size of each change: a sequence whose loss rises must count against one whose "
+    "you took the size of each change: a sequence whose loss rises must be told from one whose "
     "loss falls. Leave abs() out."
 )
-def size_of_change(loss: Tensor, early: int = 50, late: int = 500) -> Tensor:
-    return (loss[..., late - 1] - loss[..., early - 1]).abs().mean()
+def size_of_change(loss: Tensor, early: int = 50, late: int = 500, width: int = 1) -> Tensor:
+    return _context_oracle(loss, early, late, width).abs()

@@ -118,6 +118,31 @@ questions.prediction(
 )
 
 questions.prediction(
+    "who_writes",
+    "Eight heads of SmolLM2 look at the token after the earlier copy. How many of them write that "
+    "token to the logits directly?",
+    {
+        "all eight": "Looking at a token and writing it are the work of two different matrices.",
+        "most of them": "Five do. The other three are among the strongest lookers.",
+        "about half": "Five of eight do, and they are not the five that look most.",
+        "none: others write": "Heads that look elsewhere do write more, but not alone.",
+    },
+    answer="most of them",
+)
+
+questions.prediction(
+    "icl_english",
+    "SmolLM2 predicts English better at token 70 than at token 10. How much of that is lost "
+    "without its induction heads?",
+    {
+        "nearly all of it": "That is what the sentence claims; measure it.",
+        "about half": "On random tokens shown twice it is most of it. English is another matter.",
+        "next to nothing": "On English of this length other things carry it.",
+    },
+    answer="next to nothing",
+)
+
+questions.prediction(
     "cat_sat",
     "'The cat sat on the mat. The cat': what will the language model say next?",
     {" sat": "", " was": "", "something else": ""},
@@ -142,16 +167,10 @@ questions.explanation(
 )
 
 questions.explanation(
-    "zero_or_mean",
-    "Why does replacing a head by zero not measure the same as replacing it by its mean?",
-    "The mean leaves what the head always says and takes away only what it says about this input; "
-    "zero takes both, and puts later layers in front of something they have never seen.",
-)
-
-questions.explanation(
     "what_would_convince",
     "Somebody tells you that head 4.3 of some model is an induction head. What would you want to "
     "see?",
-    "Its attention on repeated random tokens, what its OV circuit writes, and that second copies "
-    "are predicted worse without it than without other heads of its layer.",
+    "Its attention on repeated random tokens at several periods, what it writes, directly or "
+    "through later heads, and that second copies are predicted worse without it than without many "
+    "sets of other heads of its layer.",
 )

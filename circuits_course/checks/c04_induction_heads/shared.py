@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from functools import cache
+from typing import Any, cast
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+
+from circuits_course.checks.inputs import normal
+from circuits_course.models.config import CourseConfig
+from circuits_course.models.transformer import CourseTransformer
 
 Heads = list[tuple[int, int]]
 
@@ -44,3 +49,31 @@ def patterns_of_cases(model: Any, tokens: Tensor) -> list[Tensor]:
     hooks = [(name, lambda pattern, hook: kept.update({hook.name: pattern})) for name in names]
     model.run_with_hooks(tokens, fwd_hooks=hooks)
     return [kept[name] for name in names]
+
+
+@cache
+def stepping_model(steps: tuple[int, ...], d_tokens: int = 32, n_ctx: int = 110) -> Any:
+    """One layer: a head that looks `step` tokens back for each step, and one induction head.
+
+    The first n_ctx numbers of queries and keys hold the position, the others the token.
+    """
+    d_model, n_heads = n_ctx + d_tokens, len(steps) + 1
+    cfg = CourseConfig(
+        n_layers=1, n_heads=n_heads, d_model=d_model, d_head=d_model, d_vocab=250, n_ctx=n_ctx,
+        smeared_keys=True,
+    )  # fmt: skip
+    model = CourseTransformer.blank(cfg)
+    attn, place, token = cast(Any, model.blocks)[0].attn, slice(0, n_ctx), slice(n_ctx, None)
+    with torch.no_grad():
+        model.embed.W_E[:, token] = nn.functional.normalize(normal(250, d_tokens), dim=-1)
+        model.pos_embed.W_pos[:, place] = torch.eye(n_ctx)
+        model.unembed.W_U.copy_(model.W_E.T)
+        for head, step in enumerate(steps):
+            attn.W_Q[head, place, place] = torch.eye(n_ctx)
+            ahead = torch.eye(n_ctx).roll(step, dims=1)  # a key says where it will be looked for
+            attn.W_K[head, place, place] = 12.0 * cfg.attn_scale * ahead
+            attn.alpha[head] = 40.0
+        attn.W_Q[-1, token, token] = 9.0 * torch.eye(d_tokens)
+        attn.W_K[-1, token, token] = cfg.attn_scale * torch.eye(d_tokens)
+        attn.alpha[-1] = -40.0
+    return model.requires_grad_(False)

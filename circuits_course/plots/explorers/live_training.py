@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -75,6 +75,28 @@ class LiveTraining:
             self._show(sketch_lines)
             self._last = time.perf_counter()
             self._wait = max(self._shortest, (self._last - now) / SHARE_FOR_PICTURES)
+
+    def follow(
+        self,
+        steps: Iterable[Any],
+        measure: Callable[[Any], Mapping[str, Any]],
+        *,
+        every: int = 10,
+        stop: Callable[[dict[str, list[float]]], bool] = lambda history: False,
+    ) -> dict[str, list[float]]:
+        """Goes through the steps of a training, measures every tenth, and returns the history.
+
+        steps: anything whose items have a `number`; measure: a step -> {name: value}; stop: looks
+        at the history after each measurement and says whether to end before `total` steps.
+        """
+        for step in steps:
+            if step.number % every == 0:
+                self.update(step.number, **measure(step))
+                if stop(self.history):
+                    break
+            if step.number >= self.total:
+                break
+        return self.history
 
     def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
         self._show(plot_lines, final=True)

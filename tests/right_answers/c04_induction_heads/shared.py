@@ -49,21 +49,32 @@ def _patterns(model, period, batch, seed):
     return cache
 
 
-def find_by_list(model, period=50, batch=8, threshold=0.4, seed=0):
-    cache = _patterns(model, period, batch, seed)
+def _fitting(model, period):
+    return min(period, (model.cfg.n_ctx - 1) // 2)
+
+
+def find_by_list(model, periods=(50, 40, 30), batch=8, threshold=0.35, seed=0):
     rows = []
+    caches = [(p, _patterns(model, p, batch, seed)) for p in {_fitting(model, p) for p in periods}]
     for layer in range(model.cfg.n_layers):
         for head in range(model.cfg.n_heads):
-            pattern = cache[f"blocks.{layer}.attn.hook_pattern"][:, head]
-            rows.append((score_by_loop(pattern, period).mean().item(), layer, head))
+            scores = [
+                score_by_loop(cache[f"blocks.{layer}.attn.hook_pattern"][:, head], p).mean().item()
+                for p, cache in caches
+            ]
+            rows.append((min(scores), layer, head))
     rows.sort()
     return [[layer, head] for score, layer, head in reversed(rows) if score >= threshold]
 
 
-def find_by_topk(model, period=50, batch=8, threshold=0.4, seed=0):
-    cache = _patterns(model, period, batch, seed)
-    layers = [cache["pattern", i] for i in range(model.cfg.n_layers)]
-    scores = score_by_corner(torch.stack(layers), period).mean(dim=1)
+def find_by_topk(model, periods=(50, 40, 30), batch=8, threshold=0.35, seed=0):
+    at_each = []
+    for period in periods:
+        period = _fitting(model, period)
+        cache = _patterns(model, period, batch, seed)
+        layers = [cache["pattern", i] for i in range(model.cfg.n_layers)]
+        at_each.append(score_by_corner(torch.stack(layers), period).mean(dim=1))
+    scores = torch.stack(at_each).amin(0)
     order = torch.argsort(scores.flatten(), descending=True)
     heads = torch.stack([order // scores.shape[1], order % scores.shape[1]], dim=1)
     return tuple((int(i), int(j)) for i, j in heads if scores[i, j] > threshold)

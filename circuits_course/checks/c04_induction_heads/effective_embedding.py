@@ -1,0 +1,119 @@
+"""Exercise `effective_embedding`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from circuits_course.checking import Case, Exercise
+from circuits_course.checks.inputs import random_model, random_tokens
+
+effective_embedding = Exercise(
+    "effective_embedding",
+    difficulty=2,
+    importance=4,
+    minutes=10,
+    hints=[
+        "A token never stands at the very beginning: BOS does. How many positions has the shortest "
+        "sequence with a token in it, and how many such sequences do you need?",
+        "`prompts` is [word, 2]: BOS first, then the word. torch.stack puts two rows of tokens "
+        "side by side if you tell it which axis is the new one.",
+        "torch.stack([bos, words], dim=1); with dim=0 it would be [2, word].",
+    ],
+)
+
+
+@effective_embedding.cases
+def _effective_cases() -> Iterator[Case]:
+    model, other = random_model(), random_model(2, 3, seed=5, d_model=12, d_vocab=17)
+    yield Case("three tokens, and what layer 0 makes of them", model, torch.tensor([5, 9, 2]))
+    yield Case("before layer 2", model, random_tokens(7, 1, seed=1)[:, 0], layer=2)
+    yield Case("layer=0: the rows of W_E", model, torch.tensor([4, 3, 8, 1]), layer=0)
+    yield Case("another model, all of its layers", other, torch.arange(1, 17), layer=2)
+    yield Case("two tokens", other, torch.tensor([6, 11]), layer=1)
+    yield Case("the same token twice", model, torch.tensor([7, 3, 7]), layer=1)
+
+
+def _residual(model: Any, prompts: Tensor, layer: int) -> Tensor:
+    """The stream that enters a layer, gathered by a hook on the stream."""
+    kept: dict[str, Tensor] = {}
+    last = layer == model.cfg.n_layers
+    name = f"blocks.{layer - last}.hook_resid_{'post' if last else 'pre'}"
+
+    def keep(x: Tensor, hook: Any) -> None:
+        kept[hook.name] = x
+
+    model.run_with_hooks(prompts, fwd_hooks=[(name, keep)])
+    return kept[name]
+
+
+@effective_embedding.oracle
+def _effective_oracle(model: Any, words: Tensor, layer: int = 1) -> Tensor:
+    rows = [_residual(model, torch.tensor([[0, int(word)]]), layer)[0, 1] for word in words]
+    return torch.stack(rows)
+
+
+@effective_embedding.wrong(
+    "these are rows of W_E: what a token is before any layer has seen it. Run the layers below."
+)
+def raw(model: Any, words: Tensor, layer: int = 1) -> Tensor:
+    return model.W_E[words]
+
+
+@effective_embedding.wrong(
+    "this is BOS's row: position 0. The token stands at position 1, and BOS is the same for all."
+)
+def of_bos(model: Any, words: Tensor, layer: int = 1) -> Tensor:
+    return _residual(model, torch.stack([torch.zeros_like(words), words], 1), layer)[:, 0]
+
+
+@effective_embedding.wrong(
+    "BOS is missing: the token stood first, where no token but BOS ever stands."
+)
+def without_bos(model: Any, words: Tensor, layer: int = 1) -> Tensor:
+    return _residual(model, words[:, None], layer)[:, 0]
+
+
+@effective_embedding.wrong(
+    "the words stood in one sequence, so that they saw each other. Give each its own [BOS, word]."
+)
+def one_sequence(model: Any, words: Tensor, layer: int = 1) -> Tensor:
+    n_ctx, rows = model.cfg.n_ctx - 1, []
+    for part in words.split(n_ctx):
+        prompt = torch.cat([torch.zeros(1, dtype=torch.int64), part])[None]
+        rows.append(_residual(model, prompt, layer)[0, 1:])
+    return torch.cat(rows)
+
+
+@effective_embedding.wrong(
+    "the word and BOS are exchanged: BOS comes first. The word's row then saw nothing but itself."
+)
+def word_first(model: Any, words: Tensor, layer: int = 1) -> Tensor:
+    return _residual(model, torch.stack([words, torch.zeros_like(words)], 1), layer)[:, 1]
+
+
+@effective_embedding.wrong("layer 1 is written into the function: use the argument `layer`.")
+def layer_ignored(model: Any, words: Tensor, layer: int = 1) -> Tensor:
+    return _effective_oracle(model, words, 1)
+
+
+@effective_embedding.wrong(
+    "one layer too many has run: `layer` is the first that must not (stop_at_layer=layer)."
+)
+def one_too_far(model: Any, words: Tensor, layer: int = 1) -> Tensor:
+    return _effective_oracle(model, words, min(layer + 1, model.cfg.n_layers))
+
+
+@effective_embedding.wrong("the whole model has run: stop before `layer`.")
+def whole_model(model: Any, words: Tensor, layer: int = 1) -> Tensor:
+    return _effective_oracle(model, words, model.cfg.n_layers)
+
+
+@effective_embedding.wrong(
+    "both positions are still there, [word, 2, d_model]: keep the word's, position 1."
+)
+def both_positions(model: Any, words: Tensor, layer: int = 1) -> Tensor:
+    return _residual(model, torch.stack([torch.zeros_like(words), words], 1), layer)

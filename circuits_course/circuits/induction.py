@@ -1,0 +1,150 @@
+"""What a head writes when it looks back, and what the model loses without it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import partial
+from typing import Any, Literal
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+from transformer_lens import FactoredMatrix
+
+from circuits_course.circuits.heads import Head
+
+
+def final_scale(cache: Any) -> Float[Tensor, "batch pos 1"] | Float[Tensor, "1 1 1"]:
+    """What the final norm divides each position by in a run; 1 for a model without norm.
+
+    cache: with `ln_final.hook_scale`. Attribution keeps this scale as it was in the whole run, so
+    that the parts add up to the logits.
+    """
+    name = "ln_final.hook_scale"
+    return cache[name] if name in cache else torch.ones(1, 1, 1)
+
+
+def value_weights(model: Any, layer: int, head: int) -> Float[Tensor, "d_model d_head"]:
+    """W_V of a query head; several heads share one where keys and values are grouped."""
+    W_V = model.W_V[layer]
+    return W_V[head * len(W_V) // model.cfg.n_heads]
+
+
+def token_OV(
+    model: Any,
+    layer: int,
+    head: int,
+    embedding: Float[Tensor, "word d_model"] | None = None,
+    words: Int[Tensor, " word"] | None = None,
+) -> FactoredMatrix:
+    """What a head writes onto the logits of tokens [column] when it looks at tokens [row].
+
+    embedding: how the tokens look from the head's layer, one row each, as they stand in the
+    residual stream; the head's norm, if the model has one, is applied here. words: the tokens of
+    the columns. Without both, the rows of W_E as they are, and all tokens.
+    """
+    rows = model.W_E if embedding is None else _normed(model, embedding)
+    W_U = model.W_U if words is None else model.W_U[:, words]
+    W_O = model.W_O[layer, head]
+    return FactoredMatrix(rows @ value_weights(model, layer, head), W_O @ W_U)
+
+
+def _normed(model: Any, x: Float[Tensor, "word d_model"]) -> Float[Tensor, "word d_model"]:
+    """Rows as a norm without gain leaves them (gains are folded into the weights after it)."""
+    kind = str(model.cfg.normalization_type or "")
+    if not kind or kind == "None":
+        return x
+    if kind.startswith("LN"):
+        x = x - x.mean(-1, keepdim=True)
+    eps = float(getattr(model.cfg, "eps", 1e-5))
+    return x / (x.pow(2).mean(-1, keepdim=True) + eps).sqrt()
+
+
+@torch.no_grad()
+def losses_without(
+    model: Any,
+    tokens: Int[Tensor, "batch pos"],
+    heads: Iterable[Head] = (),
+    mode: Literal["zero", "mean"] = "mean",
+) -> Float[Tensor, "batch pos-1"]:
+    """The loss on each token, nats, while the outputs z of some heads (layer, head) are replaced.
+
+    mode: "zero" puts zeros there; "mean" puts the head's own mean over all sequences and positions
+    of this run there. Entry i is about tokens[:, i + 1]. Leaves the model as it was.
+    """
+    logits = model.run_with_hooks(tokens, fwd_hooks=knock_out_hooks(heads, mode))
+    return _losses(logits, tokens)
+
+
+def knock_out_hooks(
+    heads: Iterable[Head], mode: Literal["zero", "mean"] = "mean"
+) -> list[tuple[str, Any]]:
+    """Hooks for `model.hooks(fwd_hooks=...)` that replace the outputs z of some heads.
+
+    mode: as in `losses_without`. For measurements of the model without these heads.
+    """
+    return [
+        (f"blocks.{layer}.attn.hook_z", partial(_replace, head=head, mode=mode))
+        for layer, head in heads
+    ]
+
+
+def _replace(z: Float[Tensor, "batch pos head d_head"], hook: Any, head: int, mode: str) -> Tensor:
+    z = z.clone()
+    z[:, :, head] = z[:, :, head].mean((0, 1)) if mode == "mean" else 0.0
+    return z
+
+
+@torch.no_grad()
+def added_losses(
+    model: Any,
+    tokens: Int[Tensor, "batch pos"],
+    sets: Iterable[Iterable[Head]],
+    mode: Literal["zero", "mean"] = "mean",
+) -> Float[Tensor, "set batch pos-1"]:
+    """How much loss (nats) on each token the knock-out of each set of heads adds.
+
+    mode: as in `losses_without`. The layers below a set's first head are run once for all sets.
+    """
+    chosen = [list(heads) for heads in sets]
+    starts = sorted({min(heads)[0] for heads in chosen if heads})
+    names = [f"blocks.{layer}.hook_resid_pre" for layer in starts]
+    logits, cache = model.run_with_cache(tokens, names_filter=lambda name: name in names)
+    whole = _losses(logits, tokens)
+    added = [torch.zeros_like(whole) for _ in chosen]
+    for index, heads in enumerate(chosen):
+        if heads:
+            start, hooks = min(heads)[0], knock_out_hooks(heads, mode)
+            below = cache[f"blocks.{start}.hook_resid_pre"]
+            without = model.run_with_hooks(below, start_at_layer=start, fwd_hooks=hooks)
+            added[index] = _losses(without, tokens) - whole
+    return torch.stack(added)
+
+
+def _losses(
+    logits: Float[Tensor, "batch pos d_vocab"], tokens: Int[Tensor, "batch pos"]
+) -> Float[Tensor, "batch pos-1"]:
+    logits, target = logits[:, :-1], tokens[:, 1:, None].to(logits.device)
+    return logits.logsumexp(-1) - logits.gather(-1, target)[..., 0]
+
+
+@torch.no_grad()
+def direct_scores(
+    model: Any, cache: Any, tokens: Int[Tensor, "batch pos"], queries: slice
+) -> Float[Tensor, "layer head batch"]:
+    """Every head's direct push on the token that comes next, mean over some queries, centred.
+
+    cache: of a run on `tokens`, with every z and the final norm's scale. queries: positions whose
+    next token is asked about. For each target only its own column of the centred W_U is used, so
+    that the logits of the whole vocabulary are never made.
+    """
+    centre = model.W_U.mean(1)
+    wanted = model.W_U.T[tokens.roll(-1, dims=1)[:, queries]] - centre  # [batch, q, d_model]
+    scale = final_scale(cache)
+    if scale.shape[1] > 1:
+        scale = scale[:, queries]
+    pushes = [
+        torch.einsum("bqhd,hdm,bqm->hb", cache["z", layer][:, queries], W_O, wanted / scale)
+        for layer, W_O in enumerate(model.W_O)
+    ]
+    return torch.stack(pushes) / wanted.shape[1]
