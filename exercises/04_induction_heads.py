@@ -518,9 +518,7 @@ def both_copies(step) -> dict[str, Tensor]:
     return {"first copy": loss[:, : PERIOD - 1].mean(), "second copy": loss[:, PERIOD + 1 :].mean()}
 
 
-def train_live(
-    name: str, title: str, last: int, repeats_share: float = 0.75, stop=lambda seen: False
-):
+def train_live(name: str, title: str, last: int, repeats_share: float = 0.75, stop=None):
     """Trains a model with half the batch and more repeats, measuring both copies on the way."""
     recipe = RECIPES[name]
     data = replace(recipe.data, repeats_share=repeats_share)
@@ -686,8 +684,8 @@ agree = all(
 verdict("the copying score from the effective embedding names the same five", agree, model=real)
 
 # %% [markdown]
-# **Five copy and three do not.** 17.3, 17.4 and 17.5 are among the four best lookers, and push the token they find by a few hundredths of a
-# logit at most. 23.2, sixth in looking, pushes it most.
+# **Five copy and three do not.** 17.3 and 17.4 look better than all but 18.6, and push the token they find by a few hundredths of a
+# logit at most; so does 17.5. 23.2, no more than a middling looker, pushes it most.
 #
 # See what the two copying scores say. From raw $W_E$ the score is wrong on four of them: 20.6, 23.2 and 23.7 seem to *suppress*, and 17.3 seems to
 # copy. One layer further, with the effective embedding, all five writers come out over .75 and the three others below .5. A
@@ -713,7 +711,7 @@ show_table({"all of it": target_logit, "all heads": direct.sum(),
 
 # %% [markdown]
 # *What to see:* the darkest cell is 29.1, a head of the last layer that does not look back at all (induction score 0.00). It makes louder what
-# others have put at its place. The eight write directly about a sixth of the right token's logit; heads in all about half, and the MLPs the rest. A
+# others have put at its place. The eight write directly about a seventh of the right token's logit; heads in all about half, and the MLPs the rest. A
 # direct effect is only the part that goes through nothing else: most of what these heads do goes through later layers.
 #
 # So what are three heads for that look and do not write? Knock them out and see what the best writer loses.
@@ -733,11 +731,12 @@ def best_writer_without(heads: list) -> dict[str, float]:
 
 
 early = [head for head in writers if head[0] == 18]
-sets = {"nothing": [], "17.3, 17.4, 17.5": silent, "18.6, 18.7": early, "all five": silent + early}
-chain = {name: best_writer_without(heads) for name, heads in sets.items()}
+sets = {", ".join(map(head_name, heads)): heads for heads in (silent, early, silent + early)}
+chain = {f"without {name}": best_writer_without(heads) for name, heads in sets.items()}
+chain = {"whole model": best_writer_without([]), **chain}
 show_table(chain, caption="The strongest writer, with others removed", digits=2)
 verdict("without layers 17's and 18's five, 23.2 hardly finds the place any more",
-        chain["all five"]["looks"] < 0.4 * chain["nothing"]["looks"], model=real)  # fmt: skip
+        list(chain.values())[-1]["looks"] < 0.4 * chain["whole model"]["looks"], model=real)  # fmt: skip
 
 # %% [markdown]
 # The writer of layer 23 leans on the lookers of layers 17 and 18: without them it looks a fraction as sharply. They have told it, or the tokens on the way,
@@ -862,7 +861,7 @@ verdict("on English of this length they carry next to nothing of it",
 
 # %% [markdown]
 # On repeated random tokens the sentence is nearly right. Not wholly: a nat or so is gained where **nothing** repeats (the model comes to
-# expect nonsense), and another remains without the eight. On a page of English it is wrong for these heads: SmolLM2 gains about as much from 60
+# expect nonsense), and another nat or two remains without the eight. On a page of English it is wrong for these heads: SmolLM2 gains about as much from 60
 # tokens of context without them as with them. If you said "nearly all", you said what Olsson et al. (2022) report for small
 # models: about 0.4 nats between tokens 50 and 500, most of it formed in the window of the phase change. For large ones they call
 # their own evidence correlational. Longer texts, and what other heads make up for, this cell does not test.

@@ -82,7 +82,7 @@ class LiveTraining:
         measure: Callable[[Any], Mapping[str, Any]],
         *,
         every: int = 10,
-        stop: Callable[[dict[str, list[float]]], bool] = lambda history: False,
+        stop: Callable[[dict[str, list[float]]], bool] | None = None,
     ) -> dict[str, list[float]]:
         """Goes through the steps of a training, measures every tenth, and returns the history.
 
@@ -92,7 +92,7 @@ class LiveTraining:
         for step in steps:
             if step.number % every == 0:
                 self.update(step.number, **measure(step))
-                if stop(self.history):
+                if stop and stop(self.history):
                     break
             if step.number >= self.total:
                 break
