@@ -730,6 +730,7 @@ def best_writer_without(heads: list) -> dict[str, float]:
     return {"looks": score, "writes": pushed}
 
 
+# %%
 early = [head for head in writers if head[0] == 18]
 sets = {", ".join(map(head_name, heads)): heads for heads in (silent, early, silent + early)}
 chain = {f"without {name}": best_writer_without(heads) for name, heads in sets.items()}
