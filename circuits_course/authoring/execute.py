@@ -17,7 +17,7 @@ from circuits_course.page.saved_form import WIDGET, without_widget
 if TYPE_CHECKING:
     from nbformat import NotebookNode
 
-MODEL = "smollm2-135m"  # the language model that everybody can load
+MODEL = "auto"  # SmolLM2, which everybody can load, whatever the author has chosen
 CELL_SECONDS = 600
 ANSI = re.compile(r"\x1b\[[0-9;]*m")
 # The measured time of this machine and where an object happened to lie say nothing to a reader.
