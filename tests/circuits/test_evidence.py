@@ -66,3 +66,15 @@ def test_bands_are_the_intervals_of_every_point():
     for point in range(4):
         found = interval(values[:, point])
         assert (lows[point], highs[point]) == (found.low, found.high)
+
+
+def test_many_units_cost_no_memory():
+    import tracemalloc
+
+    values = np.random.default_rng(0).normal(size=20_000)
+    tracemalloc.start()
+    found = interval(values)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert found.low < 0.02
+    assert peak < 200e6
