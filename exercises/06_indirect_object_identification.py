@@ -1,58 +1,35 @@
 # %% [markdown]
 # # 06 Indirect object identification
 #
-# **You will be able to** take a behaviour of a language model apart into heads with jobs: find them by
-# what they look at, what they write and whom they talk to; knock them out; put the circuit together
-# from what you found, and have it scored.
+# **You will be able to** take a behaviour of a language model apart into heads with jobs: find them
+# by what they look at, what they write and whom they talk to; knock them out; put the circuit
+# together from what you found, and have it scored on sentences that had no say in it.
 #
-# **Time** 100 to 120 minutes. **You need** chapters 03 to 05. **Model** a real language model:
-# GPT-2 small, for which this circuit was first described, or SmolLM2-135M, for which it was measured
-# for this course.
+# **Time** 120 to 140 minutes. **You need** chapters 03 to 05. **Model** SmolLM2-135M-Instruct, its
+# weights from a 4-bit file (Q4_1), its prompts led by its own beginning-of-sequence token
+# `<|im_start|>`. Head numbers are those of this model.
 #
 # *When Mary and John arrived at the store, John handed a drink to ...* You say "Mary" without a
-# thought. What is the thought? Wang et al. (2022) took GPT-2 small apart to answer that, and found 26
-# heads in seven classes. You will look for those classes in the model you have. Do not expect the same
-# circuit. Expect to find out.
+# thought. What is the thought? Wang et al. (2022) took GPT-2 small apart to answer that, and found
+# 26 heads in seven classes. No such circuit was published for SmolLM2. You will find it: the jobs
+# are those of GPT-2 small, and the strongest head does something that GPT-2 small has no class for.
 
 # %%
 from collections.abc import Callable, Collection, Set
-from typing import Any, Literal
+from typing import Any
 
 import torch
-from einops import einsum
 from jaxtyping import Float, Int
 from torch import Tensor
-from transformer_lens import ActivationCache
 
-from circuits_course import Chapter, load_model
-from circuits_course.circuits import (
-    PUBLISHED_IOI,
-    Head,
-    KnockOuts,
-    answer_directions,
-    attention_between,
-    component_names,
-    head_name,
-    measured_circuit,
-    name_tokens,
-    other_heads,
-    path_patch_sweep,
-    run_at_end,
-    strongest_heads,
-)
-from circuits_course.data import TEMPLATES, IOIBatch, bos_token, ioi_batch
-from circuits_course.errors import CourseError
+from circuits_course import Chapter, circuits, load_model, show_table, verdict
+from circuits_course.circuits import Head, KnockOuts, attention_between, head_name, path_patch_sweep
+from circuits_course.data import IOIBatch, ioi_batch
 from circuits_course.plots import plot_bars, plot_heads, plot_lines, plot_scatter
 
 torch.set_grad_enabled(False)
 chapter = Chapter("06_indirect_object_identification")
 model = load_model("auto")
-
-
-def names_of(heads: Collection[Head]) -> str:
-    """Heads as text, "none" for none."""
-    return ", ".join(map(head_name, heads)) or "none"
-
 
 # %% [markdown]
 # ## What you remember
@@ -69,31 +46,36 @@ chapter.quiz("zero_or_mean_again")
 # %% [markdown]
 # ## 1. The task
 #
-# A prompt names two people. One of them, the **subject** (S), is named again; the next word should be the
-# other one, the **indirect object** (IO). Names, places and objects are drawn from lists and kept only if
-# they are one token in this model. In half of the prompts the IO is named first ("ABBA"), in half the
-# subject ("BABA"), and every prompt has a twin with the two roles exchanged: a model that likes one
-# name, or the first name, gains nothing by it.
+# A prompt names two people. One of them, the **subject** (S), is named again; the next word should
+# be the other one, the **indirect object** (IO). Names, places and objects are drawn from lists and
+# kept only if they are one token in this model. In half of the prompts the IO is named first
+# ("ABBA"), in half the subject ("BABA"), and every prompt has a **twin** with the two roles
+# exchanged: a model that likes one name, or the first name, gains nothing by it.
+#
+# The course has eight templates. Four are for finding the circuit, the other four are kept aside:
+# on them it will be scored.
 
 # %%
-batch = ioi_batch(model, 16, seed=0)
-for prompt in batch.prompts[:4]:
-    print(f"{prompt.order}  {prompt}  ->  {prompt.io}")
+FOUND, KEPT_ASIDE = (0, 2, 4, 6), (1, 3, 5, 7)
+batch = ioi_batch(model, 16, seed=0, templates=FOUND)
+show_table([{"order": p.order, "prompt": str(p), "answer": p.io} for p in batch.prompts[:4]])
 
 # %% [markdown]
-# Five places matter: the IO, the subject's first mention (S1), the token after it (S1+1), its second
-# mention (S2) and the last token (END). Where are they? A common claim about such prompts: "Mary
-# is at 3 and John at 9".
+# Five places matter: the IO, the subject's first mention (S1), the token after it (S1+1), its
+# second mention (S2) and the last token (END). You may read that "Mary is at 3 and John at 9".
+# Where are they?
 
 # %%
-words = [model.tokenizer.decode([t]) for t in batch.tokens[0].tolist()]
-for name, places in batch.positions.items():
-    print(f"{name:5} position {int(places[0]):2} in the first prompt: {words[places[0]]!r:10}"
-          f" and from {int(places.min())} to {int(places.max())} over all")  # fmt: skip
+words = [model.tokenizer.decode([token]) for token in batch.tokens[0].tolist()]
+show_table([
+    {"place": name, "in the first prompt": int(at[0]), "token there": words[at[0]],
+     "in all prompts": f"{int(at.min())} to {int(at.max())}"}
+    for name, at in batch.positions.items()
+])  # fmt: skip
 
 # %% [markdown]
-# Position 0 is the beginning-of-sequence token. Places move with template and order, so we find them
-# by search and never count by hand.
+# Position 0 is the beginning-of-sequence token. Places move with template and order, so we find
+# them by search and never count by hand.
 #
 # ## 2. Does the model do it?
 #
@@ -108,38 +90,38 @@ for name, places in batch.positions.items():
 
 # %%
 wide = ioi_batch(model, 32, seed=1)
-logits, _ = run_at_end(model, wide.tokens, wide.positions["END"])
+logits, _ = circuits.run_at_end(model, wide.tokens, wide.positions["END"])
 per_prompt = logit_difference(logits, wide.io, wide.s)
-p_io = logits[:, -1].softmax(-1).gather(1, wide.io[:, None]).mean()
-by_template = {t: per_prompt[wide.groups // 2 == t] for t in range(len(TEMPLATES))}
+template = {f"template {t}": per_prompt[wide.groups // 2 == t] for t in range(8)}
 plot_bars(
-    {f"template {t}": part.mean() for t, part in by_template.items()},
-    "Logit difference by template (bars: standard deviation over 4 prompts)",
+    {name: part.mean() for name, part in template.items()},
+    "Logit difference by template (bars: spread of 4 prompts)",
     y_title="logits, IO minus subject",
-    errors={f"template {t}": part.std() for t, part in by_template.items()},
+    errors={name: part.std() for name, part in template.items()},
 )
 
 # %%
-print(f"mean {per_prompt.mean():.2f}, standard deviation over prompts {per_prompt.std():.2f}, "
-      f"IO above S in {(per_prompt > 0).float().mean():.0%}, P(IO) {p_io:.2f}")  # fmt: skip
-for o, order in enumerate(("ABBA", "BABA")):
-    print(f"{order} {per_prompt[wide.groups % 2 == o].mean():.2f}")
-
-# %% tags=["nbval-check-output"]
-print(
-    "The model prefers the IO in at least 9 of 10 prompts:",
-    bool((per_prompt > 0).float().mean() >= 0.9),
-)
+right = (per_prompt > 0).float().mean()
+p_io = logits[:, -1].softmax(-1).gather(1, wide.io[:, None]).mean()
+show_table({
+    "all": str(circuits.pair_interval(per_prompt)),
+    "ABBA": str(circuits.pair_interval(per_prompt[wide.groups % 2 == 0])),
+    "BABA": str(circuits.pair_interval(per_prompt[wide.groups % 2 == 1])),
+}, columns=["prompts", "logit difference"])  # fmt: skip
+verdict("the model prefers the IO in 9 of 10 prompts or more", right >= 0.9,
+        f"IO above S in {right:.0%}, P(IO) {p_io:.2f}", model=model)  # fmt: skip
 
 # %% [markdown]
-# *What to see:* the bars are above zero and differ; prompts of one template differ more, and so do the two
-# orders. A result on one template, or on one order, is a result on that. (GPT-2 small on Wang et al.'s own templates: 3.56 logits, 99.3 %, P(IO) 49 %.)
+# SmolLM2 does the task: the IO is above the subject in nearly every prompt, by about 4 logits.
+# *What to see:* templates differ, and prompts of one template differ more. A result on one template
+# is a result on that one. Intervals are over pairs of twins: twins were drawn together. (GPT-2
+# small on Wang et al.'s own templates: 3.56 logits, 99.3 %, P(IO) 49 %.)
 #
 # ## 3. Which layers say it?
 #
 # The last residual stream is a sum: the embedding, and what each layer's attention and MLP wrote.
-# The final norm divides that sum by a number, the unembedding reads it. So the logit difference is a
-# sum of one term per component:
+# The final norm divides that sum by a number, the unembedding reads it. So the logit difference is
+# a sum of one term per component:
 #
 # $$\sum_c \frac{x_c}{scale} \cdot (W_U^{IO} - W_U^{S}).$$
 #
@@ -154,37 +136,32 @@ chapter.predict(
 # %% exercise="attribute_layers"
 
 # %%
-logits, cache = run_at_end(model, batch.tokens, batch.positions["END"])
-direction = answer_directions(model, batch.io, batch.s)
+logits, cache = circuits.run_at_end(model, batch.tokens, batch.positions["END"])
+direction = circuits.answer_directions(model, batch.io, batch.s)
 by_layer = attribute_layers(cache, direction)
 parts = by_layer.mean(-1)
 plot_lines(
     {"attention": parts[1::2], "MLP": parts[2::2]},
-    "What each layer adds to the logit difference",
-    x_title="layer",
-    y_title="logits",
-)
+    "What each layer adds to the logit difference", x_title="layer", y_title="logits",
+)  # fmt: skip
 
 # %%
 whole = logit_difference(logits, batch.io, batch.s)
-bias = model.b_U[batch.io] - model.b_U[batch.s]
-print(
-    f"sum of all parts {(by_layer.sum(0) + bias).mean():.3f}, logit difference {whole.mean():.3f}"
-)
-print(f"attention {parts[1::2].sum():.2f}, MLPs {parts[2::2].sum():.2f}, embedding {parts[0]:.2f}")
-
-# %% tags=["nbval-check-output"]
-print(
-    "The parts sum to the logit difference:",
-    torch.allclose(by_layer.sum(0) + bias, whole, atol=1e-2),
-)
-largest = component_names(model)[int(parts.argmax())]
-print("Largest part:", largest)
+gap = by_layer.sum(0) + model.b_U[batch.io] - model.b_U[batch.s] - whole
+verdict("the parts sum to the logit difference", gap.abs().max() < 0.01,
+        f"largest gap {gap.abs().max():.0e} of {whole.mean():.2f}")  # fmt: skip
+largest = circuits.component_names(model)[int(parts.argmax())]
+verdict("the largest part is the attention of layer 23", largest == "23 attn",
+        f"{largest}: {parts.max():+.2f}", model=model)  # fmt: skip
+show_table({"embedding": parts[0], "attention, all layers": parts[1::2].sum(), "MLPs": parts[2::2].sum()},
+           columns=["part", "logits"])  # fmt: skip
 
 # %% [markdown]
-# *What to see:* nothing for many layers, then a few steps up, and some down. Early layers are not
-# idle. What they write is read by later layers, and direct attribution sees only what the unembedding
-# reads.
+# *What to see:* nothing for twenty layers, then one large step up at layer 23, one down at 24, and
+# small ones to the end. You said "in the first third", because names are read there? Then direct
+# attribution corrected you: early layers write for later layers to read, and it sees only what the
+# unembedding reads. "In the middle" was close to where the *work* is done, as you will see; "in the
+# last third" is where the answer is *said*.
 #
 # ### Head by head
 
@@ -195,25 +172,22 @@ direct = attribute_heads(cache, direction)
 plot_heads(direct.mean(-1), "Direct effect of each head on the logit difference", unit="logits",
            diverging=True)  # fmt: skip
 
-# %% tags=["nbval-check-output"]
-in_layers = by_layer[1::2].sum(0)
-b_O = sum((block.attn.b_O for block in model.blocks if getattr(block.attn, "b_O", None) is not None),
-          torch.zeros(model.cfg.d_model))  # fmt: skip
-constant = (b_O / cache["ln_final.hook_scale"][:, -1] * direction).sum(-1)
-print(
-    "Heads sum to their layers:",
-    torch.allclose(direct.sum((0, 1)) + constant, in_layers, atol=1e-2),
-)
-top = strongest_heads(direct.mean(-1), 1)[0]
-print("Strongest direct effect:", head_name(top))
+# %%
+constant = circuits.output_biases(model) / cache["ln_final.hook_scale"][:, -1] @ direction.T
+gap = (direct.sum((0, 1)) + constant.diagonal() - by_layer[1::2].sum(0)).abs().max()
+verdict("heads sum to their layers", gap < 0.01, f"largest gap {gap:.0e}")
+top = circuits.strongest_heads(direct.mean(-1), 1)[0]
+verdict("one head gives about half of the logit difference by itself: 23.3", top == (23, 3),
+        f"{head_name(top)}: {circuits.pair_interval(direct[top])} of {whole.mean():.2f}", model=model)  # fmt: skip
 
 # %% [markdown]
-# *What to see:* a handful of heads carry nearly all of it, with both signs.
+# *What to see:* a handful of heads carry nearly all of it, with both signs, and one of them towers
+# over the rest.
 #
 # ## 4. Who moves the name?
 #
-# Wang et al. found heads that attend from END to the IO and copy what they find there: **name movers**.
-# Look first, then ask what is written.
+# Wang et al. found heads that attend from END to the IO and copy what they find there: **name
+# movers**. Look first, then ask what is written.
 
 # %%
 chapter.predict(
@@ -223,86 +197,78 @@ chapter.predict(
 
 # %% exercise="name_mover_scores"
 
+# %% [markdown]
+# `looks_by_name` reads that and six other pairs of places at once, for the prompts and, as a
+# **control**, for **ABC prompts**, in which three different names stand and nothing is said twice.
+# A head that looks at a place in ABC prompts as well looks there for another reason.
+
 # %%
+looks = circuits.looks_by_name(model, batch)
 to_io = name_mover_scores(model, batch)
-pairs = [("END", "S1"), ("END", "S2"), ("END", "END"), ("S2", "S1+1"), ("S1+1", "S1")]
-looks = attention_between(model, batch.tokens, batch.positions, pairs)
-spread = direct.std(-1)
-strongest = strongest_heads(direct.mean(-1).abs(), 10)
-print("                       END looks at")
-print("head   direct effect     IO    S1    S2   END")
-for head in strongest:
-    seen = [to_io[head], *(looks["END", key][head] for key in ("S1", "S2", "END"))]
-    print(f"{head_name(head):6} {direct[head].mean():+6.2f} ± {spread[head]:.2f}   "
-          + "  ".join(f"{value:.2f}" for value in seen))  # fmt: skip
+verdict("your scores are the tool's", (to_io - looks["END to IO"]).abs().max() < 1e-4)
+strongest = circuits.strongest_heads(direct.mean(-1).abs(), 10)
+show_table([
+    {"head": head_name(h), "direct effect": str(circuits.pair_interval(direct[h])),
+     "END looks at IO": to_io[h], "on ABC": looks["END to IO, ABC"][h],
+     "at S2": looks["END to S2"][h], "S2 on ABC": looks["END to S2, ABC"][h],
+     "at END": looks["END to END"][h]}
+    for h in strongest
+], digits=2)  # fmt: skip
 
 # %% [markdown]
-# *What to see:* heads that look at the IO are there, and not all of them help. Others look at the
-# subject, or at END itself. "±" is the standard deviation over prompts.
+# You said the IO, whose name it copies? That is the story of GPT-2 small. Here the largest head,
+# 23.3, looks at the **subject**, at S2. Heads that look at the IO are there (23.0, 23.1, 23.7,
+# 23.2, 24.4): on ABC prompts each looks at all names alike, about .25, and with a repetition it
+# looks at the IO twice as much or more. Two, 29.1 and 29.0, look at END itself.
 #
 # ### What do they write?
 #
-# If a head looks at a name, does it raise that name's logit? Feed it names, and see whether each is among
-# the five tokens it raises most. Wang et al. (section 3.1, "copy score") found over 95 % for name
-# movers, under 20 % for the average head. With the sign turned, the same test asks what a head pushes *down*.
-
-# %% exercise="copy_score"
-
-# %%
-tokens_of_names = name_tokens(model, batch.names)
-readers = [
-    tuple(head)
-    for head in (to_io + looks["END", "S1"] + looks["END", "S2"] > 0.3).nonzero().tolist()
-    if abs(direct[tuple(head)].mean()) > 0.1
-]
-copies = {head: copy_score(model, head, tokens_of_names) for head in readers}
-negated = {head: copy_score(model, head, tokens_of_names, -1) for head in readers}
-to_s = looks["END", "S1"] + looks["END", "S2"]
-plot_scatter(
-    [(to_io[head] - to_s[head]).item() for head in readers],
-    [direct[head].mean().item() for head in readers],
-    "Where a head looks, what it writes, and what it does",
-    labels=list(map(head_name, readers)),
-    groups=[
-        "copies" if copies[h] > 0.5 else "copies negated" if negated[h] > 0.5 else "neither"
-        for h in readers
-    ],
-    x_title="attention from END to IO minus to S1 and S2",
-    y_title="direct effect (logits)",
-)
-
-# %%
-print("head   copies  negated  direct effect")
-for head in sorted(readers, key=lambda h: -direct[h].mean()):
-    print(
-        f"{head_name(head):6} {copies[head]:5.2f} {negated[head]:8.2f} {direct[head].mean():+11.2f}"
-    )
-
-# %% [markdown]
-# *What to see:* four corners. A head that copies, and looks at the IO, helps. One that writes the
-# *negative* of a name, and looks at the IO, hurts: a **negative name mover**. But one that writes the
-# negative and looks at the *subject* helps. Two ways to the same answer: raise the right name, or
-# push the wrong one down.
+# If a head looks at a name, does it raise that name's logit? Take the value that the head has *at
+# the name in this very prompt*, put it through $W_O$ and $W_U$, and see whether the name is among
+# the five tokens raised most (Wang et al., section 3.1, "copy score"). With the sign turned: among
+# the five it *lowers* most.
 
 # %%
 chapter.predict("negative_movers_look", choices=["lower it", "raise it"])
 
-# %% tags=["nbval-check-output"]
-movers = [h for h in readers if to_io[h] > 0.25 and copies[h] > 0.5 and direct[h].mean() > 0]
-negative = [h for h in readers if to_io[h] > 0.25 and negated[h] > 0.5]
-suppressors = [
-    h for h in readers if looks["END", "S2"][h] > 0.25 and negated[h] > 0.5 and h not in negative
-]
-print("name movers:          ", names_of(movers))
-print("negative name movers: ", names_of(negative))
-print("subject suppressors:  ", names_of(suppressors))
+# %% exercise="copy_score"
+
+# %%
+readers = [h for h in circuits.name_readers(looks) if abs(direct[h].mean()) > 0.05] or strongest[:4]
+copied = circuits.copies_by_name(model, batch, readers)
+first = readers[0]
+same = abs(copy_score(model, batch, first) - copied["copies IO"][first].mean()) < 1e-4
+verdict("your copy score is the tool's", same, f"head {head_name(first)}")
+show_table([
+    {"head": head_name(h), **{what: copied[what][h].mean() for what in copied}, "direct effect": direct[h].mean()}
+    for h in sorted(readers, key=lambda h: -direct[h].mean())
+], digits=2)  # fmt: skip
+
+# %%
+to_s = looks["END to S1"] + looks["END to S2"]
+plot_scatter(
+    [(to_io[h] - to_s[h]).item() for h in readers],
+    [direct[h].mean().item() for h in readers],
+    "Where a head looks, what it writes, and what it does",
+    labels=list(map(head_name, readers)),
+    groups=["copies" if copied["copies S2"][h].mean() > 0.5 else "writes against"
+            if copied["against S2"][h].mean() > 0.5 else "neither" for h in readers],
+    x_title="attention from END to IO minus to S1 and S2", y_title="direct effect (logits)",
+)  # fmt: skip
 
 # %% [markdown]
-# "Negative name movers suppress the subject's name" is folklore, and your predictions put it to the test:
-# a head that lowers the logit difference by writing against a name must look at the IO. For GPT-2
-# small Wang et al. say the same: their negative name movers write against whatever name they attend to,
-# mainly the IO. A head that does what the folklore says would *raise* the logit difference. We call such
-# heads **subject suppressors**; the line above says whether this model has any.
+# *What to see:* four corners. Heads that copy and look at the IO help: **name movers** (23.0, 23.2,
+# 23.1, 23.7). One that writes the *negative* of a name and looks at the IO hurts: a **negative name
+# mover** (24.4). One that copies and looks at the subject more hurts: a **subject mover** (24.5).
+# And one that writes the negative and looks at the *subject* helps, more than all the others: 23.3,
+# a **subject suppressor**. Two ways to the same answer: raise the right name, or push the wrong one
+# down. SmolLM2 does mostly the second.
+#
+# You may meet the sentence "negative name movers suppress the subject's name". If you said "raise
+# it", you saw what is wrong with it: a head that lowers the logit difference cannot be writing
+# against the subject. For GPT-2 small Wang et al. say so too: their negative name movers write
+# against whatever name they attend to, mainly the IO. What the sentence describes is a suppressor,
+# and Wang et al. name none.
 
 # %%
 chapter.explain("attention_and_effect")
@@ -311,69 +277,124 @@ chapter.explain("attention_and_effect")
 # ## 5. Who notices that a name came twice?
 #
 # To know which name is the subject, something must notice the repetition, and it can be noticed
-# first at S2. There are two ways. A **duplicate-token head** looks from S2 at S1. An **induction head**
-# looks from S2 at S1+1, which a **previous-token head** has marked as "after the subject".
+# first at S2. There are two ways. A **duplicate-token head** looks from S2 at S1. An **induction
+# head** looks from S2 at S1+1, which a **previous-token head** has marked as "after the subject".
+#
+# Is it the *repetition* that a head sees, or does it look at any earlier name, or at any word that
+# far back? Subtract the control.
 
-# %% exercise="duplicate_token_scores"
-
-# %% [markdown]
-# Is it the *repetition* that such a head sees, or does it look at any earlier name? A control tells:
-# the same heads and places on ABC prompts, where three different names stand and nothing is said
-# twice.
+# %% exercise="repetition_scores"
 
 # %%
-twice = duplicate_token_scores(model, batch)
-control_pairs = [("S2", "S1"), ("S2", "S1+1"), ("S1+1", "S1")]
-control = attention_between(model, batch.corrupt("ABC"), batch.positions, control_pairs)
-found = {"duplicate token": (twice, control["S2", "S1"]),
-         "induction": (looks["S2", "S1+1"], control["S2", "S1+1"]),
-         "previous token": (looks["S1+1", "S1"], control["S1+1", "S1"])}  # fmt: skip
-candidates = {}
-for role, (scores, without) in found.items():
-    candidates[role] = [h for h in strongest_heads(scores, 8) if scores[h] > 0.1]
-    print(f"{role:16}", "  ".join(f"{head_name(h)} {scores[h]:.2f} ({without[h]:.2f})"
-                                  for h in candidates[role]))  # fmt: skip
+sees = {pair: repetition_scores(model, batch, *pair) for pair in (("S2", "S1+1"), ("S2", "S1"))}
+show_table([
+    {"from S2 to": pair[1], "head": head_name(h), "attention": looks[" to ".join(pair)][h],
+     "on ABC": looks[" to ".join(pair) + ", ABC"][h], "difference": scores[h]}
+    for pair, scores in sees.items() for h in circuits.strongest_heads(looks[" to ".join(pair)], 9)
+], digits=2)  # fmt: skip
 
 # %% [markdown]
-# *What to see:* in brackets the control. A detector of repetition should fall to nearly nothing there; a
-# previous-token head should not care. A head whose score stays looks at names, or at a distance, and
-# not at duplicates.
+# *What to see:* without the control the lists would mislead. From S2 to S1+1, 17.4 and 17.5 fall
+# from .76 and .43 to nothing on ABC prompts: they see the repetition. Heads of layers 0 and 1 (1.6,
+# 0.6, 1.7) look there just as much when nothing is repeated: they look a few tokens back. 13.7
+# keeps nearly half of its .26. The duplicate-token heads are real, 8.1, 9.2 and 5.6 before all; 1.8
+# keeps a third.
 #
 # ## 6. Who tells the movers where to look?
 #
 # The repetition is known at S2, the answer is given at END. Someone has to carry it over. In GPT-2
-# small these are the **S-inhibition heads**: they attend from END to S2, and what they write enters the
-# *queries* of the name movers, which then look away from the subject.
+# small these are the **S-inhibition heads**: they attend from END to S2, and what they write enters
+# the *queries* of the name movers, which then look away from the subject.
 #
-# That is a statement about a path, so we cut that path and no other. **Path patching** (Wang et al., section
-# 3): run the prompts with everything as it is; give one head the output it has on ABC prompts; let that
-# reach the queries of the name movers, with all other heads frozen; and run once more with those
-# queries. `path_patch_sweep` does it for every head as sender. Chapter 07 opens that box.
+# That is a statement about a path, so we cut that path and no other. **Path patching** (Wang et
+# al., section 3): run the prompts with everything as it is; give one head, the **sender**, the
+# output it has on ABC prompts; let that reach the **receivers**, with all other heads frozen; and
+# run once more with what the receivers then read. A receiver is named by layer, head and the part
+# that listens: `(23, 0, "q")` is the query of head 23.0. `path_patch_sweep` does it for every head
+# as sender. Chapter 07 opens that box.
 
 # %% exercise="s_inhibition_effect"
 
 # %%
-few = ioi_batch(model, 4, seed=2)
+scores = circuits.scores_by_head({**looks, **copied, "direct": direct.mean(-1)})
+first_roles = circuits.roles_of(scores)
+movers = first_roles["name mover"] or circuits.strongest_heads(direct.mean(-1), 2)
+few = ioi_batch(model, 8, seed=2, templates=FOUND)
 effect = s_inhibition_effect(model, few, movers)
 plot_heads(effect, "Through the name movers' queries: change of the logit difference", unit="logits",
            diverging=True)  # fmt: skip
 
 # %%
-inhibition = [h for h in strongest_heads(-effect, 4) if effect[h] < -0.05]
-for head in inhibition:
-    print(f"{head_name(head):6} effect {effect[head]:+.2f}, END looks at S2: {looks['END', 'S2'][head]:.2f}, "
-          f"direct effect {direct[head].mean():+.2f}")  # fmt: skip
-
-# %% tags=["nbval-check-output"]
-print("Strongest S-inhibition head:", head_name(inhibition[0]))
-print(
-    "It looks at S2 more than at the IO:",
-    bool(looks["END", "S2"][inhibition[0]] > to_io[inhibition[0]]),
-)
+inhibition = circuits.strongest_heads(-effect, 2)
+show_table([
+    {"head": head_name(h), "effect": effect[h], "END looks at S2": looks["END to S2"][h],
+     "on ABC": looks["END to S2, ABC"][h], "direct effect": direct[h].mean()}
+    for h in circuits.strongest_heads(effect.abs(), 6)
+], digits=2)  # fmt: skip
+verdict("20.0 and 19.2 speak to the movers, and no head more", inhibition == [(20, 0), (19, 2)],
+        ", ".join(f"{head_name(h)} {effect[h]:+.2f}" for h in inhibition), model=model)  # fmt: skip
 
 # %% [markdown]
-# *What to see:* a few dark cells, a little below the movers. Such a head need not have any direct
-# effect: it speaks to heads, not to the logits. Direct attribution cannot see it.
+# *What to see:* one dark cell, 20.0, a lighter one, 19.2, and little else. Both look from END at
+# S2. Neither has a direct effect: they speak to heads, not to the logits, and direct attribution
+# cannot see them. Some heads have a small effect of the other sign.
+#
+# ### What does S-inhibition say?
+#
+# "Not *John*", or "not the one named *second*"? The first is a **token** signal, the second a
+# **position** signal (Wang et al., appendix A). In our prompts they can be told apart: let 20.0 and
+# 19.2 say at END what they say in *other* prompts, where John is still the subject but stands at
+# the other place, or where another name stands at the subject's place. Everything after them hears
+# it.
+
+# %%
+chapter.predict("position_or_token", choices=["the name", "the place", "both alike"])
+
+# %%
+signals = circuits.signal_table(model, few, inhibition)
+meaning = {"clean": ("true", "true"), "swap_names": ("true", "false"), "new_names": ("true", "another"),
+           "swap_first": ("false", "true"), "swap_s2": ("false", "false"),
+           "new_names_swap_s2": ("false", "another"), "ABC": ("none", "none")}  # fmt: skip
+show_table([
+    {"place of the subject": meaning[how][0], "name of the subject": meaning[how][1],
+     "logit difference": str(circuits.pair_interval(values))}
+    for how, values in signals.items()
+])  # fmt: skip
+position, token, rest = circuits.fit_signals(signals)
+verdict("S-inhibition says the place, not the name", position > 1 and abs(token) < 0.3,
+        f"logit difference = {rest:.2f} {position:+.2f} place {token:+.2f} name", model=model)  # fmt: skip
+
+# %% [markdown]
+# In the last line place and name are +1 where they are true, -1 where they are false, 0 where there
+# is no sign. The place moves the logit difference by more than two logits to either side; the name
+# hardly at all. You said "the name"? Then these heads would have to carry one of a hundred names;
+# one bit, first or second, is enough. Wang et al. found both in GPT-2 small, 2.31 for position and
+# .99 for token. In SmolLM2 the two were taken apart: the *name* takes another road.
+#
+# ### The suppressor's own road
+#
+# Does 23.3 need to be told who the subject is? Its direct effect is a pattern times values.
+# Exchange one of them for that of the ABC prompt, where S2 is a third name and nothing is said
+# twice.
+
+# %%
+suppressor = (first_roles["subject suppressor"] or circuits.strongest_heads(direct.mean(-1), 1))[0]
+halves = circuits.pattern_and_values(model, few, suppressor, few.corrupt("ABC"))
+show_table([
+    {"direct effect of " + head_name(suppressor): how, "logits": str(circuits.pair_interval(values))}
+    for how, values in halves.items()
+])  # fmt: skip
+position, token, rest = circuits.fit_signals(circuits.signal_table(model, few, [suppressor]))
+verdict("the suppressor says the name, not the place", token > 1 and abs(position) < 0.3,
+        f"logit difference = {rest:.2f} {position:+.2f} place {token:+.2f} name", model=model)  # fmt: skip
+
+# %% [markdown]
+# *What to see:* with the pattern of a prompt without a repetition 23.3 keeps about half of its
+# effect: it looks at the last name that was said, repeated or not, and writes against it. With the
+# other prompt's values it has none, for it writes against the third name instead. So half of its
+# work needs no circuit before it: the name stands at S2, and "not the name that was said last" is a
+# good guess in these sentences. What the repetition adds is that 23.3 looks at S2 harder; section 9
+# shows what tells it.
 #
 # ## 7. Knock them out
 #
@@ -387,95 +408,93 @@ chapter.predict("knock_out_movers", choices=["nearly all", "about half", "next t
 # %% exercise="knock_out"
 
 # %%
-small = ioi_batch(model, 8, seed=3)
-without_movers = knock_out(model, small, movers)
+small = ioi_batch(model, 8, seed=3, templates=FOUND)
 F = KnockOuts(model, small)
-print(f"whole model           {F(F.heads):.2f}")
-print(
-    f"without name movers   {without_movers.mean():.2f} ± {without_movers.std():.2f} (over prompts)"
-)
-
-# %% tags=["nbval-check-output"]
-same = abs(without_movers.mean().item() - F(F.heads - set(movers))) < 1e-2
-print("The package's engine gives the same:", same)
-
-# %% [markdown]
-# `KnockOuts` is that, made fast for many sets of heads. `F(heads)` is the mean logit difference when **only these**
-# heads are left, all others knocked out. Class by class:
-
-# %%
 everything = set(F.heads)
-single = {}
-for heads in candidates.values():
-    for head in heads:
-        single[head] = F(everything - {head}) - F(everything)
-classes = {"name mover": movers, "negative name mover": negative, "subject suppressor": suppressors,
-           "S-inhibition": inhibition}  # fmt: skip
-taken: set[Head] = {head for heads in classes.values() for head in heads}
-for role in ("induction", "duplicate token", "previous token"):
-    classes[role] = [h for h in candidates[role] if single[h] < -0.1 and h not in taken]
-    taken |= set(classes[role])
-classes["writer at END, role open"] = [h for h in strongest if h not in taken]
-losses = {
-    role: F(everything - set(heads)) - F(everything) for role, heads in classes.items() if heads
-}
-plot_bars(losses, "Whole classes knocked out", y_title="change of the logit difference (logits)")
-
-# %%
-for role, heads in classes.items():
-    print(f"{role:25} {losses.get(role, 0.0):+.2f}   {names_of(heads)}")
+without_movers = knock_out(model, small, movers)
+verdict("the package's engine gives the same",
+        abs(without_movers.mean() - F(everything - set(movers))) < 0.01)  # fmt: skip
+cost = without_movers - F.each(everything)
+verdict("without its name movers the model does no worse", circuits.pair_interval(cost).high > -0.3,
+        f"{F(everything):.2f}, then {without_movers.mean():.2f}: {circuits.pair_interval(cost)}",
+        model=model)  # fmt: skip
 
 # %% [markdown]
-# *What to see:* which class hurts most. For induction, duplicate and previous-token heads the attention
-# alone is not enough, so only heads whose single knock-out costs 0.1 logits are listed. The last row
-# holds heads with a direct effect that no detector named. We keep them: a circuit is not
+# `KnockOuts` is that, made fast for many sets of heads. `F(heads)` is the mean logit difference
+# when **only these** heads are left, all others knocked out; `F.each` keeps the prompts apart.
+#
+# You said "next to nothing" is left? Nearly all is. But are the movers idle? Before you say so, see
+# who else changes when they fall silent. The final norm's scale is held, or every head would seem
+# to gain when the residual stream gets shorter.
+
+# %%
+before = circuits.direct_effects_without(model, F, [])
+change = circuits.direct_effects_without(model, F, movers) - before
+lost = sum(before[h].item() for h in movers)
+others = torch.ones_like(change)
+others[[layer for layer, _ in movers], [head for _, head in movers]] = 0
+change = change * others
+show_table([
+    {"head": head_name(h), "direct effect": before[h], "without the movers": before[h] + change[h]}
+    for h in circuits.strongest_heads(change.abs(), 5)
+], digits=2)  # fmt: skip
+made_good = sum(change[h].item() for h in first_roles["negative name mover"])
+verdict("24.4 makes good most of what the movers take away", made_good > 0.5 * lost,
+        f"lost {lost:.2f}, made good {change.sum():.2f}, by negative movers {made_good:.2f}", model=model)  # fmt: skip
+
+# %% [markdown]
+# *What to see:* no backup steps in. The negative mover 24.4 falls silent: it writes against the
+# name that is on its way to the answer, and with no name on its way it has nothing to write
+# against. (McDougall et al. 2023, arXiv 2310.04625, describe this in GPT-2 small's 10.7 and call it
+# **copy suppression**.) So movers and negative mover nearly cancel, and knocking out one of them
+# alone says little. In GPT-2 small losing all name movers costs 5 %, there because of **backup name
+# movers**.
+#
+# ### The rule
+#
+# Now every head gets its role by **one rule**, the same in this notebook and in the table that
+# ships: what it looks at, against ABC; what it writes; what it does to the movers; and for heads
+# that only prepare, whether the model misses them. `circuits.roles_of??` shows it.
+
+# %%
+tries = {h for h, s in scores.items() if max(sees[p][h] for p in sees) > 0.1
+         or looks["S1+1 to S1"][h] > 0.25 or effect[h] < -0.05}  # fmt: skip
+missed = {h: F.each(everything - {h}) - F.each(everything) for h in tries}
+spreads = {h: circuits.pair_interval(values) for h, values in missed.items()}
+scores = circuits.scores_by_head({
+    **looks, **copied, "direct": direct.mean(-1), "to the movers": effect,
+    "knocked out": {h: s.mean for h, s in spreads.items()},
+    "knocked out, high": {h: s.high for h, s in spreads.items()},
+})  # fmt: skip
+roles = {role: heads for role, heads in circuits.roles_of(scores).items() if heads}
+roles = roles or {"writer at END, role open": strongest}  # a model in which the rule finds nothing
+
+# %%
+losses = {
+    role: F.each(everything - set(heads)) - F.each(everything) for role, heads in roles.items()
+}
+plot_bars({role: values.mean() for role, values in losses.items()}, "Whole classes knocked out",
+          y_title="change of the logit difference (logits)")  # fmt: skip
+show_table([
+    {"role": role, "heads": ", ".join(map(head_name, heads)),
+     "knocked out": str(circuits.pair_interval(losses[role]))}
+    for role, heads in roles.items()
+])  # fmt: skip
+
+# %% [markdown]
+# *What to see:* the model misses the suppressor, S-inhibition and the induction heads most; the
+# name movers not at all. A head that looks like a previous-token head in every respect may still be
+# one that nobody listens to: 11.1 and 2.1 look from S1+1 at S1 more than .5 of the time and are
+# missing from the list, for the model does not miss them. The last row holds heads with a direct
+# effect that no role explains, most of them looking at END itself. We keep them: a circuit is not
 # made of what fits a story.
 #
-# ### Backups
-#
-# In GPT-2 small, losing *all* name movers costs only 5 %: other heads take over, the **backup name
-# movers**. Who changes here, when the movers fall silent?
-
-
-# %%
-def direct_without(heads: Collection[Head]) -> Float[Tensor, "layer head"]:
-    """Direct effects at END in a run with some heads knocked out."""
-
-    def replace(z: Tensor, hook: Any) -> Tensor:
-        for layer, head in heads:
-            if layer == hook.layer():
-                z[:, :, head] = F.ablation.instead[layer][:, :, head]
-        return z
-
-    layers = {layer for layer, _ in heads}
-    with model.hooks(fwd_hooks=[(f"blocks.{i}.attn.hook_z", replace) for i in layers]):
-        _, changed = run_at_end(model, small.tokens, small.positions["END"])
-    return attribute_heads(changed, answer_directions(model, small.io, small.s)).mean(-1)
-
-
-before, after = direct_without([]), direct_without(movers)
-change = after - before
-change[[layer for layer, _ in movers], [head for _, head in movers]] = 0.0
-for head in strongest_heads(change.abs(), 6):
-    print(f"{head_name(head):6} direct effect {before[head]:+.2f} -> {after[head]:+.2f}")
-print(f"lost by the movers {sum(before[h] - after[h] for h in movers):.2f}, "
-      f"made good by other heads {change.sum():+.2f}")  # fmt: skip
-
-# %% [markdown]
-# *What to see:* whether other heads make good what the movers lost, and which. Not every helper is a backup
-# mover. A negative head that answers to the movers "helps" by falling silent: with the name no longer on
-# its way to the answer, it has less to write against (McDougall et al. 2023, *Copy Suppression*,
-# arXiv 2310.04625, describe this for GPT-2 small's 10.7).
-
-# %%
-share = sum(change[head].item() for head in negative) / change.sum().item()
-print(f"Of what was made good, {share:.0%} came from negative name movers ({names_of(negative)}).")
-
-# %% [markdown]
 # ## 8. Put it together, and have it scored
 #
-# A list of heads is a claim. Three criteria test it (Wang et al., section 4). Write $F(C)$ for the logit
-# difference when only the heads of $C$ are left, $M$ for all heads.
+# A list of heads is a claim. Three criteria test it (Wang et al., section 4). Write $F(C)$ for the
+# logit difference when only the heads of $C$ are left, $M$ for all heads. We score on the four
+# templates that were kept aside, on another seed: a circuit that is only good where it was chosen
+# has been fitted, not found.
 #
 # **Faithfulness**: the circuit alone does as the model does, $|F(M) - F(C)|$.
 
@@ -485,166 +504,143 @@ chapter.predict("how_many_heads", choices=["a tenth or fewer", "about a third", 
 # %% exercise="faithfulness"
 
 # %%
-circuit = {head for heads in classes.values() for head in heads}
-f_model, f_circuit, f_nothing = F(everything), F(circuit), F(set())
-print(f"{len(circuit)} of {len(everything)} heads")
-print(
-    f"F(M) {f_model:.2f}   F(C) {f_circuit:.2f}   F(no heads) {f_nothing:.2f}   "
-    f"F(as many others of the same layers) {F(other_heads(circuit, everything)):.2f}"
-)
-print(f"faithfulness {faithfulness(F, everything, circuit):.2f} logits; "
-      f"the circuit keeps {f_circuit / f_model:.0%}")  # fmt: skip
+circuit = {head for heads in roles.values() for head in heads}
+new = KnockOuts(model, ioi_batch(model, 16, seed=5, templates=KEPT_ASIDE))
+show_table({
+    f"all {len(everything)} heads": new(everything), f"the circuit, {len(circuit)} heads": new(circuit),
+    "no heads": new(set()), "all but the circuit": new(everything - circuit),
+}, columns=["what is left", "logit difference"], digits=2)  # fmt: skip
+verdict("an eighth of the heads keeps three quarters of the logit difference, or more",
+        new(circuit) > 0.75 * new(everything) and len(circuit) <= len(everything) / 8,
+        f"{new(circuit) / new(everything):.0%}; faithfulness {faithfulness(new, everything, circuit):.2f}",
+        model=model)  # fmt: skip
 
 # %% [markdown]
-# That was on the prompts by which we chose. A circuit that is only good there has been fitted, not
-# found. So once more, on prompts that had no say in it:
+# You said "more than half", or "about a third"? An eighth is enough: the other heads do other things.
+# You said "a tenth"? You were near. Would any set of that size in these layers do? The control: 23 sets with as many other heads of
+# the same layers (all others, where a layer has not enough).
 
 # %%
-fresh = KnockOuts(model, ioi_batch(model, 16, seed=5))
-print(f"on fresh prompts: F(M) {fresh(everything):.2f}   F(C) {fresh(circuit):.2f}   "
-      f"faithfulness {faithfulness(fresh, everything, circuit):.2f}   "
-      f"the circuit keeps {fresh(circuit) / fresh(everything):.0%}")  # fmt: skip
-
-# %% tags=["nbval-check-output"]
-print("The circuit keeps more than half:", fresh(circuit) > fresh(everything) / 2)
+brief = KnockOuts(model, ioi_batch(model, 8, seed=6, templates=KEPT_ASIDE))
+controls = [brief(chosen) for chosen in circuits.other_circuits(circuit, everything, fewest=1)]
+verdict("no such set comes near", brief(circuit) > max(controls),
+        f"{brief(circuit):.2f}, {circuits.beats(brief(circuit), controls)}; the best of them {max(controls):.2f}",
+        model=model)  # fmt: skip
 
 # %% [markdown]
 # **Completeness**: model and circuit suffer alike when the same heads $K$ are taken from both,
-# $|F(C \setminus K) - F(M \setminus K)|$. A circuit that lacks the backups passes the first test and fails this
-# one.
+# $|F(C \setminus K) - F(M \setminus K)|$. A circuit that lacks the backups passes the first test
+# and fails this one.
 
 # %% exercise="completeness"
 
 # %% [markdown]
-# **Minimality**: every head $v$ matters, at least once some others $K$ are gone:
-# $|F(C \setminus (K \cup \{v\})) - F(C \setminus K)|$.
+# **Minimality**: every head $v$ matters, at least once some others $K$ are gone: $|F(C \setminus (K
+# \cup \{v\})) - F(C \setminus K)|$.
 
 # %% exercise="minimality"
 
 # %%
 incomplete = {
-    role: completeness(F, everything, circuit, set(heads))
-    for role, heads in classes.items()
-    if heads
+    role: completeness(brief, everything, circuit, set(heads)) for role, heads in roles.items()
 }
-plot_bars({"nothing removed": faithfulness(F, everything, circuit), **incomplete},
+plot_bars({"nothing removed": faithfulness(brief, everything, circuit), **incomplete},
           "Completeness: circuit and model without each class", y_title="|F(C \\ K) - F(M \\ K)| (logits)")  # fmt: skip
-
-# %%
-matters = {head: minimality(F, circuit, head) for head in sorted(circuit)}
+firsts = [heads[0] for heads in roles.values()] + [
+    heads[-1] for heads in roles.values() if heads[1:]
+]
+matters = {head: minimality(brief, circuit, head) for head in sorted(firsts)}
 plot_bars({head_name(h): value for h, value in matters.items()},
-          "Minimality: what each head matters to the circuit", y_title="|F(C \\ v) - F(C)| (logits)")  # fmt: skip
-
-# %% tags=["nbval-check-output"]
-most = max(matters, key=matters.get)
-print("The head that matters most:", head_name(most))
+          "Minimality: the strongest and the weakest head of each role", y_title="|F(C \\ v) - F(C)| (logits)")  # fmt: skip
 
 # %% [markdown]
-# *What to see:* in the first picture, bars of about the same height say that the circuit reacts as the model
-# does; a high one says which class has helpers outside the circuit. In the second, low bars are heads that the
-# circuit would hardly miss *while the others are there*. Wang et al. ask for at least 1 % of $F(M)$ with a $K$
-# of one's choice.
+# *What to see:* in the first picture, bars of about the same height say that the circuit reacts as
+# the model does; a high one says which class has helpers outside the circuit. In the second, low
+# bars are heads that the circuit would hardly miss *while the others are there*. Wang et al. ask
+# for at least 1 % of $F(M)$ with a $K$ of one's choice.
+#
+# Classes are the $K$ that *we* thought of. What is the worst $K$? Wang et al. searched greedily and
+# found up to 3.09 logits, six times their faithfulness. (The search below runs on one pair of
+# twins, to be quick; what it finds is scored on the others.)
+
+# %% exercise="largest_gap"
+
+# %%
+tiny = KnockOuts(model, ioi_batch(model, 2, seed=7, templates=KEPT_ASIDE))
+worst = largest_gap(tiny, everything, circuit, 2)
+found_gap = completeness(brief, everything, circuit, set(worst))
+show_table([{"K": "greedy: " + ", ".join(map(head_name, worst)), "incompleteness": found_gap},
+            {"K": "the worst class", "incompleteness": max(incomplete.values(), default=0.0)}], digits=2)  # fmt: skip
 
 # %%
 chapter.explain("why_three_criteria")
 
 # %% [markdown]
-# ## 9. How sure is it?
+# ## 9. The circuit of SmolLM2, measured at length
 #
-# Your circuit rests on a few prompts. The same detectors, on more prompts and several seeds, give the
-# table that this course ships. `python -m circuits_course.authoring.measure_ioi` measures it again.
+# Your circuit rests on 16 prompts. The same rule, on 64 prompts of four seeds, gave the table that
+# this course ships; everything in it was scored on the four templates kept aside, with four other
+# seeds. `docs/smollm2_ioi.md` tells it as a short paper, and names the command that makes it again.
+# Here are its classes, beside yours and those of GPT-2 small.
 
 # %%
-try:
-    table = measured_circuit(model)
-    evidence = table["evidence"]
-    print(
-        f"found on {len(evidence['seeds'])} seeds of {evidence['prompts a seed']} prompts, scored on "
-        f"{len(evidence['held-out seeds'])} other seeds of {evidence['prompts a held-out seed']}"
-    )
-    task = table["task"]
-    print(
-        f"logit difference {task['logit difference']:.2f} "
-        f"(seeds {min(task['by seed']):.2f} to {max(task['by seed']):.2f}; templates "
-        f"{min(task['by template and order']):.2f} to {max(task['by template and order']):.2f}), "
-        f"accuracy {task['accuracy']:.1%}, P(IO) {task['P(IO)']:.2f}"
-    )
-    for run in table["circuit"]:
-        print(
-            f"F(M) {run['F(M)']:.2f}   F(C) {run['F(C)']:.2f}   each head at its position only "
-            f"{run['F(C), each head at its position']:.2f}   as many other heads "
-            f"{run['F(as many other heads of the same layers)']:.2f}"
-        )
-except CourseError as error:
-    table = None
-    print(error)
-
-# %% [markdown]
-# Every line is one seed, scored on prompts that had no say in finding the circuit. "At its position only" is
-# the stricter version of Wang et al.: an induction head is left alone at S2 only, a name mover at END only.
-# The last column is a control: as many heads of the same layers that are not in the circuit.
+table = circuits.measured_circuit("smollm2-135m")
+published = circuits.PUBLISHED_IOI["gpt2-small"]
+show_table([
+    {"role": role, "yours": ", ".join(map(head_name, roles.get(role, ()))),
+     "SmolLM2, shipped table": ", ".join(table["classes"].get(role, ())),
+     "GPT-2 small (Wang et al.)": ", ".join(map(head_name, published.get(role, ())))}
+    for role in dict.fromkeys([*table["classes"], *published])
+])  # fmt: skip
 
 # %%
-published = PUBLISHED_IOI["gpt2-small"]
-here = {role: tuple(heads) for role, heads in classes.items()}
-roles = [*here, *(role for role in published if role not in here)]
-print(f"{'class':26}{'in this model, by your cells':44}GPT-2 small, Wang et al. 2022")
-for role in roles:
-    print(f"{role:26}{names_of(here.get(role, ())):44}{names_of(published.get(role, ()))}")
-
-# %% [markdown]
-# Now the shipped table, where this model has one. "Direct" is the mean over all seeds, in brackets the lowest and
-# the highest template. "Without it" is what is left of $F(M)$ when the class is knocked out, over the held-out
-# seeds; "incomplete" the largest completeness score.
-
+text = "{:+.2f} [{:+.2f}, {:+.2f}]".format
+show_table([
+    {"head": head, "role": row["role"], "direct": text(*row["held out"]["direct"]),
+     "knocked out": text(*row["held out"].get("knocked out", (0, 0, 0))),
+     "fits its role again": "yes" if row["fits the role on held-out prompts"] else "no"}
+    for head, row in table["heads"].items()
+], caption="Other templates and seeds than those by which the heads were chosen")  # fmt: skip
 
 # %%
-def spread_of(values: list[float]) -> str:
-    return f"{min(values):.2f} to {max(values):.2f}"
-
-
-if table:
-    runs = table["circuit"]
-    for role, heads in table["classes"].items():
-        left = spread_of([run["model without"][role] for run in runs])
-        worst = max(run["completeness"][role] for run in runs)
-        print(f"{role}: without it {left}; incomplete by up to {worst:.2f}")
-        for head in heads:
-            row = table["heads"][head]
-            low, high = row["direct, lowest and highest template"]
-            needed = spread_of([run["minimality"][head] for run in runs])
-            print(
-                f"  {head:6} direct {row['direct']:+.2f} ({low:+.2f} to {high:+.2f})   "
-                f"knocked out {row['knocked out']:+.2f}   minimality {needed}"
-            )
-    idle = [
-        head
-        for head in table["heads"]
-        if all(run["minimality"][head] < 0.01 * run["F(M)"] for run in runs)
-    ]
-    print(f"heads below 1 % of F(M) on every seed: {', '.join(idle) or 'none'}")  # fmt: skip
+scored = table["circuit"]
+worst = scored["completeness"]["greedy"]
+show_table({
+    "the whole model": text(*scored["F(M)"]), "the circuit alone": text(*scored["F(C)"]),
+    "each head at its position only": text(*scored["F(C), each head at its position"]),
+    "best of 23 random circuits": f"{max(scored['random circuits of the same layers']):+.2f}",
+    "F(C) - F(M) without " + ", ".join(worst["K"]): text(*worst["held out"]),
+}, columns=["held-out prompts", "logit difference"])  # fmt: skip
 
 # %% [markdown]
-# *What to see:* same jobs, other heads. Then look for what one model has and the other has not.
+# Same jobs, other heads. "At its position" is the stricter version of Wang et al.: an induction
+# head is left alone at S2 only, a name mover at END only. "Fits its role again" puts the rule to
+# each head on prompts that took no part in choosing it.
 #
-# - **Subject suppressors.** Wang et al. name no such class for GPT-2 small. Where this model has one, compare
-#   its row with that of the name movers: which of the two does the model lose more by?
-# - **Name movers.** Losing them costs GPT-2 small 5 %, because backups stand in. The cell on backups says what
-#   their loss costs here and who makes it good. A small loss can have another reason: that a negative
-#   head falls silent with them.
-# - **Writers with an open role.** Heads that attend mostly to END itself move no name from anywhere: they rewrite
-#   what is already there, louder or softer. Direct attribution gives them credit, or blame, for what
-#   others found. Some of these rows have effects as large as those of the named classes.
-# - **S-inhibition** works as described if your path patching found heads that look at S2 and act through
-#   the movers' queries. What they cost when knocked out may be more than that path carries: they can talk to others
-#   as well.
-# - **Minimality**: a head on the last line is in the circuit by our rule and not needed by it. The rule is
-#   generous; a strict list would leave it out.
+# One question is left. S-inhibition costs a lot when it is knocked out; the name movers, to whom it
+# speaks, cost nothing. Who listens? Path patching from S-inhibition to several sets of receivers:
+
+# %%
+heard = table["mechanism"]["who hears S-inhibition"]
+show_table({who: text(*values) for who, values in heard.items()},
+           columns=["queries that hear it from ABC prompts", "change of the logit difference"])  # fmt: skip
+
+# %%
+show_table({path: text(*values) for path, values in table["mechanism"]["paths between classes"].items()},
+           columns=["senders, heard from ABC prompts, and what listens", "change of the logit difference"])  # fmt: skip
+
+# %% [markdown]
+# *What to see:* in the first table, the name movers listen, and the suppressor does not. Let the
+# movers alone hear a wrong word, and 24.4, which still hears the right one *and sees what the
+# movers write*, repairs half of it. Let movers and 24.4 hear it, and the loss is far larger. The
+# movers matter; the model has a thermostat behind them. In the second table, the suppressor: its
+# queries hear little, its values little more, and its **keys** most. The heads that see the
+# repetition write "said before" at S2, and 23.3 finds S2 by it.
 #
 # ### Prompts that should break it
 #
-# The circuit knows the subject by its being said twice. So say the IO twice: *"..., Mary looked tired, and
-# John handed a drink to"*. The control says "everyone" in her place.
+# The circuit knows the subject by its being said twice. So say the IO twice: *"..., Mary looked
+# tired, and John handed a drink to"*. The control says "everyone" in her place.
 
 # %%
 chapter.predict("adversarial", choices=["it stays", "it falls", "it turns negative"])
@@ -653,19 +649,27 @@ chapter.predict("adversarial", choices=["it stays", "it falls", "it turns negati
 variants = {}
 for variant in ("plain", "bystander", "duplicated_io"):
     tried = ioi_batch(model, 16, seed=4, variant=variant)
-    tried_logits, _ = run_at_end(model, tried.tokens, tried.positions["END"])
-    variants[variant] = logit_difference(tried_logits, tried.io, tried.s)
+    variants[variant] = circuits.pair_interval(tried.metric.each()(model(tried.tokens)))
 plot_bars(
-    {name: values.mean() for name, values in variants.items()},
-    "Logit difference when the IO is said twice as well",
-    y_title="logits",
-    errors={name: values.std() for name, values in variants.items()},
-)
+    {name: found.mean for name, found in variants.items()},
+    "Logit difference when the IO is said twice as well", y_title="logits",
+    errors={name: (found.high - found.low) / 2 for name, found in variants.items()},
+)  # fmt: skip
+show_table({name: str(found) for name, found in variants.items()}, columns=["prompts", "logits"])
 
 # %% [markdown]
-# *What to see:* the third bar against the *second*, since a longer sentence alone may change things. Wang et
-# al. (section 4.4) report 1.23 for GPT-2 small, from 3.56. A model that had understood the sentence would not
-# care.
+# *What to see:* the third bar against the *second*, since a longer sentence alone may change
+# things. It falls, by one to two logits, and stays positive. You said "it turns negative"? That
+# would be so if the repetition were all the model had. The suppressor goes on: the name said *last*
+# is still the subject's. Wang et al. (section 4.4) report 1.23 for GPT-2 small, from 3.56. A model
+# that had understood the sentence would not care.
+#
+# ## How sure is this?
+#
+# Each sentence below was tested on prompts that this notebook does not use.
+
+# %%
+chapter.how_sure()
 
 # %%
 chapter.progress()
@@ -673,17 +677,26 @@ chapter.progress()
 # %% [markdown]
 # ## What you measured, what the literature says, where to go on
 #
-# You took a behaviour from the logits back to the prompt: who writes the answer, who tells the writers where to
-# look, who noticed the repetition. Each class was found by a detector that does not know the answer, and
-# tested by taking it away. The circuit you put together was scored by three criteria.
+# You took a behaviour from the logits back to the prompt: who writes the answer, who tells the
+# writers where to look, who noticed the repetition. In SmolLM2 two roads lead to it. On the first,
+# induction and duplicate-token heads see that a name returns, 20.0 and 19.2 carry its *place* to
+# END, and the name movers look at the other place. On the second, 23.3 looks at the name said last
+# and writes against it. The circuit was chosen by a rule, on half of the templates, and scored on
+# the other half.
 #
-# - Wang et al. 2022, *Interpretability in the Wild* (arXiv 2211.00593): the circuit of GPT-2 small, path
-#   patching, the three criteria. Their circuit is off by 0.46 logits (13 %); sets found by a greedy search
-#   leave up to 3.09 logits of incompleteness.
-# - Merullo et al. 2023 report 78 % overlap between the IOI circuit of GPT-2 Medium and that of another task.
-# - Tigges et al. 2024 find in the Pythia models that the algorithm is stable over training and scale, while
-#   the heads are not.
+# - Wang et al. 2022, *Interpretability in the Wild* (arXiv 2211.00593): the circuit of GPT-2 small,
+#   path patching, the three criteria. Their circuit is off by 0.46 logits (13 %).
+# - Merullo et al. 2023 report 78 % overlap between the IOI circuit of GPT-2 Medium and that of
+#   another task.
+# - Tigges et al. 2024 find in the Pythia models that the algorithm is stable over training and
+#   scale, while the heads are not.
 #
-# What your circuit does not say: why the mean and not another prompt's output, whether ABC is the right
-# reference, what the MLPs do (they stay whole here), and whether it holds in other sentences. **07 Activation
-# patching** takes the first two up. **09 Open questions** asks how much of this is the same in every model.
+# What your circuit does not say: why the mean and not another prompt's output, whether ABC is the
+# right reference, what the MLPs do (they stay whole here), and whether it holds in other sentences.
+# **07 Activation patching** takes the first two up. **09 Open questions** asks how much of this is
+# the same in every model.
+#
+# > **The same on GPT-2 small.** Start the notebook with `CIRCUITS_COURSE_MODEL=gpt2-small` in the
+# > environment (500 MB, from the hub). Sentences
+# > about heads of SmolLM2 are then marked as such, and your tables show GPT-2's: look for 9.9, 9.6
+# > and 10.0, for 10.7 and 11.10, and for whether your rule finds a subject suppressor.

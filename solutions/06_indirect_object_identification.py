@@ -1,16 +1,14 @@
 """Reference answers of chapter 06, Indirect object identification."""
 
 from collections.abc import Callable, Collection, Set
-from typing import Any, Literal
+from typing import Any
 
 import torch
-from einops import einsum
 from jaxtyping import Float, Int
 from torch import Tensor
-from transformer_lens import ActivationCache
 
-from circuits_course.circuits import Head, path_patch_sweep
-from circuits_course.data import IOIBatch, bos_token
+from circuits_course.circuits import Head, attention_between, path_patch_sweep
+from circuits_course.data import IOIBatch
 
 
 def logit_difference(
@@ -33,13 +31,14 @@ def logit_difference(
 
 
 def attribute_layers(
-    cache: ActivationCache, direction: Float[Tensor, "batch d_model"]
+    cache: Any, direction: Float[Tensor, "batch d_model"]
 ) -> Float[Tensor, "component batch"]:
     """What each component adds to the logit difference at the last position, in logits.
 
-    Components in order: the embedding (`cache["resid_pre", 0]`), then attn_out and mlp_out of each
-    layer. direction: what the logit difference reads from the normalised residual stream. The
-    sum over components is the logit difference, up to the unembedding's bias b_U.
+    cache: an ActivationCache of TransformerLens. Components in order: the embedding
+    (`cache["resid_pre", 0]`), then attn_out and mlp_out of each layer. direction: what the logit
+    difference reads from the normalised residual stream. The sum over components is the logit
+    difference, up to the unembedding's bias b_U.
     """
     components = [cache["resid_pre", 0]]
     for layer in range(cache.model.cfg.n_layers):
@@ -54,7 +53,7 @@ def attribute_layers(
 
 
 def attribute_heads(
-    cache: ActivationCache, direction: Float[Tensor, "batch d_model"]
+    cache: Any, direction: Float[Tensor, "batch d_model"]
 ) -> Float[Tensor, "layer head batch"]:
     """What each head adds to the logit difference at the last position, in logits.
 
@@ -65,10 +64,8 @@ def attribute_heads(
     W_O = cache.model.W_O
     z = torch.stack([cache["z", layer][:, -1] for layer in range(len(W_O))])
     read = direction / cache["ln_final.hook_scale"][:, -1]
-    return einsum(
-        z, W_O, read,
-        "layer batch head d_head, layer head d_head d_model, batch d_model -> layer head batch",
-    )  # fmt: skip
+    # layer batch head d_head, layer head d_head d_model, batch d_model -> layer head batch
+    return torch.einsum("lbhd,lhdm,bm->lhb", z, W_O, read)
 
 
 def name_mover_scores(model: Any, batch: IOIBatch) -> Float[Tensor, "layer head"]:
@@ -88,39 +85,42 @@ def name_mover_scores(model: Any, batch: IOIBatch) -> Float[Tensor, "layer head"
     return torch.stack(looks).mean(1)  # [layer, batch, head] -> [layer, head]
 
 
-def copy_score(
-    model: Any, head: Head, names: Int[Tensor, " name"], sign: Literal[1, -1] = 1
-) -> float:
-    """Share of names that are among the 5 largest logits of what the head writes on reading them.
+def copy_score(model: Any, batch: IOIBatch, head: Head, where: str = "IO", sign: int = 1) -> float:
+    """Share of prompts in which the name at `where` is among the 5 tokens the head raises most.
 
-    names: tokens. What is read: the residual stream after layer 0 at the name, in the prompt [BOS,
-    name]. What is written: that times W_V, W_O and W_U of the head, and times `sign`: with -1 the
-    share of names that the head pushes down. Of grouped values several heads share one W_V.
+    What the head moves is its value v at that name in the very prompt, `cache["v", layer]`: [batch,
+    pos, kv_head, d_head]. What it writes is v W_O, in logits v W_O W_U. sign -1: the 5 tokens it
+    lowers most. where: "IO", "S1" or "S2". Of grouped values several heads share one.
     """
     layer, index = head
-    prompts = torch.stack([torch.full_like(names, bos_token(model)), names], dim=1)
-    _, cache = model.run_with_cache(prompts, stop_at_layer=1)
-    resid = cache["resid_post", 0][:, 1]
+    _, cache = model.run_with_cache(batch.tokens, names_filter=f"blocks.{layer}.attn.hook_v")
+    rows, at = torch.arange(len(batch.tokens)), batch.positions[where]
+    name = batch.tokens[rows, at]
     # BEGIN BLANK
-    W_V, W_O = model.W_V[layer], model.W_O[layer]
-    shared_by = len(W_O) // len(W_V)  # heads to a value
-    written = sign * resid @ W_V[index // shared_by] @ W_O[index]
+    v = cache["v", layer][rows, at]  # [batch, kv_head, d_head]
+    shared_by = model.cfg.n_heads // v.shape[1]  # heads to a value
+    written = sign * v[:, index // shared_by] @ model.W_O[layer, index] @ model.W_U
     # END BLANK
-    top = (written @ model.W_U).topk(5).indices
-    return (top == names[:, None]).any(-1).float().mean().item()
+    top = written.topk(5).indices
+    return (top == name[:, None]).any(-1).float().mean().item()
 
 
-def duplicate_token_scores(model: Any, batch: IOIBatch) -> Float[Tensor, "layer head"]:
-    """Each head's attention from S2 to S1, averaged over the prompts.
+def repetition_scores(
+    model: Any, batch: IOIBatch, query: str, key: str
+) -> Float[Tensor, "layer head"]:
+    """How much more each head attends from `query` to `key` because a name is said twice.
 
-    S1 and S2 are the subject's first and second mention, by name in `batch.positions`.
+    query, key: names in `batch.positions`. Mean attention on the prompts, minus mean attention
+    between the same places of the ABC prompts, `batch.corrupt("ABC")`, where no name returns.
+    `attention_between` gives means for several pairs: {(query, key): [layer, head]}.
     """
-    _, cache = model.run_with_cache(
-        batch.tokens, names_filter=lambda name: name.endswith("hook_pattern")
+    looks, control = (
+        # BEGIN BLANK
+        attention_between(model, tokens, batch.positions, [(query, key)])[query, key]
+        for tokens in (batch.tokens, batch.corrupt("ABC"))
+        # END BLANK
     )
-    rows, at = torch.arange(len(batch.tokens)), batch.positions
-    layers = range(model.cfg.n_layers)
-    return torch.stack([cache["pattern", i][rows, :, at["S2"], at["S1"]].mean(0) for i in layers])
+    return looks - control
 
 
 def s_inhibition_effect(
@@ -204,3 +204,27 @@ def minimality(
     """
     rest = circuit - removed
     return abs(F(rest - {head}) - F(rest))
+
+
+def largest_gap(
+    F: Callable[[Set[Head]], float], model_heads: Set[Head], circuit: Set[Head], steps: int
+) -> list[Head]:
+    """Up to `steps` heads K whose loss model and circuit suffer most differently, found greedily.
+
+    Start with none. Each step adds the head of the circuit after which `completeness` is largest;
+    stop where no head makes it larger. Returns K in the order of adding.
+    """
+    removed: list[Head] = []
+    for _ in range(steps):
+        widest = completeness(F, model_heads, circuit, set(removed))
+        # BEGIN BLANK
+        gaps = {
+            head: completeness(F, model_heads, circuit, {*removed, head})
+            for head in sorted(circuit - set(removed))
+        }
+        best = max(gaps, key=lambda head: gaps[head], default=None)
+        if best is None or gaps[best] <= widest:
+            break
+        removed.append(best)
+        # END BLANK
+    return removed

@@ -7,6 +7,8 @@ task's score when only the heads of C are left (Wang et al. 2022, arXiv 2211.005
 from __future__ import annotations
 
 import json
+import math
+import random
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,9 +18,10 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from transformer_lens import ActivationCache
 
+from circuits_course.circuits.evidence import FEWEST, Interval, interval
 from circuits_course.circuits.heads import PUBLISHED_IOI, Head
 from circuits_course.circuits.patching import Ablation
-from circuits_course.data.ioi import IOIBatch, word_token
+from circuits_course.data.ioi import IOIBatch
 from circuits_course.errors import CourseError
 
 AT_END = ("hook_attn_out", "hook_mlp_out", "attn.hook_z", "ln_final.hook_scale")
@@ -56,15 +59,16 @@ def answer_directions(
     return directions
 
 
+def output_biases(model: Any) -> Float[Tensor, " d_model"]:
+    """The sum of all layers' attention biases b_O; zeros where the model has none."""
+    biases = (getattr(block.attn, "b_O", None) for block in model.blocks)
+    return sum((b for b in biases if b is not None), torch.zeros(model.cfg.d_model))
+
+
 def component_names(model: Any) -> list[str]:
     """Names of what writes to the residual stream, in order: "embed", "0 attn", "0 mlp", ..."""
     layers = range(model.cfg.n_layers)
     return ["embed", *(f"{layer} {part}" for layer in layers for part in ("attn", "mlp"))]
-
-
-def name_tokens(model: Any, names: Sequence[str]) -> Int[Tensor, " name"]:
-    """The tokens of names, each with a space before it."""
-    return torch.tensor([word_token(model, name) for name in names])
 
 
 @torch.no_grad()
@@ -73,10 +77,13 @@ def attention_between(
     tokens: Int[Tensor, "batch pos"],
     positions: Mapping[str, Int[Tensor, " batch"]],
     pairs: Iterable[tuple[str, str]],
-) -> dict[tuple[str, str], Float[Tensor, "layer head"]]:
+    *,
+    each: bool = False,
+) -> dict[tuple[str, str], Float[Tensor, "layer head *batch"]]:
     """Mean attention of every head from one named position to another, for several pairs.
 
-    pairs: (query, key), for example ("END", "IO"); all are read from one run.
+    pairs: (query, key), for example ("END", "IO"); all are read from one run. each: keep the
+    prompts apart, as a last axis.
     """
     rows, pairs = torch.arange(len(tokens)), list(pairs)
     found: dict[tuple[str, str], list[Tensor]] = {pair: [] for pair in pairs}
@@ -84,11 +91,24 @@ def attention_between(
     def keep(pattern: Tensor, hook: Any) -> None:
         for query, key in pairs:
             looks = pattern[rows, :, positions[query], positions[key]]
-            found[query, key].append(looks.mean(0))
+            found[query, key].append(looks.T if each else looks.mean(0))
 
     names = [f"blocks.{layer}.attn.hook_pattern" for layer in range(model.cfg.n_layers)]
     model.run_with_hooks(tokens, return_type=None, fwd_hooks=[(name, keep) for name in names])
     return {pair: torch.stack(layers) for pair, layers in found.items()}
+
+
+def pair_means(values: Float[Tensor, "*what batch"]) -> Float[Tensor, "*what pair"]:
+    """Means of twins, the prompts that differ in who is who: they were drawn together.
+
+    Pairs are the independent units of an interval; prompts are not.
+    """
+    return values.unflatten(-1, (-1, 2)).mean(-1)
+
+
+def pair_interval(values: Float[Tensor, " batch"]) -> Interval:
+    """Mean and interval of one quantity, pairs of twins drawn anew."""
+    return interval(pair_means(values))
 
 
 class KnockOuts:
@@ -108,24 +128,31 @@ class KnockOuts:
         )  # fmt: skip
         layers, heads = range(model.cfg.n_layers), range(model.cfg.n_heads)
         self.heads: frozenset[Head] = frozenset((layer, h) for layer in layers for h in heads)
-        self._known: dict[frozenset[Head], float] = {}
+        self._known: dict[frozenset[Head], Tensor] = {}
 
     def __call__(self, heads: Iterable[Head]) -> float:
         """F of these heads."""
+        return self.each(heads).mean().item()
+
+    def each(self, heads: Iterable[Head]) -> Float[Tensor, " batch"]:
+        """F of these heads, prompt by prompt."""
         left = frozenset(heads)
         if left - self.heads:
             raise CourseError(f"There are no heads {sorted(left - self.heads)} in this model.")
         if left not in self._known:
-            self._known[left] = self.ablation.score(self.heads - left, self.batch.metric)
+            metric = self.batch.metric.each()
+            self._known[left] = self.ablation.scores(self.heads - left, metric)
         return self._known[left]
 
-    def only(self, heads: Iterable[Head], at: Mapping[Head, Sequence[str]]) -> float:
-        """F where heads in `at` are left at these named positions only, the others everywhere."""
+    def only(
+        self, heads: Iterable[Head], at: Mapping[Head, Sequence[str]]
+    ) -> Float[Tensor, " batch"]:
+        """F, prompt by prompt, where heads in `at` are left at these named positions only."""
         everywhere = torch.ones_like(self.batch.tokens, dtype=torch.bool)
         masks = dict.fromkeys(self.heads, everywhere)
         for head in heads:
             masks[head] = ~self._mask(at[head]) if head in at else ~everywhere
-        return self.ablation.score(masks, self.batch.metric)
+        return self.ablation.scores(masks, self.batch.metric.each())
 
     def _mask(self, names: Sequence[str]) -> Tensor:
         mask = torch.zeros_like(self.batch.tokens, dtype=torch.bool)
@@ -134,13 +161,35 @@ class KnockOuts:
         return mask
 
 
-def other_heads(heads: Iterable[Head], everything: Iterable[Head]) -> set[Head]:
-    """Heads that are not among `heads`, as many in each layer, where it has so many: a control."""
-    chosen, heads = set(), set(heads)
-    for layer in {layer for layer, _ in heads}:
-        rest = sorted(head for head in set(everything) - heads if head[0] == layer)
-        chosen |= set(rest[: sum(head[0] == layer for head in heads)])
-    return chosen
+def other_circuits(
+    circuit: Iterable[Head],
+    everything: Iterable[Head],
+    n_sets: int = 23,
+    seed: int = 0,
+    *,
+    fewest: int = FEWEST,
+) -> list[frozenset[Head]]:
+    """Distinct sets of as many other heads of the same layers: what a circuit is compared with.
+
+    Where a layer has fewer others than the circuit has heads there, all of them are taken: a
+    circuit may hold most of a layer, for which `control_sets` finds no set. Where fewer than
+    n_sets exist all of them come; raises CourseError where they are fewer than `fewest`.
+    """
+    chosen, draw = set(circuit), random.Random(seed)
+    free = {layer: sorted(h for h in set(everything) - chosen if h[0] == layer)
+            for layer in sorted({layer for layer, _ in chosen})}  # fmt: skip
+    wanted = {
+        layer: min(sum(h[0] == layer for h in chosen), len(rest)) for layer, rest in free.items()
+    }
+    exist = math.prod(math.comb(len(rest), wanted[layer]) for layer, rest in free.items())
+    if exist < min(fewest, n_sets):
+        raise CourseError(f"Only {exist} other sets of heads exist in these layers, not {fewest}.")
+    found: set[frozenset[Head]] = set()
+    while len(found) < min(n_sets, exist):
+        found.add(
+            frozenset(h for layer, rest in free.items() for h in draw.sample(rest, wanted[layer]))
+        )
+    return sorted(found, key=sorted)
 
 
 def sizes(model: Any) -> dict[str, int]:
@@ -173,11 +222,12 @@ def _head(name: str) -> Head:
 def measured_circuit(model: Any) -> dict[str, Any]:
     """The table measured for this model by `python -m circuits_course.authoring.measure_ioi`.
 
-    Raises CourseError for a model that was not measured.
+    model: a model, or the name of one. Triples of numbers are a mean and its interval. Raises
+    CourseError for a model that was not measured.
     """
     for path in sorted(MEASURED.glob("ioi_*.json")):
         table = json.loads(path.read_text(encoding="utf-8"))
-        if table["sizes"] == sizes(model):
+        if table["model"] == model if isinstance(model, str) else table["sizes"] == sizes(model):
             return table
     raise CourseError(
         "No IOI circuit was measured for this model; "

@@ -74,7 +74,9 @@ OBJECTS = _listed(
 
 Order = Literal["ABBA", "BABA"]
 ORDERS: tuple[Order, ...] = ("ABBA", "BABA")
-CORRUPTIONS = ("ABC", "swap_s2", "new_s2", "swap_names", "new_names")
+CORRUPTIONS = (
+    "ABC", "swap_s2", "new_s2", "swap_names", "new_names", "swap_first", "new_names_swap_s2"
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -135,7 +137,9 @@ class IOIBatch:
         how: "ABC", three new names, so that no name is said twice; "swap_s2", the IO in the place
         of S2, which makes the subject the answer; "new_s2", a third name there, which leaves no
         answer; "swap_names", IO and subject exchanged throughout; "new_names", two new names in
-        their places. Raises UnknownName for another word.
+        their places; "swap_first", IO and subject exchanged at their first mention, S2 as it is;
+        "new_names_swap_s2", two new names, S2 being the new IO. Raises UnknownName for another
+        word.
         """
         if how not in CORRUPTIONS:
             raise UnknownName("corruption", how, CORRUPTIONS)
@@ -256,6 +260,8 @@ def _corrupted(prompt: Prompt, how: str, draw: _Draw, names: Sequence[str]) -> P
         "new_s2": {"s2": new[2]},
         "swap_names": {"io": prompt.s, "s": prompt.io, "s2": prompt.io},
         "new_names": {"io": new[0], "s": new[1], "s2": new[1]},
+        "swap_first": {"io": prompt.s, "s": prompt.io},
+        "new_names_swap_s2": {"io": new[0], "s": new[1], "s2": new[0]},
     }
     return replace(prompt, **changes[how])
 

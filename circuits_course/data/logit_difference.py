@@ -37,6 +37,20 @@ class LogitDifference:
         position = torch.as_tensor(self.position).expand(len(self.right))
         return torch.where(position < 0, position + n_pos, position)
 
-    def of_columns(self, values: Float[Tensor, "*run batch 2"]) -> Float[Tensor, "*run"]:
-        """The metric from the logits of its columns."""
+    def of_columns(self, values: Float[Tensor, "*run batch 2"]) -> Tensor:
+        """The metric from the logits of its columns: [*run]."""
         return (values[..., 0] - values[..., 1]).mean(-1)
+
+    def each(self) -> EachDifference:
+        """The same, one number for each prompt."""
+        return EachDifference(self.right, self.wrong, self.position)
+
+
+class EachDifference(LogitDifference):
+    """`LogitDifference` prompt by prompt: what a sweep over it returns has one more axis, [batch].
+
+    Take `metric.each()`. An interval needs it: prompts are what was drawn.
+    """
+
+    def of_columns(self, values: Float[Tensor, "*run batch 2"]) -> Tensor:
+        return values[..., 0] - values[..., 1]

@@ -13,10 +13,19 @@ from circuits_course.circuits.ioi import (
     attention_between,
     component_names,
     measured_circuit,
-    name_tokens,
-    other_heads,
+    other_circuits,
     run_at_end,
     sizes,
+)
+from circuits_course.circuits.ioi_roles import ROLES, looks_by_name, roles_of, scores_by_head
+from circuits_course.circuits.ioi_signals import (
+    SIGNALS,
+    copies,
+    direct_effects_without,
+    fit_signals,
+    heard_instead,
+    pattern_and_values,
+    signal_table,
 )
 from circuits_course.data.ioi import ioi_batch
 from circuits_course.errors import CourseError
@@ -87,16 +96,68 @@ def test_detectors_agree_with_the_tool_that_reads_several_pairs(model, batch):
     pairs = [("END", "IO"), ("S2", "S1")]
     looks = attention_between(model, batch.tokens, batch.positions, pairs)
     torch.testing.assert_close(answers.name_mover_scores(model, batch), looks["END", "IO"])
-    torch.testing.assert_close(answers.duplicate_token_scores(model, batch), looks["S2", "S1"])
+    control = attention_between(model, batch.corrupt("ABC"), batch.positions, pairs)
+    torch.testing.assert_close(
+        answers.repetition_scores(model, batch, "S2", "S1"), looks["S2", "S1"] - control["S2", "S1"]
+    )
+    each = attention_between(model, batch.tokens, batch.positions, pairs, each=True)
+    torch.testing.assert_close(each["END", "IO"].mean(-1), looks["END", "IO"])
+    named = looks_by_name(model, batch)
+    torch.testing.assert_close(named["S2 to S1"], looks["S2", "S1"])
+    torch.testing.assert_close(named["S2 to S1, ABC"], control["S2", "S1"])
     assert looks["END", "IO"].shape == (model.cfg.n_layers, model.cfg.n_heads)
 
 
 @torch.no_grad()
-def test_copy_score_is_a_share_and_its_sign_counts(model, batch):
-    names = name_tokens(model, batch.names[:12])
-    head = (model.cfg.n_layers - 1, 1)
-    for sign in (1, -1):
-        assert 0 <= answers.copy_score(model, head, names, sign) <= 1
+def test_copy_scores_equal_the_tools_for_many_heads(model, batch):
+    heads = [(model.cfg.n_layers - 1, h) for h in range(model.cfg.n_heads)] + [(1, 2)]
+    for where, sign in (("IO", 1), ("S2", -1)):
+        found = copies(model, batch, heads, where, sign)
+        for head in heads:
+            own = answers.copy_score(model, batch, head, where, sign)
+            assert found[head].mean().item() == pytest.approx(own)
+            assert found[head].shape == batch.io.shape
+
+
+@torch.no_grad()
+def test_direct_effects_without_heads_hold_the_final_scale(model, batch):
+    F = KnockOuts(model, batch)
+    _, cache = run_at_end(model, batch.tokens, batch.positions["END"])
+    direction = answer_directions(model, batch.io, batch.s)
+    whole = answers.attribute_heads(cache, direction).mean(-1)
+    torch.testing.assert_close(direct_effects_without(model, F, []), whole, atol=2e-3, rtol=1e-3)
+    head = (1, 1)
+    change = direct_effects_without(model, F, [head]) - whole
+    assert change[0].abs().max() < 2e-3, "lower layers do not hear it, so the scale is held"
+    assert change[1, 0].abs() < 2e-3
+    assert change[head].abs() > 1e-5 or whole[head].abs() < 1e-4
+
+
+@torch.no_grad()
+def test_pattern_and_values_split_a_direct_effect(model, batch):
+    head = (model.cfg.n_layers - 1, 0)
+    halves = pattern_and_values(model, batch, head, batch.corrupt("ABC"))
+    _, cache = run_at_end(model, batch.tokens, batch.positions["END"])
+    whole = answers.attribute_heads(cache, answer_directions(model, batch.io, batch.s))[head]
+    torch.testing.assert_close(halves["whole"], whole, atol=2e-3, rtol=1e-3)
+    same = pattern_and_values(model, batch, head, batch.tokens)
+    for values in same.values():
+        torch.testing.assert_close(values, whole, atol=2e-3, rtol=1e-3)
+
+
+@torch.no_grad()
+def test_what_heads_say_of_their_own_prompts_changes_nothing(model, batch):
+    heads = [(1, 1), (2, 0)]
+    clean = batch.metric.each()(model(batch.tokens))
+    heard = heard_instead(model, batch, heads, batch.tokens)
+    torch.testing.assert_close(heard, clean, atol=2e-3, rtol=1e-3)
+    assert set(signal_table(model, batch, heads)) == {"clean", *SIGNALS}
+
+
+def test_signals_are_told_apart():
+    table = {how: torch.full((4,), 3.0 + 2 * p - 0.5 * t) for how, (p, t) in SIGNALS.items()}
+    table["clean"] = torch.full((4,), 4.5)
+    assert fit_signals(table) == pytest.approx((2.0, -0.5, 3.0), abs=1e-4)
 
 
 @torch.no_grad()
@@ -113,9 +174,9 @@ def test_a_head_left_at_all_named_positions_only(model, batch):
     F = KnockOuts(model, batch)
     head = (1, 2)
     nowhere = F.only(F.heads, {head: ()})
-    assert nowhere == pytest.approx(F(F.heads - {head}), abs=2e-3)
-    at_end_only = F.only([], {})
-    assert at_end_only == pytest.approx(F([]), abs=2e-3)
+    torch.testing.assert_close(nowhere, F.each(F.heads - {head}), atol=2e-3, rtol=1e-3)
+    torch.testing.assert_close(F.only([], {}), F.each([]), atol=2e-3, rtol=1e-3)
+    assert F([]) == pytest.approx(F.each([]).mean().item(), abs=1e-5)
 
 
 @torch.no_grad()
@@ -131,9 +192,16 @@ def test_unknown_heads_are_said_in_one_line(model, batch):
         KnockOuts(model, batch)([(99, 0)])
 
 
-def test_controls_come_from_the_same_layers():
-    everything = [(layer, head) for layer in range(2) for head in range(3)]
-    assert other_heads([(0, 0), (1, 1), (1, 2)], everything) == {(0, 1), (1, 0)}
+def test_other_circuits_come_from_the_same_layers():
+    everything = [(layer, head) for layer in range(3) for head in range(5)]
+    circuit = [(0, 0), (1, 1), (1, 2), (2, 0), (2, 1), (2, 2)]
+    sets = other_circuits(circuit, everything, fewest=12)
+    assert len(set(sets)) == 12
+    for heads in sets:
+        assert not heads & set(circuit)
+        assert sorted(layer for layer, _ in heads) == [0, 1, 1, 2, 2]
+    with pytest.raises(CourseError, match="Only 12"):
+        other_circuits(circuit, everything)
 
 
 def test_the_published_circuit_has_26_heads_in_seven_classes():
@@ -162,35 +230,60 @@ def table(smollm2):
 
 def test_the_table_says_what_it_rests_on(smollm2, table):
     assert table["sizes"] == sizes(smollm2)
-    assert not set(table["evidence"]["seeds"]) & set(table["evidence"]["held-out seeds"])
-    assert len(table["task"]["by seed"]) == len(table["evidence"]["seeds"])
-    assert len(table["circuit"]) == len(table["evidence"]["held-out seeds"])
+    found, held = table["evidence"]["found"], table["evidence"]["held out"]
+    assert not set(found["seeds"]) & set(held["seeds"])
+    assert not set(found["templates"]) & set(held["templates"])
     listed = [head for members in table["classes"].values() for head in members]
     assert len(listed) == len(set(listed))
     assert set(listed) == set(table["heads"])
+    assert set(table["classes"]) == set(ROLES)
+    assert measured_circuit("smollm2-135m") == table
+
+
+def test_the_rule_gives_the_table_its_roles(table):
+    """The same `roles_of` as in the notebook, on the scores that the table lists."""
+    scores = {}
+    for name, row in table["heads"].items():
+        means = {what: values[0] for what, values in row["found"].items()}
+        highs = {f"{what}, high": values[2] for what, values in row["found"].items()}
+        scores[tuple(map(int, name.split(".")))] = {**means, **highs}
+    roles = {role: sorted(map(head_name, heads)) for role, heads in roles_of(scores).items()}
+    assert roles == {role: sorted(heads) for role, heads in table["classes"].items()}
+
+
+def test_page_and_citation_come_with_the_table(table):
+    from circuits_course.authoring.measure_ioi.paper import DOCS, paper
+
+    assert (DOCS / "smollm2_ioi.md").read_text(encoding="utf-8") == paper(table)
+    assert "smollm2_ioi.md" in (DOCS.parent / "CITATION.cff").read_text(encoding="utf-8")
 
 
 @torch.no_grad()
 def test_a_small_measurement_agrees_with_the_table(smollm2, table):
-    batch = ioi_batch(smollm2, 32, seed=table["evidence"]["seeds"][0])
-    logits, cache = run_at_end(smollm2, batch.tokens, batch.positions["END"])
-    difference = answers.logit_difference(logits, batch.io, batch.s).mean().item()
-    assert difference == pytest.approx(table["task"]["by seed"][0], abs=0.02)
-    direction = answer_directions(smollm2, batch.io, batch.s)
-    direct = answers.attribute_heads(cache, direction).mean(-1)
+    """Direct effects on the held-out prompts, measured again."""
+    held = table["evidence"]["held out"]
+    effects = []
+    for seed in held["seeds"]:
+        batch = ioi_batch(smollm2, 16, seed=seed, templates=held["templates"])
+        _, cache = run_at_end(smollm2, batch.tokens, batch.positions["END"])
+        direction = answer_directions(smollm2, batch.io, batch.s)
+        effects.append(answers.attribute_heads(cache, direction).mean(-1))
+    direct = torch.stack(effects).mean(0)
     for name, row in table["heads"].items():
         layer, head = map(int, name.split("."))
-        assert direct[layer, head].item() == pytest.approx(row["direct, by seed"][0], abs=0.02)
-    largest = head_name(divmod(int(direct.argmax()), smollm2.cfg.n_heads))
-    assert largest == max(table["heads"], key=lambda name: table["heads"][name]["direct"])
+        assert direct[layer, head].item() == pytest.approx(row["held out"]["direct"][0], abs=0.02)
 
 
-@torch.no_grad()
-def test_the_circuit_holds_on_other_prompts(smollm2, table):
-    """A seed that took no part in finding or scoring the circuit."""
-    F = KnockOuts(smollm2, ioi_batch(smollm2, 16, seed=11))
-    circuit = {tuple(map(int, name.split("."))) for name in table["heads"]}
-    assert len(circuit) < len(F.heads) / 8
-    assert F(circuit) > F(F.heads) / 2
-    assert F(other_heads(circuit, F.heads)) < F(F.heads) / 4
-    assert F(F.heads - circuit) < F(F.heads) / 4
+def test_a_role_asks_for_the_control():
+    looks = {"S2 to S1+1": 0.6, "knocked out": -0.5, "knocked out, high": -0.2}
+    assert roles_of({(1, 8): {**looks, "S2 to S1+1, ABC": 0.6}})["induction"] == []
+    assert roles_of({(1, 8): {**looks, "S2 to S1+1, ABC": 0.0}})["induction"] == [(1, 8)]
+    unsure = {**looks, "knocked out, high": 0.1}
+    assert roles_of({(1, 8): unsure})["induction"] == []
+
+
+def test_scores_come_from_tables_and_mappings():
+    table = torch.tensor([[0.0, 1.0], [2.0, 3.0]])
+    scores = scores_by_head({"direct": table, "copies IO": {(1, 0): 0.5}})
+    assert scores[1, 0] == {"direct": 2.0, "copies IO": 0.5}
+    assert scores[0, 1] == {"direct": 1.0}

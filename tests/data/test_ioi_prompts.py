@@ -88,6 +88,8 @@ def test_the_same_seed_gives_the_same_prompts(model, batch):
         ("new_s2", {"S2"}),
         ("swap_names", {"IO", "S1", "S2"}),
         ("new_names", {"IO", "S1", "S2"}),
+        ("swap_first", {"IO", "S1"}),
+        ("new_names_swap_s2", {"IO", "S1", "S2"}),
     ],
 )
 def test_a_corruption_changes_these_positions_alone(batch, how, changed):
@@ -111,6 +113,11 @@ def test_what_corruptions_put_there(batch):
     assert exchanged[rows, at["S2"]].equal(batch.io)
     new = batch.corrupt("new_names")
     assert new[rows, at["S1"]].equal(new[rows, at["S2"]])
+    first = batch.corrupt("swap_first")
+    assert first[rows, at["IO"]].equal(batch.s)
+    assert first[rows, at["S1"]].equal(batch.io)
+    other = batch.corrupt("new_names_swap_s2")
+    assert other[rows, at["IO"]].equal(other[rows, at["S2"]])
 
 
 def test_a_reference_has_as_many_prompts_for_each_group(batch):

@@ -11,7 +11,7 @@ import torch
 
 from circuits_course.checks.references import load_reference
 from circuits_course.circuits.heads import PUBLISHED_IOI, head_scores, strongest_heads
-from circuits_course.circuits.ioi import attention_between, name_tokens
+from circuits_course.circuits.ioi import attention_between
 from circuits_course.data.ioi import ioi_batch
 from circuits_course.data.markov import repeated_random_tokens
 from circuits_course.data.sequences import bos_token
@@ -59,13 +59,13 @@ def test_the_logit_difference_is_near_the_published_3_56(model, batch):
 
 @torch.no_grad()
 def test_name_movers_look_at_the_io_and_copy(model, batch):
-    looks, names = answers.name_mover_scores(model, batch), name_tokens(model, batch.names)
+    looks = answers.name_mover_scores(model, batch)
     for head in HEADS["name mover"]:
         assert looks[head] > 0.3
-        assert answers.copy_score(model, head, names) > 0.9
+        assert answers.copy_score(model, batch, head) > 0.9
     for head in HEADS["negative name mover"]:
         assert looks[head] > 0.3
-        assert answers.copy_score(model, head, names, -1) > 0.9
+        assert answers.copy_score(model, batch, head, sign=-1) > 0.9
 
 
 @torch.no_grad()
@@ -74,7 +74,8 @@ def test_earlier_classes_look_where_they_should(model, batch):
     looks = attention_between(model, batch.tokens, batch.positions, pairs)
     assert (4, 11) in strongest_heads(looks["S1+1", "S1"], 3)
     assert {(5, 5), (6, 9)} <= set(strongest_heads(looks["S2", "S1+1"], 8))
-    assert {(0, 1), (3, 0)} <= set(strongest_heads(answers.duplicate_token_scores(model, batch), 8))
+    sees = answers.repetition_scores(model, batch, "S2", "S1")
+    assert {(0, 1), (3, 0)} <= set(strongest_heads(sees, 8))
     assert sum(looks["END", "S2"][head] for head in HEADS["S-inhibition"]) / 4 > 0.25
 
 

@@ -11,7 +11,7 @@ from circuits_course.checking import Exercise
 from circuits_course.checking.compare import Tolerance
 from circuits_course.checks.c06_indirect_object_identification.shared import (
     attribution_cases,
-    read_of_cases,
+    read_along,
 )
 
 attribute_heads = Exercise(
@@ -37,7 +37,7 @@ def _heads_oracle(cache: Any, direction: Tensor) -> Tensor:
     model = cache.model
     return torch.stack([
         torch.stack([
-            read_of_cases(cache[f"blocks.{layer}.attn.hook_z"][:, -1, head]
+            read_along(cache[f"blocks.{layer}.attn.hook_z"][:, -1, head]
                   @ model.blocks[layer].attn.W_O[head], cache, direction)
             for head in range(model.cfg.n_heads)
         ])

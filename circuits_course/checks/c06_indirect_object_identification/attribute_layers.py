@@ -11,7 +11,7 @@ from circuits_course.checking import Exercise
 from circuits_course.checking.compare import Tolerance
 from circuits_course.checks.c06_indirect_object_identification.shared import (
     attribution_cases,
-    read_of_cases,
+    read_along,
 )
 
 attribute_layers = Exercise(
@@ -42,7 +42,7 @@ def _components(cache: Any, position: int = -1) -> list[Tensor]:
 
 @attribute_layers.oracle
 def _layers_oracle(cache: Any, direction: Tensor) -> Tensor:
-    return torch.stack([read_of_cases(part, cache, direction) for part in _components(cache)])
+    return torch.stack([read_along(part, cache, direction) for part in _components(cache)])
 
 
 @attribute_layers.wrong(

@@ -11,8 +11,8 @@ from circuits_course.checks.c06_indirect_object_identification.shared import (
     ADDING,
     BACKED_UP,
     ENTANGLED,
-    A_of_cases,
-    B_of_cases,
+    HEAD_A,
+    HEAD_B,
     C,
     D,
     E,
@@ -37,17 +37,15 @@ def _completeness_cases() -> Iterator[Case]:
         "a circuit without the backup, the main head removed",
         BACKED_UP,
         set(M),
-        {A_of_cases, C},
-        {A_of_cases},
+        {HEAD_A, C},
+        {HEAD_A},
     )
-    yield Case("the same circuit, nothing removed", BACKED_UP, set(M), {A_of_cases, C}, set())
-    yield Case(
-        "heads that add up, one removed", ADDING, set(M), {A_of_cases, B_of_cases}, {B_of_cases}
-    )
+    yield Case("the same circuit, nothing removed", BACKED_UP, set(M), {HEAD_A, C}, set())
+    yield Case("heads that add up, one removed", ADDING, set(M), {HEAD_A, HEAD_B}, {HEAD_B})
     parts = (
-        ({A_of_cases, D, C}, {C}),
-        ({B_of_cases, C, E}, {B_of_cases, E}),
-        ({E, A_of_cases}, {A_of_cases}),
+        ({HEAD_A, D, C}, {C}),
+        ({HEAD_B, C, E}, {HEAD_B, E}),
+        ({E, HEAD_A}, {HEAD_A}),
     )
     for F, (circuit, removed) in zip(ENTANGLED, parts, strict=True):
         yield Case("a random F", F, set(M), circuit, removed)

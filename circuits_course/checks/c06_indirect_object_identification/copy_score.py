@@ -11,27 +11,37 @@ from torch import Tensor
 
 from circuits_course.checking import Exercise
 from circuits_course.checking.declaring import Case
-from circuits_course.checks.c06_indirect_object_identification.shared import D_VOCAB, NAMES
+from circuits_course.checks.c06_indirect_object_identification.shared import (
+    D_VOCAB,
+    NAMES,
+    ToyBatch,
+    of_first,
+)
 from circuits_course.models.config import CourseConfig
+from circuits_course.models.layers import Attention
 from circuits_course.models.transformer import CourseTransformer
 
 
-class GroupedTransformer(CourseTransformer):
-    """Heads that share their keys and values in pairs; W_K and W_V list what is shared once."""
+class GroupedAttention(Attention):
+    """Heads that share their values in pairs: `hook_v` holds each shared value once."""
 
-    @property
-    def W_K(self) -> Tensor:
-        return self._stack("W_K")[:, ::2]
+    def forward(self, query_input: Tensor, key_input: Tensor, value_input: Tensor) -> Tensor:
+        q, k = (
+            torch.einsum("bpd,hdk->bphk", x, W)
+            for x, W in ((query_input, self.W_Q), (key_input, self.W_K))
+        )
+        shared = self.hook_v(torch.einsum("bpd,hdk->bphk", value_input, self.W_V[::2]))
+        v = shared.repeat_interleave(2, dim=2)
+        pattern = self.hook_pattern(self.scores(self.hook_q(q), self.hook_k(k)).softmax(-1))
+        return self.write(self.hook_z(torch.einsum("bhqk,bkhd->bqhd", pattern, v)))
+
+
+class GroupedTransformer(CourseTransformer):
+    """A model of such heads; W_V lists what is shared once."""
 
     @property
     def W_V(self) -> Tensor:
         return self._stack("W_V")[:, ::2]
-
-    @property
-    def OV(self) -> Any:
-        from transformer_lens import FactoredMatrix
-
-        return FactoredMatrix(self._stack("W_V"), self.W_O)
 
 
 @cache
@@ -68,7 +78,14 @@ def _copying_model(seed: int | None = None) -> CourseTransformer:
                 for name in ("W_K", "W_V"):
                     shared = getattr(block.attn, name)
                     shared[1::2] = shared[::2].clone()
+    for block in blocks:
+        block.attn.__class__ = GroupedAttention
     return model.requires_grad_(False).eval()
+
+
+@cache
+def _copying_batch(seed: int | None = None) -> ToyBatch:
+    return ToyBatch(_copying_model(seed))
 
 
 copy_score = Exercise(
@@ -77,51 +94,62 @@ copy_score = Exercise(
     importance=4,
     minutes=12,
     hints=[
-        "A head reads x and writes x W_V W_O. The unembedding W_U turns that into logits, one for "
-        "each token of the vocabulary.",
-        "Grouped values: if W_V has fewer heads than W_O, head h uses value h // (heads per "
-        "value).",
-        "written = sign * resid @ W_V[group] @ W_O[index], with group = index // (len(W_O) // "
-        "len(W_V)).",
+        "A head moves values. The value of the name in each prompt is in the cache: "
+        'cache["v", layer][rows, at] is [batch, kv_head, d_head].',
+        "Several heads may share a value: head h reads number h // (heads per value). How many "
+        "values are there? v.shape[1].",
+        "written = sign * v[:, index // shared_by] @ model.W_O[layer, index] @ model.W_U, with "
+        "shared_by = model.cfg.n_heads // v.shape[1].",
     ],
 )
 
 
 @copy_score.cases
 def _copy_cases() -> Iterator[Case]:
-    model, names = _copying_model(), torch.tensor(NAMES)
-    yield Case("a head that writes the name it reads", model, (1, 0), names)
-    yield Case("a head that writes against the name it reads", model, (1, 1), names)
-    yield Case("that head, the sign turned", model, (1, 1), names, -1)
-    yield Case("a head that writes another name", model, (1, 2), names)
-    yield Case("a head whose W_V and W_O copy only together", model, (1, 3), names)
-    for seed, head in enumerate([(1, 2), (0, 3), (1, 1), (1, 3)]):
-        sign = -1 if seed == 2 else 1
-        random = _copying_model(seed + 1)
-        yield Case("random weights", random, head, torch.arange(1, 28), sign)
+    batch = _copying_batch()
+    model = batch.model
+    yield Case("a head that writes the name it reads", model, batch, (1, 0))
+    yield Case("a head that writes against the name it reads", model, batch, (1, 1), "S2")
+    yield Case("that head, the sign turned", model, batch, (1, 1), "S2", -1)
+    yield Case("a head that writes another name", model, batch, (1, 2), "S1")
+    yield Case("a head whose W_V and W_O copy only together", model, batch, (1, 3))
+    tries = (("IO", 1), ("S2", 1), ("IO", -1), ("S1", 1), ("S2", -1), ("IO", 1))
+    heads = ((1, 2), (0, 3), (1, 1), (1, 3), (1, 2), (0, 1))
+    for seed, (head, (where, sign)) in enumerate(zip(heads, tries, strict=True)):
+        random = _copying_batch(seed + 1)
+        yield Case("random weights", random.model, random, head, where, sign)
 
 
 def _copied(
-    model: Any, head: Any, names: Tensor, sign: int = 1, *, k: int = 5, bos: bool = True,
-    position: int = -1, raw: bool = False, group: int | None = None, keep: bool = False,
+    model: Any, batch: Any, head: Any, where: str = "IO", sign: int = 1, *, k: int = 5,
+    group: int | None = None, at: Any = None, read: str = "v",
 ) -> Tensor:  # fmt: skip
-    """Whether each name is among the k largest logits, one name after the other."""
+    """Whether the name is among the k largest logits, one prompt after the other."""
     layer, index = head
-    W_V, hits = model.W_V[layer], []
-    group = index * len(W_V) // model.cfg.n_heads if group is None else group
-    for name in names:
-        prompt = torch.tensor([[0, int(name)] if bos else [int(name)]])
-        after = model.run_with_cache(prompt, return_cache_object=False)[1]
-        read = model.W_E[name] if raw else after["blocks.0.hook_resid_post"][0, position]
-        written = sign * read @ W_V[group] @ model.W_O[layer, index]
-        logits = (written + keep * read) @ model.W_U
-        hits.append(int(name) in logits.argsort(descending=True)[:k].tolist())
+    group = index // 2 if group is None else group
+    W_V, W_O = model.blocks[layer].attn.W_V[2 * group], model.W_O[layer, index]
+    hits = []
+    for i, row in enumerate(batch.tokens):
+        place = int((batch.positions[where] if at is None else at)[i])
+        after = model.run_with_cache(row[None], return_cache_object=False)[1]
+        value = {
+            "v": lambda place=place, after=after: (
+                after[f"blocks.{layer}.hook_resid_pre"][0, place] @ W_V
+            ),
+            "W_E": lambda place=place, row=row: model.W_E[row[place]] @ W_V,
+            "z": lambda after=after, i=i: after[f"blocks.{layer}.attn.hook_z"][
+                0, batch.positions["END"][i], index
+            ],
+        }[read]()
+        name = int(row[int(batch.positions[where][i])])
+        logits = sign * value @ W_O @ model.W_U
+        hits.append(name in logits.argsort(descending=True)[:k].tolist())
     return torch.tensor(hits)
 
 
 @copy_score.oracle
-def _copy_oracle(model: Any, head: Any, names: Tensor, sign: int = 1) -> float:
-    return _copied(model, head, names, sign).float().mean().item()
+def _copy_oracle(model: Any, batch: Any, head: Any, where: str = "IO", sign: int = 1) -> float:
+    return _copied(model, batch, head, where, sign).float().mean().item()
 
 
 def _share(hits: Tensor) -> float:
@@ -132,53 +160,64 @@ def _share(hits: Tensor) -> float:
     "the sign is not used. Multiply what the head writes by it before you look for the largest "
     "logits."
 )
-def sign_not_used(model: Any, head: Any, names: Tensor, sign: int = 1) -> float:
-    return _share(_copied(model, head, names))
+def sign_not_used(model: Any, batch: Any, head: Any, where: str = "IO", sign: int = 1) -> float:
+    return _share(_copied(model, batch, head, where))
 
 
 @copy_score.wrong(
-    "the head reads the bare embedding W_E. By the time a head of a later layer reads a name, "
-    "layer "
-    "0 has worked on it: take the residual stream after layer 0."
+    "the head reads the bare embedding W_E. By the time a head of a later layer reads a name, the "
+    "layers below have worked on it: take the cached value of the very prompt."
 )
-def bare_embedding(model: Any, head: Any, names: Tensor, sign: int = 1) -> float:
-    return _share(_copied(model, head, names, sign, raw=True))
+def bare_embedding(model: Any, batch: Any, head: Any, where: str = "IO", sign: int = 1) -> float:
+    return _share(_copied(model, batch, head, where, sign, read="W_E"))
 
 
 @copy_score.wrong("only the single largest logit was looked at; asked is one of the 5 largest.")
-def top_1(model: Any, head: Any, names: Tensor, sign: int = 1) -> float:
-    return _share(_copied(model, head, names, sign, k=1))
+def top_1(model: Any, batch: Any, head: Any, where: str = "IO", sign: int = 1) -> float:
+    return _share(_copied(model, batch, head, where, sign, k=1))
 
 
 @copy_score.wrong(
-    "the wrong value matrix: this model's heads share values in groups. Head h reads with number "
+    "the wrong value: this model's heads share values in groups. Head h reads number "
     "h // (heads per value)."
 )
-def first_group(model: Any, head: Any, names: Tensor, sign: int = 1) -> float:
-    return _share(_copied(model, head, names, sign, group=0))
+def first_group(model: Any, batch: Any, head: Any, where: str = "IO", sign: int = 1) -> float:
+    return _share(_copied(model, batch, head, where, sign, group=0))
 
 
 @copy_score.wrong(
-    "the wrong value matrix: consecutive heads share one, so head h reads with number "
-    "h // (heads per value), not with h modulo the number of values."
+    "the wrong value: consecutive heads share one, so head h reads number h // (heads per value), "
+    "not h modulo the number of values."
 )
-def group_by_modulo(model: Any, head: Any, names: Tensor, sign: int = 1) -> float:
-    return _share(_copied(model, head, names, sign, group=head[1] % model.W_V.shape[1]))
-
-
-@copy_score.wrong("the head read BOS: the name stands at position 1 of [BOS, name].")
-def reads_bos(model: Any, head: Any, names: Tensor, sign: int = 1) -> float:
-    return _share(_copied(model, head, names, sign, position=0))
+def group_by_modulo(model: Any, batch: Any, head: Any, where: str = "IO", sign: int = 1) -> float:
+    return _share(_copied(model, batch, head, where, sign, group=head[1] % 2))
 
 
 @copy_score.wrong(
-    "the residual stream itself was added to what the head writes. Then every head seems to copy: "
-    "the name is there already."
+    "this is what the head moves to END, z: a mixture of all values by its attention. Whether it "
+    "copies is asked of the one value at the name."
 )
-def residual_added(model: Any, head: Any, names: Tensor, sign: int = 1) -> float:
-    return _share(_copied(model, head, names, sign, keep=True))
+def from_z(model: Any, batch: Any, head: Any, where: str = "IO", sign: int = 1) -> float:
+    return _share(_copied(model, batch, head, where, sign, read="z"))
 
 
-@copy_score.wrong("this is the number of names; asked is their share.")
-def copies_counted(model: Any, head: Any, names: Tensor, sign: int = 1) -> float:
-    return float(_copied(model, head, names, sign).sum())
+@copy_score.wrong(
+    "the values were read at END. The name stands at batch.positions[where]; that is the value "
+    "that says what the head makes of it."
+)
+def read_at_end(model: Any, batch: Any, head: Any, where: str = "IO", sign: int = 1) -> float:
+    return _share(_copied(model, batch, head, where, sign, at=batch.positions["END"]))
+
+
+@copy_score.wrong(
+    "the positions of the first prompt were used for all; batch.positions has one for each."
+)
+def places_of_the_first(
+    model: Any, batch: Any, head: Any, where: str = "IO", sign: int = 1
+) -> float:
+    return _share(_copied(model, batch, head, where, sign, at=of_first(batch, where)))
+
+
+@copy_score.wrong("this is the number of prompts; asked is their share.")
+def copies_counted(model: Any, batch: Any, head: Any, where: str = "IO", sign: int = 1) -> float:
+    return float(_copied(model, batch, head, where, sign).sum())

@@ -10,8 +10,8 @@ from circuits_course.checking.declaring import Case
 from circuits_course.checks.c06_indirect_object_identification.shared import (
     ADDING,
     ENTANGLED,
-    A_of_cases,
-    B_of_cases,
+    HEAD_A,
+    HEAD_B,
     C,
     D,
     E,
@@ -32,9 +32,9 @@ faithfulness = Exercise(
 
 @faithfulness.cases
 def _faithfulness_cases() -> Iterator[Case]:
-    yield Case("a circuit that lacks a head worth 1", ADDING, set(M), {A_of_cases, C})
-    yield Case("a circuit that lacks a head worth -2", ADDING, set(M), {A_of_cases, B_of_cases})
-    for F, circuit in zip(ENTANGLED, ({A_of_cases, D}, {B_of_cases, C, E}, {E}), strict=True):
+    yield Case("a circuit that lacks a head worth 1", ADDING, set(M), {HEAD_A, C})
+    yield Case("a circuit that lacks a head worth -2", ADDING, set(M), {HEAD_A, HEAD_B})
+    for F, circuit in zip(ENTANGLED, ({HEAD_A, D}, {HEAD_B, C, E}, {E}), strict=True):
         yield Case("a random F", F, set(M), circuit)
 
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from circuits_course.checking import Exercise
 from circuits_course.checking.compare import Tolerance
 from circuits_course.checking.declaring import Case
-from circuits_course.checks.c06_indirect_object_identification.shared import batch_of_cases
+from circuits_course.checks.c06_indirect_object_identification.shared import toy_batch
 
 knock_out = Exercise(
     "knock_out",
@@ -32,11 +32,11 @@ knock_out = Exercise(
 
 @knock_out.cases
 def _knock_out_cases() -> Iterator[Case]:
-    batch = batch_of_cases()
+    batch = toy_batch()
     yield Case("no head at all", batch.model, batch, [])
     yield Case("one head", batch.model, batch, [(1, 2)])
     yield Case("heads of two layers", batch.model, batch, [(0, 1), (2, 0), (2, 3)])
-    other = batch_of_cases(4, 3, 1)
+    other = toy_batch(4, 3, 1)
     yield Case("two heads of a deeper model", other.model, other, [(0, 2), (3, 1)])
 
 

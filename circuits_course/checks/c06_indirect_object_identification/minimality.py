@@ -11,8 +11,8 @@ from circuits_course.checks.c06_indirect_object_identification.shared import (
     ADDING,
     BACKED_UP,
     ENTANGLED,
-    A_of_cases,
-    B_of_cases,
+    HEAD_A,
+    HEAD_B,
     C,
     D,
     E,
@@ -32,28 +32,26 @@ minimality = Exercise(
 
 @minimality.cases
 def _minimality_cases() -> Iterator[Case]:
-    yield Case(
-        "a head worth 3, nothing else removed", ADDING, {A_of_cases, B_of_cases, C}, A_of_cases
-    )
-    yield Case("a head worth -2", ADDING, {A_of_cases, B_of_cases, C}, C)
+    yield Case("a head worth 3, nothing else removed", ADDING, {HEAD_A, HEAD_B, C}, HEAD_A)
+    yield Case("a head worth -2", ADDING, {HEAD_A, HEAD_B, C}, C)
     yield Case(
         "a backup while the main head is there",
         BACKED_UP,
-        {A_of_cases, B_of_cases, C},
-        B_of_cases,
+        {HEAD_A, HEAD_B, C},
+        HEAD_B,
         set(),
     )
     yield Case(
         "a backup once the main head is removed",
         BACKED_UP,
-        {A_of_cases, B_of_cases, C},
-        B_of_cases,
-        {A_of_cases},
+        {HEAD_A, HEAD_B, C},
+        HEAD_B,
+        {HEAD_A},
     )
     parts = (
-        ({A_of_cases, D, C}, D, {C}),
-        ({B_of_cases, C, E}, C, {B_of_cases, E}),
-        ({E, A_of_cases, B_of_cases}, A_of_cases, {B_of_cases}),
+        ({HEAD_A, D, C}, D, {C}),
+        ({HEAD_B, C, E}, C, {HEAD_B, E}),
+        ({E, HEAD_A, HEAD_B}, HEAD_A, {HEAD_B}),
     )
     for F, (circuit, head, removed) in zip(ENTANGLED, parts, strict=True):
         yield Case("a random F", F, circuit, head, removed)

@@ -9,10 +9,10 @@ from torch import Tensor
 
 from circuits_course.checking import Exercise
 from circuits_course.checks.c06_indirect_object_identification.shared import (
+    all_patterns,
+    attention_by_loop,
     looking_cases,
-    looks_of_cases,
     of_first,
-    patterns_of_cases,
 )
 
 name_mover_scores = Exercise(
@@ -33,7 +33,7 @@ name_mover_scores.cases(looking_cases)
 
 @name_mover_scores.oracle
 def _mover_oracle(model: Any, batch: Any) -> Tensor:
-    return looks_of_cases(model, batch, "END", "IO")
+    return attention_by_loop(model, batch, "END", "IO")
 
 
 def _last(batch: Any) -> Tensor:
@@ -45,7 +45,7 @@ def _last(batch: Any) -> Tensor:
     "pattern[batch, head, q, k]: q is the one who looks."
 )
 def mover_transposed(model: Any, batch: Any) -> Tensor:
-    return looks_of_cases(model, batch, "IO", "END")
+    return attention_by_loop(model, batch, "IO", "END")
 
 
 @name_mover_scores.wrong(
@@ -53,7 +53,7 @@ def mover_transposed(model: Any, batch: Any) -> Tensor:
     "IO."
 )
 def mover_to_subject(model: Any, batch: Any) -> Tensor:
-    return looks_of_cases(model, batch, "END", "S1")
+    return attention_by_loop(model, batch, "END", "S1")
 
 
 @name_mover_scores.wrong(
@@ -61,7 +61,7 @@ def mover_to_subject(model: Any, batch: Any) -> Tensor:
     "chapter; the answer is the IO."
 )
 def mover_to_s2(model: Any, batch: Any) -> Tensor:
-    return looks_of_cases(model, batch, "END", "S2")
+    return attention_by_loop(model, batch, "END", "S2")
 
 
 @name_mover_scores.wrong(
@@ -69,7 +69,7 @@ def mover_to_s2(model: Any, batch: Any) -> Tensor:
     "order: batch.positions has one for each prompt."
 )
 def mover_positions_of_first(model: Any, batch: Any) -> Tensor:
-    return looks_of_cases(model, batch, of_first(batch, "END"), of_first(batch, "IO"))
+    return attention_by_loop(model, batch, of_first(batch, "END"), of_first(batch, "IO"))
 
 
 @name_mover_scores.wrong(
@@ -77,12 +77,12 @@ def mover_positions_of_first(model: Any, batch: Any) -> Tensor:
     'END comes earlier: batch.positions["END"].'
 )
 def mover_from_last(model: Any, batch: Any) -> Tensor:
-    return looks_of_cases(model, batch, _last(batch), "IO")
+    return attention_by_loop(model, batch, _last(batch), "IO")
 
 
 @name_mover_scores.wrong("you summed over the prompts; take the mean, so that batches compare.")
 def mover_summed(model: Any, batch: Any) -> Tensor:
-    return looks_of_cases(model, batch, "END", "IO", total=True)
+    return attention_by_loop(model, batch, "END", "IO", total=True)
 
 
 @name_mover_scores.wrong(
@@ -92,5 +92,5 @@ def mover_summed(model: Any, batch: Any) -> Tensor:
 )
 def mover_every_pairing(model: Any, batch: Any) -> Tensor:
     end, io = batch.positions["END"], batch.positions["IO"]
-    patterns = patterns_of_cases(model, batch.tokens)
+    patterns = all_patterns(model, batch.tokens)
     return torch.stack([p[:, :, end][..., io].mean((0, 2, 3)) for p in patterns])

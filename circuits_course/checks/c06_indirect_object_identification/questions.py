@@ -83,6 +83,13 @@ questions.prediction(
 )
 
 questions.prediction(
+    "position_or_token",
+    "S-inhibition heads tell the name movers which name to leave alone. What do they say of it: "
+    "which *name* it is, or at which *place* it stood, first or second?",
+    {"the name": "", "the place": "", "both alike": ""},
+)
+
+questions.prediction(
     "adversarial",
     "Now the IO is said twice as well, so being said twice no longer tells the names apart. What "
     "becomes of the logit difference?",

@@ -11,7 +11,7 @@ from torch import Tensor
 from circuits_course.checking import Exercise
 from circuits_course.checking.compare import Tolerance
 from circuits_course.checking.declaring import Case
-from circuits_course.checks.c06_indirect_object_identification.shared import batch_of_cases
+from circuits_course.checks.c06_indirect_object_identification.shared import toy_batch
 from circuits_course.circuits.patching import path_patch_sweep
 
 
@@ -37,10 +37,10 @@ s_inhibition_effect = Exercise(
 
 @s_inhibition_effect.cases
 def _inhibition_cases() -> Iterator[Case]:
-    batch = batch_of_cases()
+    batch = toy_batch()
     yield Case("one mover in the last layer", batch.model, batch, [(2, 1)])
     yield Case("two movers of different layers", batch.model, batch, [(2, 3), (1, 0)])
-    other = batch_of_cases(4, 3, 1)
+    other = toy_batch(4, 3, 1)
     yield Case("a deeper model", other.model, other, [(3, 0), (2, 2)])
 
 

@@ -167,33 +167,33 @@ def attribution_cases() -> Iterator[Case]:
     yield Case("prompts of two lengths, END alone", *_attribution_inputs(other.model, other))
 
 
-def read_of_cases(part: Tensor, cache: Any, direction: Tensor, position: int = -1) -> Tensor:
+def read_along(part: Tensor, cache: Any, direction: Tensor, position: int = -1) -> Tensor:
     scale = cache["ln_final.hook_scale"][:, position]
     rows = zip(part.double(), direction.double(), scale[:, 0].double(), strict=True)
     return torch.stack([x @ d / k for x, d, k in rows]).float()
 
 
 @cache
-def _small() -> ToyBatch:
+def looking_batch() -> ToyBatch:
     return ToyBatch(_looking_model(), pairs=((3, 4), (3, 4)), rows=((0, 0), (0, 1)))
 
 
 @cache
-def batch_of_cases(n_layers: int = 3, n_heads: int = 4, seed: int = 0) -> ToyBatch:
+def toy_batch(n_layers: int = 3, n_heads: int = 4, seed: int = 0) -> ToyBatch:
     return ToyBatch(_model(n_layers, n_heads, seed))
 
 
 def looking_cases() -> Iterator[Case]:
-    small = _small()
+    small = looking_batch()
     yield Case(
         "a head that looks from END at the IO, one that looks at the subject, one that looks from "
         "a name at its copies", small.model, small,
     )  # fmt: skip
-    for batch in (batch_of_cases(), batch_of_cases(2, 5, 3)):
+    for batch in (toy_batch(), toy_batch(2, 5, 3)):
         yield Case("a random model and prompts of two lengths", batch.model, batch)
 
 
-def patterns_of_cases(model: Any, tokens: Tensor) -> list[Tensor]:
+def all_patterns(model: Any, tokens: Tensor) -> list[Tensor]:
     seen: list[Tensor] = []
     names = [f"blocks.{layer}.attn.hook_pattern" for layer in range(model.cfg.n_layers)]
     keep = lambda pattern, hook: seen.append(pattern.clone())  # noqa: E731
@@ -201,11 +201,15 @@ def patterns_of_cases(model: Any, tokens: Tensor) -> list[Tensor]:
     return seen
 
 
-def looks_of_cases(model: Any, batch: Any, query: Any, key: Any, total: bool = False) -> Tensor:
+def attention_by_loop(
+    model: Any, batch: Any, query: Any, key: Any, total: bool = False, tokens: Any = None
+) -> Tensor:
     """Attention between two positions, prompt by prompt and head by head."""
     query, key = (batch.positions[p] if isinstance(p, str) else p for p in (query, key))
     table = torch.zeros(model.cfg.n_layers, model.cfg.n_heads)
-    for layer, pattern in enumerate(patterns_of_cases(model, batch.tokens)):
+    for layer, pattern in enumerate(
+        all_patterns(model, batch.tokens if tokens is None else tokens)
+    ):
         for head in range(model.cfg.n_heads):
             for i in range(len(batch.tokens)):
                 table[layer, head] += pattern[i, head, query[i], key[i]]
@@ -232,19 +236,19 @@ class Toy:
         return self
 
 
-A_of_cases, B_of_cases, C, D, E = (0, 0), (0, 1), (1, 0), (1, 1), (2, 1)
+HEAD_A, HEAD_B, C, D, E = (0, 0), (0, 1), (1, 0), (1, 1), (2, 1)
 
-M = frozenset([A_of_cases, B_of_cases, C, D, E])
+M = frozenset([HEAD_A, HEAD_B, C, D, E])
 
 
 def _adding(heads: frozenset[Any]) -> float:
     """A adds 3, B 1, C takes 2 away; D and E do nothing."""
-    return 3.0 * (A_of_cases in heads) + 1.0 * (B_of_cases in heads) - 2.0 * (C in heads)
+    return 3.0 * (HEAD_A in heads) + 1.0 * (HEAD_B in heads) - 2.0 * (C in heads)
 
 
 def _backed_up(heads: frozenset[Any]) -> float:
     """A gives 4; where A is gone, B gives 3; C adds 0.5."""
-    return (4.0 if A_of_cases in heads else 3.0 * (B_of_cases in heads)) + 0.5 * (C in heads)
+    return (4.0 if HEAD_A in heads else 3.0 * (HEAD_B in heads)) + 0.5 * (C in heads)
 
 
 def _entangled(seed: int) -> Callable[[frozenset[Any]], float]:

@@ -11,6 +11,7 @@ from .noise import Noised as Noised
 from .noise import patch_under_noise as patch_under_noise
 from .path import path_patch as path_patch
 from .path import path_patch_sweep as path_patch_sweep
+from .path import path_patch_together as path_patch_together
 from .sweep import gap_shares as gap_shares
 from .sweep import gap_sweep as gap_sweep
 from .sweep import patch_sweep as patch_sweep

@@ -71,9 +71,14 @@ class Ablation:
     @torch.no_grad()
     def score(self, heads: Heads, metric: Metric | LogitDifference) -> float:
         """The metric with these heads ablated, in its own units."""
+        return self.scores(heads, metric).item()
+
+    @torch.no_grad()
+    def scores(self, heads: Heads, metric: Metric | LogitDifference) -> Tensor:
+        """The same as a tensor; of `LogitDifference.each()`, one number for each prompt."""
         require_read_at_words(self.model, self.tokens, metric)
         tail = Tail(self.stages, self.base, metric)
-        return tail.scores(self._resid(heads, tail)).item()
+        return tail.scores(self._resid(heads, tail))[0]
 
     @torch.no_grad()
     def logits(self, heads: Heads) -> Float[Tensor, "batch pos d_vocab"]:

@@ -8,7 +8,7 @@ reading that.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 import torch
@@ -29,10 +29,14 @@ from circuits_course.data.logit_difference import LogitDifference
 from circuits_course.errors import CourseError
 
 Receiver = str | tuple[int, int] | tuple[int, int, str]
-"""("layer", "head", "q" | "k" | "v"); (layer, head) for all three; or "logits"."""
+"""(layer, head, "q" | "k" | "v"); (layer, head) for all three; or "logits".
+
+(layer, head, "own v"): the values as this one query head moves them, with its clean pattern. Under
+grouped keys and values "v" changes what all heads of a group move.
+"""
 
 HeadInputs = dict[tuple[int, str, int], Float[Tensor, "run batch tail d_head"]]
-"""What receivers read, by layer, "q", "k" or "v", and head."""
+"""What receivers read, by layer, "q", "k", "v" (or "z", for "own v"), and head."""
 
 
 def path_patch(
@@ -79,11 +83,33 @@ def path_patch_sweep(
     """
     paths = _Paths(model, clean, corrupted, receivers, metric, position)
     stages = paths.stages
-    untouched = paths.tail.scores(paths.base.resid_final[None])
-    result = untouched.repeat(stages.n_layers, stages.n_heads)
+    untouched = paths.tail.scores(paths.base.resid_final[None])[0]
+    result = untouched.expand(stages.n_layers, stages.n_heads, *untouched.shape).clone()
     for layer in range(min(paths.last_receiver, stages.n_layers)):
         result[layer] = paths.scores([(layer, head) for head in range(stages.n_heads)])
     return result
+
+
+@torch.no_grad()
+def path_patch_together(
+    model: Any,
+    clean: Tokens,
+    corrupted: Tokens,
+    senders: Collection[Head],
+    receivers: Receiver | Iterable[Receiver],
+    metric: Metric | LogitDifference,
+    *,
+    position: int | Int[Tensor, " batch"] | None = None,
+) -> Tensor:
+    """`path_patch` with several senders that are heard at once; the arguments are its own.
+
+    The senders do not hear each other: each gives its output on the corrupted prompt. Returns the
+    metric: a number, or one for each prompt with `metric.each()`.
+    """
+    paths = _Paths(model, clean, corrupted, receivers, metric, position)
+    for sender in senders:
+        paths.require_head(sender)
+    return paths.together(senders)
 
 
 class _Paths:
@@ -129,26 +155,50 @@ class _Paths:
             values.append(self.tail.scores(resid if self.to_logits else self._hearing(inputs)))
         return torch.cat(values)
 
+    def together(self, senders: Collection[Head]) -> Tensor:
+        """The metric when several senders, of any layers, are heard at once."""
+        first = min(layer for layer, _ in senders)
+        wanted = self._wanted()
+        sent = {layer: self._sent([s for s in senders if s[0] == layer]) for layer, _ in senders}
+        written = {layer: self.stages.write(layer, z)[:, wanted] for layer, z in sent.items()}
+        resid = self.tail.of(self.base.resid_pre[first])[None, :, wanted]
+        inputs, resid = self._heard(first, resid, written)
+        if not self.to_logits:
+            resid = self._hearing(inputs) if inputs else self.base.resid_final[None]
+        return self.tail.scores(resid)[0]
+
+    def _wanted(self) -> slice:
+        """With heads frozen no position affects another: for the logits, only those read matter."""
+        return self.tail.last_read if self.to_logits else slice(None)
+
     def _frozen(self, senders: Sequence[Head]) -> tuple[HeadInputs, Tensor]:
         """What receivers read, and the final residual stream, with the other heads frozen."""
-        first, tail = senders[0][0], self.tail
-        # With heads frozen no position affects another: for the logits, only those read matter.
-        wanted = tail.last_read if self.to_logits else slice(None)
-        z = torch.stack([self._sent(layer, head) for layer, head in senders])[:, :, wanted]
-        resid = tail.of(self.base.resid_pre[first])[:, wanted].expand(len(senders), -1, -1, -1)
-        resid = tail.rest(first, resid, self.stages.write(first, z))
+        first, wanted = senders[0][0], self._wanted()
+        z = torch.stack([self._sent([sender]) for sender in senders])[:, :, wanted]
+        resid = self.tail.of(self.base.resid_pre[first])[:, wanted].expand(len(z), -1, -1, -1)
+        return self._heard(first, resid, {first: self.stages.write(first, z)})
+
+    def _heard(
+        self, first: int, resid: Tensor, written: dict[int, Tensor]
+    ) -> tuple[HeadInputs, Tensor]:
+        """From layer `first` on, with what these layers' attention writes, frozen elsewhere."""
         inputs: HeadInputs = {}
-        for layer in range(first + 1, self.stages.n_layers):
-            inputs |= self._read(layer, resid)
+        wanted = self._wanted()
+        for layer in range(first, self.stages.n_layers):
+            if layer > first:
+                inputs |= self._read(layer, resid)
             if layer >= self.last_receiver:
                 break
-            resid = tail.rest(layer, resid, tail.of(self.base.attn_out[layer])[:, wanted])
+            frozen = self.tail.of(self.base.attn_out[layer])[:, wanted]
+            resid = self.tail.rest(layer, resid, written.get(layer, frozen))
         return inputs, resid
 
-    def _sent(self, layer: int, head: int) -> Float[Tensor, "batch tail head d_head"]:
+    def _sent(self, senders: Sequence[Head]) -> Float[Tensor, "batch tail head d_head"]:
+        """z of a layer with the outputs of some of its heads replaced."""
+        layer = senders[0][0]
         z = self.base.z[layer].clone()
-        swapped = torch.where(self.where, self.source_z[layer][:, :, head], z[:, :, head])
-        z[:, :, head] = swapped
+        for _, head in senders:
+            z[:, :, head] = torch.where(self.where, self.source_z[layer][:, :, head], z[:, :, head])
         return self.tail.of(z)
 
     def _read(self, layer: int, resid: Tensor) -> HeadInputs:
@@ -157,7 +207,22 @@ class _Paths:
         if not here:
             return {}
         qkv = self.stages.qkv(layer, resid, self.tail.start)._asdict()
-        return {(layer, name, head): qkv[name][..., head, :] for _, name, head in here}
+        inputs: HeadInputs = {}
+        for _, name, head in here:
+            if name == "z":
+                inputs[layer, name, head] = self._own_values(layer, head, qkv["v"])
+            else:
+                inputs[layer, name, head] = qkv[name][..., head, :]
+        return inputs
+
+    def _own_values(
+        self, layer: int, head: int, v: Float[Tensor, "run batch tail kv_head d_head"]
+    ) -> Float[Tensor, "run batch tail d_head"]:
+        """What one head moves when these values meet its clean pattern."""
+        group = head * self.stages.n_kv_heads // self.stages.n_heads
+        start, pattern = self.tail.start, self.base.pattern[layer][:, head, self.tail.start :]
+        early = pattern[..., :start] @ self.base.v[layer][:, :start, group]
+        return early + pattern[..., start:] @ v[..., group, :]
 
     def _hearing(self, inputs: HeadInputs) -> Float[Tensor, "run batch end d_model"]:
         """The clean run with receivers reading `inputs`."""
@@ -187,6 +252,9 @@ class _Paths:
             case (int(layer), int(head), "q" | "k" | "v" as name):
                 self.require_head((layer, head), name)
                 return [(layer, name, head)]
+            case (int(layer), int(head), "own v"):
+                self.require_head((layer, head))
+                return [(layer, "z", head)]
             case (int(layer), int(head)):
                 self.require_head((layer, head))
                 group = head * self.stages.n_kv_heads // self.stages.n_heads
@@ -214,8 +282,8 @@ def _replace(inputs: HeadInputs) -> Edit:
         }
         if here:
             value = value.clone()
-        for head, heard in here.items():
-            value[..., head, :] = heard
+        for head, heard in here.items():  # of z the last layer computes the last positions only
+            value[..., head, :] = heard[..., -value.shape[-3] :, :]
         return value
 
     return edit

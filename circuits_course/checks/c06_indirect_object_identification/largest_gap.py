@@ -1,0 +1,122 @@
+"""Exercise `largest_gap`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from circuits_course.checking import Exercise
+from circuits_course.checking.declaring import Case
+from circuits_course.checks.c06_indirect_object_identification.shared import (
+    ADDING,
+    BACKED_UP,
+    ENTANGLED,
+    M,
+    Toy,
+)
+
+largest_gap = Exercise(
+    "largest_gap",
+    difficulty=4,
+    importance=4,
+    minutes=12,
+    hints=[
+        "One step: for every head that is still in the circuit, completeness with it removed as "
+        "well as all removed before. Which is largest?",
+        "Keep it only if that is larger than completeness without this last head; else stop: "
+        "break.",
+        "gaps = {head: completeness(F, model_heads, circuit, {*removed, head}) for head in circuit "
+        "- set(removed)}; best = max(gaps, key=gaps.get).",
+    ],
+)
+
+
+def _two_backups(heads: frozenset[Any]) -> float:
+    """Two pairs of a head and its backup: a loss of the first shows once the other is gone too."""
+    first = 3.0 if (0, 0) in heads else 2.9 * ((0, 1) in heads)
+    second = 2.0 if (1, 0) in heads else 1.5 * ((2, 1) in heads)
+    return first + second + 0.25 * ((1, 1) in heads)
+
+
+TWO_BACKUPS = Toy("F of two heads with backups", _two_backups)
+
+
+@largest_gap.cases
+def _gap_cases() -> Iterator[Case]:
+    yield Case("a circuit without the backup", BACKED_UP, set(M), {(0, 0), (1, 0)}, 2)
+    yield Case(
+        "two heads whose backups are missing", TWO_BACKUPS, set(M), {(0, 0), (1, 0), (1, 1)}, 3
+    )
+    yield Case("the same, one step", TWO_BACKUPS, set(M), {(0, 0), (1, 0), (1, 1)}, 1)
+    yield Case("heads that add up: no loss widens the gap", ADDING, set(M), {(0, 0), (1, 0)}, 2)
+    circuits = ({(0, 0), (1, 1), (1, 0)}, {(0, 1), (1, 0), (2, 1)}, {(0, 0), (0, 1), (2, 1)})
+    for F, circuit in zip(ENTANGLED, circuits, strict=True):
+        yield Case("a random F", F, set(M), circuit, 3)
+
+
+Pick = Callable[[dict[Any, float]], Any]
+
+
+def _search(
+    F: Any, model_heads: Any, circuit: Any, steps: int, *, stop: bool = True, signed: bool = False,
+    pick: Pick | None = None, again: bool = True,
+) -> list[Any]:  # fmt: skip
+    def gap(removed: list[Any]) -> float:
+        both = [[head for head in heads if head not in removed] for heads in (circuit, model_heads)]
+        distance = F(both[0]) - F(both[1])
+        return distance if signed else max(distance, -distance)
+
+    removed: list[Any] = []
+    while len(removed) < steps:
+        before = removed if again else []
+        gaps = {h: gap([*before, h]) for h in sorted(circuit) if h not in removed}
+        if not gaps:
+            break
+        best = (pick or (lambda g: max(g, key=lambda head: g[head])))(gaps)
+        if stop and gaps[best] <= gap(removed):
+            break
+        removed.append(best)
+    return removed
+
+
+@largest_gap.oracle
+def _gap_oracle(F: Any, model_heads: Any, circuit: Any, steps: int) -> list[Any]:
+    return _search(F, model_heads, circuit, steps)
+
+
+@largest_gap.wrong(
+    "the search goes on where nothing widens the gap. Stop there: heads that only narrow it hide "
+    "what was found."
+)
+def never_stops(F: Any, model_heads: Any, circuit: Any, steps: int) -> list[Any]:
+    return _search(F, model_heads, circuit, steps, stop=False)
+
+
+@largest_gap.wrong(
+    "every head was tried alone, and the largest were taken. A backup shows itself only once "
+    "others are gone: try each head *besides* those removed before."
+)
+def each_alone(F: Any, model_heads: Any, circuit: Any, steps: int) -> list[Any]:
+    return _search(F, model_heads, circuit, steps, again=False, stop=False)
+
+
+@largest_gap.wrong("the smallest gap was taken in each step; the largest is asked for.")
+def smallest_gap(F: Any, model_heads: Any, circuit: Any, steps: int) -> list[Any]:
+    return _search(
+        F, model_heads, circuit, steps, stop=False, pick=lambda g: min(g, key=lambda h: g[h])
+    )
+
+
+@largest_gap.wrong(
+    "one step was made. After the first head, look again: up to `steps` heads are asked for."
+)
+def one_step(F: Any, model_heads: Any, circuit: Any, steps: int) -> list[Any]:
+    return _search(F, model_heads, circuit, 1)
+
+
+@largest_gap.wrong(
+    "the sign is kept: a circuit that does *better* than the model after the loss differs from it "
+    "as well. Use completeness, which is a distance."
+)
+def gap_signed(F: Any, model_heads: Any, circuit: Any, steps: int) -> list[Any]:
+    return _search(F, model_heads, circuit, steps, signed=True)
