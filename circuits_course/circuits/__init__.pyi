@@ -4,6 +4,8 @@ from .basis import HeadWeights as HeadWeights
 from .basis import checked as checked
 from .basis import kind as kind
 from .basis import small_basis as small_basis
+from .behaviours import Place as Place
+from .behaviours import behaviour_scores as behaviour_scores
 from .claims import Claim as Claim
 from .claims import shipped_claims as shipped_claims
 from .composition import CutPath as CutPath
@@ -17,10 +19,6 @@ from .composition import key_cuts as key_cuts
 from .composition import key_parts as key_parts
 from .composition import strongest_pairs as strongest_pairs
 from .composition import turn as turn
-from .depth import Place as Place
-from .depth import behaviour_scores as behaviour_scores
-from .depth import input_cut as input_cut
-from .depth import mean_ablated as mean_ablated
 from .evidence import Beats as Beats
 from .evidence import Interval as Interval
 from .evidence import beats as beats
@@ -115,3 +113,5 @@ from .patching.sweep import gap_shares as gap_shares
 from .patching.sweep import gap_sweep as gap_sweep
 from .patching.sweep import patch_sweep as patch_sweep
 from .silencing import cache_without as cache_without
+from .silencing import input_cut as input_cut
+from .silencing import mean_ablated as mean_ablated

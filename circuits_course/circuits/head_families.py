@@ -21,7 +21,7 @@ from jaxtyping import Float, Int
 from safetensors import safe_open
 from torch import Tensor
 
-from circuits_course.circuits.depth import behaviour_scores
+from circuits_course.circuits.behaviours import behaviour_scores
 from circuits_course.data.head_jobs import AllAtOnce, LookUps
 from circuits_course.data.markov import BOS_TOKEN, MarkovAndRepeats
 from circuits_course.data.sequences import repeats_for

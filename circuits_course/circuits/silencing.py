@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any, Literal
 
 import torch
-from jaxtyping import Int
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from circuits_course.circuits.heads import Head
+from circuits_course.models.transformer import CourseTransformer
 
 
 @torch.no_grad()
@@ -34,3 +36,46 @@ def cache_without(
     hooks = [(f"blocks.{layer}.attn.hook_z", replace) for layer in {layer for layer, _ in silent}]
     with model.hooks(fwd_hooks=hooks):
         return model.run_with_cache(tokens)[1]
+
+
+@contextmanager
+def mean_ablated(model: Any, heads: Iterable[Head]) -> Iterator[Any]:
+    """The model with z of these heads replaced by its mean over all sequences and positions.
+
+    with mean_ablated(model, [(5, 1)]) as without: without(tokens)
+    """
+    gone: dict[int, list[int]] = {}
+    for layer, head in heads:
+        gone.setdefault(layer, []).append(head)
+
+    def flatten(z: Float[Tensor, "batch pos head d_head"], hook: Any) -> Tensor:
+        z = z.clone()
+        for head in gone[hook.layer()]:
+            z[:, :, head] = z[:, :, head].mean((0, 1))
+        return z
+
+    hooks = [(f"blocks.{layer}.attn.hook_z", flatten) for layer in gone]
+    with model.hooks(fwd_hooks=hooks):
+        yield model
+
+
+@contextmanager
+def input_cut(
+    model: CourseTransformer, tokens: Int[Tensor, "batch pos"], head: int, letter: str
+) -> Iterator[Any]:
+    """The model whose layer 1 lacks head 0.`head` in its "q", "k" or "v" input, and only there.
+
+    What the head writes on these tokens is replaced by its mean over sequences and positions.
+    """
+    _, cache = model.run_with_cache(tokens, names_filter="blocks.0.attn.hook_z")
+    z = cache["blocks.0.attn.hook_z"]  # [batch, pos, head, d_head]
+    written = z[:, :, head] @ model.W_O[0, head]  # [batch, pos, d_model]
+    varying = (written - written.mean((0, 1)))[:, :, None]
+    split = model.cfg.use_split_qkv_input
+    model.set_use_split_qkv_input(True)
+    name = f"blocks.1.attn.hook_{letter}_input"
+    try:
+        with model.hooks(fwd_hooks=[(name, lambda into, hook: into - varying)]):
+            yield model
+    finally:
+        model.set_use_split_qkv_input(split)

@@ -15,7 +15,7 @@ from circuits_course.circuits import (
     shipped_family,
     strongest_heads,
 )
-from circuits_course.circuits.depth import behaviour_scores
+from circuits_course.circuits.behaviours import behaviour_scores
 from circuits_course.data import ioi_batch, passage, repeats_for, text_tokens
 
 SEED = 300  # of sequences; the notebook takes 0 and 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -32,7 +33,11 @@ class Measured:
 
     def scores(self) -> dict[Head, Scores]:
         """Means, and upper ends of the intervals where the rule asks for them."""
-        tables = {**means(self.looks), "direct": self.direct.mean(-1), **self.copies}
+        tables: dict[str, Any] = {
+            **means(self.looks),
+            "direct": self.direct.mean(-1),
+            **self.copies,
+        }
         for what, path in self.paths.items():
             tables |= {what: path.mean(-1), f"{what}, high": intervals(path)[1]}
         if self.knocked:
@@ -55,7 +60,7 @@ class Measured:
 
     def row(self, head: Head) -> dict[str, list[float]]:
         """A head's scores with their intervals."""
-        tables = {**self.looks, "direct": self.direct, **self.paths}
+        tables: dict[str, Any] = {**self.looks, "direct": self.direct, **self.paths}
         values = {what: table[head] for what, table in tables.items()}
         values |= {what: heads[head] for what, heads in self.copies.items() if head in heads}
         if head in self.knocked:

@@ -12,7 +12,7 @@ from circuits_course.checking import Exercise
 from circuits_course.checking.declaring import Case
 from circuits_course.checks.c09_open_questions.shared import Profile
 from circuits_course.checks.inputs import normal
-from circuits_course.circuits.depth import Place
+from circuits_course.circuits.behaviours import Place
 
 compare_profiles = Exercise(
     "compare_profiles",

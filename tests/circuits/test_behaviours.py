@@ -8,9 +8,10 @@ import torch
 from circuits_course import load_model
 from circuits_course.checks.inputs import random_model
 from circuits_course.checks.references import load_reference
-from circuits_course.circuits.depth import behaviour_scores, input_cut, mean_ablated
+from circuits_course.circuits.behaviours import behaviour_scores
 from circuits_course.circuits.heads import PUBLISHED_IOI
 from circuits_course.circuits.ioi import known_circuits
+from circuits_course.circuits.silencing import input_cut, mean_ablated
 from circuits_course.data.sequences import repeats_for, text_tokens
 
 
