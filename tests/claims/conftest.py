@@ -18,8 +18,9 @@ from circuits_course.circuits.evidence import Interval
 FOLDER = os.environ.get("CIRCUITS_COURSE_CLAIMS")  # where `make claims` collects the rows
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture(autouse=True, scope="package")
 def _no_gradients():
+    """Also while a module's fixtures measure: graphs of many knock-outs would fill the memory."""
     with torch.no_grad():
         yield
 

@@ -97,8 +97,9 @@ def test_the_trained_lens_beats_readers_that_ignore_the_text(claim, smollm2, ali
     ahead = torch.cat(behind, dim=1)
     each = [interval(row) for row in ahead]
     claim(
-        interval(ahead.mean(0)), unit="nats nearer than the best other",
-        holds=min(row.low for row in each) > 0, data="Pride and later pages of Alice, six states",
+        interval(ahead[:-1].mean(0)), unit="nats nearer than the best other",
+        holds=min(row.low for row in each[:-1]) > 0, only="states 4 to 23",
+        data="Pride and later pages of Alice; at state 28 it is as near as least squares",
     )  # fmt: skip
 
 
