@@ -47,6 +47,12 @@ def number_text(value: float, digits: int) -> str:
     return text.lstrip("-")
 
 
+def signed(value: float, digits: int = 2) -> str:
+    """A number with its sign; zero has none."""
+    text = f"{value:+.{digits}f}"
+    return text if float(text) else text[1:]
+
+
 def column_text(values: list[Any], digits: int | None = None) -> list[str]:
     """A column of cells as text: its numbers with equal digits, everything else as it says."""
     numbers = [plain_number(value) for value in values]

@@ -50,6 +50,10 @@ def _box(axes: Any, role: str, place: tuple[float, float], table: Mapping[str, A
     )  # fmt: skip
 
 
+# Where along its arrow a word stands, so that none lies over another.
+WORDS_AT = {"queries: place": 0.45, "keys: said before": 0.84}
+
+
 def _arrows(axes: Any) -> None:
     paths = (
         ((0.20, 0.42), (0.33, 0.48), "keys", "-"), ((0.56, 0.32), (0.70, 0.46), "values", "-"),
@@ -58,7 +62,7 @@ def _arrows(axes: Any) -> None:
         ((0.58, 0.55), (0.97, 0.76), "keys: said before", "-"),
         ((0.55, 0.84), (0.37, 0.90), "what they write", "--"),
         ((0.45, 0.09), (0.45, 0.20), "", "-"), ((0.13, 0.09), (0.13, 0.29), "", "-"),
-        ((0.52, 0.08), (1.08, 0.75), "values: the name itself", "-"),
+        ((0.62, 0.07), (1.16, 0.75), "values: the name itself", "-"),
     )  # fmt: skip
     for start, end, word, style in paths:
         axes.annotate(
@@ -66,6 +70,8 @@ def _arrows(axes: Any) -> None:
             arrowprops={"arrowstyle": "->", "linestyle": style, "color": "#444444", "lw": 1.3},
         )  # fmt: skip
         if word:
-            middle = ((start[0] + end[0]) / 2, (start[1] + end[1]) / 2)
+            middle = [
+                a + WORDS_AT.get(word, 0.5) * (b - a) for a, b in zip(start, end, strict=True)
+            ]
             white = {"facecolor": "white", "edgecolor": "none", "pad": 1.0, "alpha": 0.85}
             axes.text(*middle, word, ha="center", va="center", fontsize=8, bbox=white)
