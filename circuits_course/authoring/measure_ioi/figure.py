@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from circuits_course.page.numbers import signed
+
 BOXES = {
     "previous token": (0.13, 0.36), "duplicate token": (0.45, 0.27), "induction": (0.45, 0.50),
     "S-inhibition": (0.80, 0.52), "name mover": (0.68, 0.82), "subject suppressor": (1.06, 0.82),
@@ -43,7 +45,7 @@ def _box(axes: Any, role: str, place: tuple[float, float], table: Mapping[str, A
     direct = sum(table["heads"][head]["held out"]["direct"][0] for head in heads)
     kind = "prepares" if abs(direct) < 0.1 else "helps" if direct > 0 else "hurts"
     lines = [", ".join(heads[i : i + 4]) for i in range(0, len(heads), 4)]
-    text = f"{role}\n" + "\n".join(lines) + f"\ndirect {direct:+.2f}, knocked out {cost:+.2f}"
+    text = f"{role}\n" + "\n".join(lines) + f"\ndirect {signed(direct)}, knocked out {signed(cost)}"
     axes.text(
         *place, text, ha="center", va="center", fontsize=8.5,
         bbox={"boxstyle": "round,pad=0.45", "facecolor": COLOURS[kind], "edgecolor": "#555555"},

@@ -9,6 +9,7 @@ from typing import Any
 
 from circuits_course.authoring.measure_ioi.figure import draw_circuit
 from circuits_course.circuits.ioi_signals import SIGNALS
+from circuits_course.page.numbers import signed
 
 DOCS = Path(__file__).parents[3] / "docs"
 TEXT = Path(__file__).with_name("paper.md")
@@ -32,7 +33,7 @@ def write_paper(table: Mapping[str, Any]) -> list[Path]:
 def number(values: Iterable[float]) -> str:
     """A mean and its interval."""
     mean, low, high = values
-    return f"{mean:+.2f} [{low:+.2f}, {high:+.2f}]"
+    return f"{signed(mean)} [{signed(low)}, {signed(high)}]"
 
 
 def rows(head: Iterable[str], body: Iterable[Iterable[Any]]) -> str:
@@ -75,7 +76,7 @@ def _roads(table: Mapping[str, Any]) -> dict[str, str]:
         "suppressor_whole": number(parts["whole"]),
         "signals": _fit(mechanism["what S-inhibition says"]),
         "suppressor_signals": _fit(mechanism["what suppressors say"]),
-        "open_direct": f"{sum(direct[head] for head in open_heads):+.2f}",
+        "open_direct": f"{signed(sum(direct[head] for head in open_heads))}",
     }  # fmt: skip
 
 
@@ -84,7 +85,7 @@ def _and(names: list[str]) -> str:
 
 
 def _fit(signals: Mapping[str, Any]) -> str:
-    return f"place {signals['position']:+.2f}, name {signals['token']:+.2f} logits"
+    return f"place {signed(signals['position'])}, name {signed(signals['token'])} logits"
 
 
 def _change(table: Mapping[str, Any], role: str) -> list[float]:
@@ -166,14 +167,17 @@ def _criteria(circuit: Mapping[str, Any]) -> str:
     body = [(name, number(circuit[name])) for name in names]
     body += [
         ("F(M) - F(C)", number(circuit["faithfulness"])),
-        (f"F of {len(controls)} random circuits", f"{min(controls):+.2f} to {max(controls):+.2f}"),
+        (
+            f"F of {len(controls)} random circuits",
+            f"{signed(min(controls))} to {signed(max(controls))}",
+        ),
         (
             f"completeness, {len(halves)} random halves of C as K",
             f"{min(halves):.2f} to {max(halves):.2f}",
         ),
         (
             "completeness, greedy K, where it was searched",
-            f"{greedy['where it was searched']:+.2f}",
+            f"{signed(greedy['where it was searched'])}",
         ),
         ("completeness, greedy K, held out", number(greedy["held out"])),
     ]
