@@ -22,9 +22,9 @@ from circuits_course.checks.behaviour import (
 )
 from circuits_course.checks.c02_attention_as_computation.shared import (
     GAP,
+    feature_values,
     position_head,
     single,
-    values_of_cases,
     written_result,
 )
 from circuits_course.circuits.basis import Basis, HeadWeights, small_basis
@@ -55,7 +55,7 @@ def _aggregate_cases() -> Iterator[Case]:
 
 
 def _running_means(basis: Basis, feature: str) -> Tensor:
-    values = values_of_cases(basis, feature, sequences(basis))
+    values = feature_values(basis, feature, sequences(basis))
     means = [[sum(row[1 : p + 1]) / p for p in range(1, len(row))] for row in values.tolist()]
     return torch.tensor(means)
 
@@ -78,7 +78,7 @@ def _aggregate_means(head: HeadWeights, basis: Basis, feature: str) -> str | Non
     if not off.any():
         return None
     b, q = divmod(int(error.argmax()), error.shape[1])
-    values = values_of_cases(basis, feature, sequences(basis))[b, 1 : q + 2].tolist()
+    values = feature_values(basis, feature, sequences(basis))[b, 1 : q + 2].tolist()
     listed = ", ".join(f"{value:g}" for value in values)
     scale = float((wanted * written).sum() / wanted.square().sum())
     off_by = (

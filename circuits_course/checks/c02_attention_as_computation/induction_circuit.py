@@ -27,9 +27,9 @@ from circuits_course.checks.behaviour import (
 from circuits_course.checks.c02_attention_as_computation.shared import (
     BEHAVIOUR,
     GAP,
-    first_of_cases,
     position_head,
     single,
+    writes_previous,
 )
 from circuits_course.circuits.basis import Basis, HeadWeights, kind, small_basis
 
@@ -162,7 +162,7 @@ Pair = tuple[HeadWeights, HeadWeights]
     "came after it. Its keys have to read what layer 0 has written: `previous`."
 )
 def finds_the_copy(basis: Basis) -> Pair:
-    return first_of_cases(basis), _second(basis, key="token")
+    return writes_previous(basis), _second(basis, key="token")
 
 
 @induction_circuit.wrong(
@@ -178,7 +178,7 @@ def previous_never_written(basis: Basis) -> Pair:
     "too far."
 )
 def two_back(basis: Basis) -> Pair:
-    return first_of_cases(basis, 2), _second(basis)
+    return writes_previous(basis, 2), _second(basis)
 
 
 @induction_circuit.wrong(
@@ -186,7 +186,7 @@ def two_back(basis: Basis) -> Pair:
     "the earlier copy, and itself, instead of what came after."
 )
 def previous_is_here(basis: Basis) -> Pair:
-    return first_of_cases(basis, 0), _second(basis)
+    return writes_previous(basis, 0), _second(basis)
 
 
 @induction_circuit.wrong(
@@ -194,7 +194,7 @@ def previous_is_here(basis: Basis) -> Pair:
     "hold what an earlier layer has written."
 )
 def wrong_order(basis: Basis) -> Pair:
-    return _second(basis), first_of_cases(basis)
+    return _second(basis), writes_previous(basis)
 
 
 @induction_circuit.wrong(
@@ -202,7 +202,7 @@ def wrong_order(basis: Basis) -> Pair:
     "rest on, at half the score of a match."
 )
 def never_rests(basis: Basis) -> Pair:
-    return first_of_cases(basis), _second(basis, bos=0.0)
+    return writes_previous(basis), _second(basis, bos=0.0)
 
 
 @induction_circuit.wrong(
@@ -210,7 +210,7 @@ def never_rests(basis: Basis) -> Pair:
     "offers its own symbol. That finds where the previous symbol stood before."
 )
 def query_and_key_exchanged(basis: Basis) -> Pair:
-    return first_of_cases(basis), _second(basis, query="previous", key="token")
+    return writes_previous(basis), _second(basis, query="previous", key="token")
 
 
 @induction_circuit.wrong(
@@ -218,14 +218,14 @@ def query_and_key_exchanged(basis: Basis) -> Pair:
     "it predicts the current symbol again. Its W_V has to read `token`."
 )
 def copies_the_previous(basis: Basis) -> Pair:
-    return first_of_cases(basis), _second(basis)._replace(W_V=basis.previous.T)
+    return writes_previous(basis), _second(basis)._replace(W_V=basis.previous.T)
 
 
 @induction_circuit.wrong(
     "the match is too soft: W_Q lacks the scale sqrt(d_head) or the `sharpness` of a match."
 )
 def soft_match(basis: Basis) -> Pair:
-    return first_of_cases(basis), _second(basis, scale=1 / GAP)
+    return writes_previous(basis), _second(basis, scale=1 / GAP)
 
 
 @induction_circuit.wrong(
@@ -233,4 +233,4 @@ def soft_match(basis: Basis) -> Pair:
     "is about 1. Scale W_O up."
 )
 def too_quiet(basis: Basis) -> Pair:
-    return first_of_cases(basis), _second(basis)._replace(W_O=basis.out)
+    return writes_previous(basis), _second(basis)._replace(W_O=basis.out)

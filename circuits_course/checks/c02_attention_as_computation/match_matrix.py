@@ -10,7 +10,7 @@ from torch import Tensor
 from circuits_course.checking import Exercise
 from circuits_course.checking.compare import Tolerance
 from circuits_course.checking.declaring import Case
-from circuits_course.checks.c02_attention_as_computation.shared import first_of_cases
+from circuits_course.checks.c02_attention_as_computation.shared import writes_previous
 from circuits_course.checks.inputs import normal
 from circuits_course.circuits.basis import Basis, HeadWeights
 
@@ -40,7 +40,7 @@ def _random_head(d_model: int, d_head: int, seed: int) -> HeadWeights:
 @match_matrix.cases
 def _match_cases() -> Iterator[Case]:
     basis = Basis(("BOS", "a", "b"), 4)
-    first = first_of_cases(basis)._replace(W_O=basis.previous[[0, 2, 1]])
+    first = writes_previous(basis)._replace(W_O=basis.previous[[0, 2, 1]])
     second = HeadWeights(3 * basis.token.T, basis.previous.T, basis.token.T, basis.out)
     yield Case("two heads by hand, the first of which writes b for a and a for b",
                basis.W_E, first, second)  # fmt: skip

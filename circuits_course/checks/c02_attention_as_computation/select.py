@@ -28,8 +28,8 @@ from circuits_course.checks.behaviour import (
 from circuits_course.checks.c02_attention_as_computation.shared import (
     BEHAVIOUR,
     GAP,
+    feature_values,
     single,
-    values_of_cases,
 )
 from circuits_course.circuits.basis import Basis, HeadWeights, small_basis
 
@@ -59,7 +59,7 @@ def _select_cases() -> Iterator[Case]:
 
 
 def _on_keys(basis: Basis, feature: str, tokens: Tensor) -> Tensor:
-    on = values_of_cases(basis, feature, tokens) > 0
+    on = feature_values(basis, feature, tokens) > 0
     return earlier(basis, on[:, None, :].expand(-1, tokens.shape[1], -1))
 
 

@@ -33,7 +33,7 @@ def single(vector: Tensor) -> Tensor:
     return vector[:, None]
 
 
-def values_of_cases(basis: Basis, feature: str, tokens: Tensor) -> Tensor:
+def feature_values(basis: Basis, feature: str, tokens: Tensor) -> Tensor:
     of_symbol = basis.features[feature]
     rows = [[of_symbol.get(basis.vocabulary[t], 0.0) for t in row] for row in tokens.tolist()]
     return torch.tensor(rows)
@@ -43,5 +43,5 @@ def written_result(head: HeadWeights, basis: Basis) -> Tensor:
     return run(basis, head).writes[0][:, 1:] @ basis.direction("result")
 
 
-def first_of_cases(basis: Basis, back: int = 1) -> HeadWeights:
+def writes_previous(basis: Basis, back: int = 1) -> HeadWeights:
     return position_head(basis, back)._replace(W_O=basis.previous)

@@ -14,7 +14,7 @@ from circuits_course.checks.c04_induction_heads.shared import (
     Heads,
     led,
     mean_attention,
-    patterns_of_cases,
+    patterns_by_layer,
     second_copy,
     stepping_model,
 )
@@ -91,7 +91,7 @@ def _scores(
     """Mean attention of every head from the second copy to `shift` after the first occurrence."""
     copy, other = (random_tokens(8, period, model.cfg.d_vocab, seed) for seed in (11, 12))
     tokens = led(0, copy, copy if repeated else other)
-    patterns = patterns_of_cases(model, tokens)
+    patterns = patterns_by_layer(model, tokens)
     return {
         (layer, head): mean_attention(
             patterns[layer][:, head], second_copy(period), lambda q: q - period + shift

@@ -42,7 +42,7 @@ SECOND = (
 )
 
 
-def patterns_of_cases(model: Any, tokens: Tensor) -> list[Tensor]:
+def patterns_by_layer(model: Any, tokens: Tensor) -> list[Tensor]:
     """Attention of every layer, [batch, head, q, k] each."""
     kept: dict[str, Tensor] = {}
     names = [f"blocks.{layer}.attn.hook_pattern" for layer in range(model.cfg.n_layers)]

@@ -14,7 +14,7 @@ from circuits_course.checks.c04_induction_heads.shared import (
     FIRST,
     SECOND,
     Heads,
-    patterns_of_cases,
+    patterns_by_layer,
 )
 from circuits_course.checks.inputs import matching_model
 from circuits_course.circuits.heads import InductionTrace
@@ -61,7 +61,7 @@ def _trace(
     last = len(words) - 1
     earlier = place([i for i, word in enumerate(words[:-1]) if word == words[-1]])
     tokens = model.to_tokens(prompt)
-    layers, logits = patterns_of_cases(model, tokens), model(tokens)
+    layers, logits = patterns_by_layer(model, tokens), model(tokens)
     heads = _find_oracle(model) if heads is None else heads
     patterns = {(layer, head): layers[layer][0, head] for layer, head in heads}
     return InductionTrace(

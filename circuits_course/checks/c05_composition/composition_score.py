@@ -10,7 +10,7 @@ from torch import Tensor
 
 from circuits_course.checking import Exercise
 from circuits_course.checking.declaring import Case
-from circuits_course.checks.c05_composition.shared import axis_head, head_of_cases
+from circuits_course.checks.c05_composition.shared import axis_head, normal_head
 from circuits_course.circuits.composition import HeadCircuits
 
 composition_score = Exercise(
@@ -42,8 +42,8 @@ def _score_cases() -> Iterator[Case]:
     for seed, kind in enumerate("KQVQKV"):
         sizes = (7 + seed, 2 + seed % 3)
         source, target = (
-            head_of_cases(*sizes, seed=seed),
-            head_of_cases(7 + seed, 4, seed=seed + 50),
+            normal_head(*sizes, seed=seed),
+            normal_head(7 + seed, 4, seed=seed + 50),
         )
         yield Case(f"random heads, kind {kind!r}", kind, source, target)
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from circuits_course.checking import Exercise
 from circuits_course.checking.declaring import Case
-from circuits_course.checks.c05_composition.shared import hooked, model_of_cases
+from circuits_course.checks.c05_composition.shared import hooked, loud_model
 from circuits_course.checks.inputs import random_tokens
 from circuits_course.circuits.composition import CutPath
 
@@ -32,7 +32,7 @@ cut_path = Exercise(
 
 @cut_path.cases
 def _cut_cases() -> Iterator[Case]:
-    two, deep = model_of_cases(2, 3, 0), model_of_cases(3, 2, 4)
+    two, deep = loud_model(2, 3, 0), loud_model(3, 2, 4)
     short, longer = random_tokens(2, 5), random_tokens(3, 6, seed=1)
     yield Case("keys, the path from 0.1 to 1.2", two, short, (0, 1), (1, 2), "K")
     yield Case("queries, the path from 0.0 to 1.1", two, longer, (0, 0), (1, 1), "Q")

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from circuits_course.checking import Exercise
 from circuits_course.checking.declaring import Case
-from circuits_course.checks.c05_composition.shared import hooked, model_of_cases
+from circuits_course.checks.c05_composition.shared import hooked, loud_model
 from circuits_course.checks.inputs import random_tokens
 
 decompose_keys = Exercise(
@@ -32,11 +32,11 @@ decompose_keys = Exercise(
 
 @decompose_keys.cases
 def _keys_cases() -> Iterator[Case]:
-    model = model_of_cases(3, 3, 2)
+    model = loud_model(3, 3, 2)
     yield Case("a head of layer 0: nobody wrote before it", model, random_tokens(2, 4), 0, 1)
     yield Case("head 1.2 of a random model", model, random_tokens(2, 5, seed=1), 1, 2)
     yield Case("head 2.1 of three layers", model, random_tokens(3, 6, seed=2), 2, 1)
-    yield Case("four heads a layer", model_of_cases(2, 4, 3, 4), random_tokens(1, 7, seed=3), 1, 3)
+    yield Case("four heads a layer", loud_model(2, 4, 3, 4), random_tokens(1, 7, seed=3), 1, 3)
 
 
 def _lower_writes(model: Any, tokens: Tensor, layer: int) -> list[Tensor]:

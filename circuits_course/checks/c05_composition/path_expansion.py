@@ -10,7 +10,7 @@ from torch import Tensor
 
 from circuits_course.checking import Exercise
 from circuits_course.checking.declaring import Case
-from circuits_course.checks.c05_composition.shared import Path, hooked, model_of_cases
+from circuits_course.checks.c05_composition.shared import Path, hooked, loud_model
 from circuits_course.checks.inputs import random_tokens
 
 
@@ -37,10 +37,10 @@ path_expansion = Exercise(
 @path_expansion.cases
 def _path_cases() -> Iterator[Case]:
     yield Case(
-        "a model with one head a layer: four paths", model_of_cases(2, 1, 5), random_tokens(1, 4)
+        "a model with one head a layer: four paths", loud_model(2, 1, 5), random_tokens(1, 4)
     )
-    yield Case("two layers of two heads", model_of_cases(2, 2, 0), random_tokens(2, 5, seed=1))
-    yield Case("two layers of three heads", model_of_cases(2, 3, 9, 4), random_tokens(3, 7, seed=2))
+    yield Case("two layers of two heads", loud_model(2, 2, 0), random_tokens(2, 5, seed=1))
+    yield Case("two layers of three heads", loud_model(2, 3, 9, 4), random_tokens(3, 7, seed=2))
 
 
 def _ov(model: Any, layer: int, head: int) -> Tensor:

@@ -16,7 +16,7 @@ from circuits_course.models.transformer import CourseTransformer
 Path = tuple[tuple[int, int], ...]
 
 
-def head_of_cases(d_model: int, d_head: int, seed: int) -> HeadCircuits:
+def normal_head(d_model: int, d_head: int, seed: int) -> HeadCircuits:
     W_Q, W_K, W_V = normal(3, d_model, d_head, seed=seed)
     return HeadCircuits(W_Q, W_K, W_V, normal(d_head, d_model, seed=seed + 100))
 
@@ -29,7 +29,7 @@ def axis_head(query: int, key: int, value: int, output: int, d_model: int = 4) -
 
 
 @cache
-def model_of_cases(n_layers: int, n_heads: int, seed: int, d_head: int = 6) -> CourseTransformer:
+def loud_model(n_layers: int, n_heads: int, seed: int, d_head: int = 6) -> CourseTransformer:
     """Random weights of a size at which every path and every position leaves a mark."""
     cfg = CourseConfig(
         n_layers=n_layers, n_heads=n_heads, d_model=20, d_head=d_head, d_vocab=30, n_ctx=16

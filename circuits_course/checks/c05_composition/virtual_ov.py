@@ -11,7 +11,7 @@ from transformer_lens import FactoredMatrix
 
 from circuits_course.checking import Exercise
 from circuits_course.checking.declaring import Case
-from circuits_course.checks.c05_composition.shared import axis_head, head_of_cases
+from circuits_course.checks.c05_composition.shared import axis_head, normal_head
 from circuits_course.circuits.composition import HeadCircuits
 
 virtual_ov = Exercise(
@@ -32,11 +32,11 @@ def _virtual_ov_cases() -> Iterator[Case]:
     first = axis_head(query=0, key=0, value=0, output=1)
     second = axis_head(query=0, key=0, value=1, output=2)
     yield Case("a head that moves axis 0 to axis 1, then one that moves 1 to 2", first, second)
-    yield Case("random heads", head_of_cases(7, 3, seed=0), head_of_cases(7, 3, seed=1))
+    yield Case("random heads", normal_head(7, 3, seed=0), normal_head(7, 3, seed=1))
     yield Case(
         "random heads, the lower one wider",
-        head_of_cases(9, 4, seed=2),
-        head_of_cases(9, 2, seed=3),
+        normal_head(9, 4, seed=2),
+        normal_head(9, 2, seed=3),
     )
 
 

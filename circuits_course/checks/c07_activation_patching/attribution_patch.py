@@ -19,9 +19,9 @@ from circuits_course.checks.c07_activation_patching.shared import (
     Reads,
     every_head,
     heads_oracle,
-    kept_of_cases,
+    kept_by_layer,
     pair,
-    run_of_cases,
+    staged_run,
     whole_model,
 )
 from circuits_course.checks.inputs import random_model
@@ -64,7 +64,7 @@ def _slope(
 ) -> Tensor:
     """Change of the metric for a small step from corrupted (0) to clean (1), per unit of step."""
     model = _precise(model)
-    old, new = (kept_of_cases(model, prompt, "z")[layer][:, :, head] for prompt in (corrupt, clean))
+    old, new = (kept_by_layer(model, prompt, "z")[layer][:, :, head] for prompt in (corrupt, clean))
     step = 1e-4
 
     def value(share: float) -> Tensor:
@@ -73,7 +73,7 @@ def _slope(
             z[:, :, head] += share * (new - old)
             return z
 
-        return metric(run_of_cases(model, corrupt, {("z", layer): change})[0])
+        return metric(staged_run(model, corrupt, {("z", layer): change})[0])
 
     return (value(at + step) - value(at - step)) / (2 * step)
 
@@ -97,12 +97,12 @@ def _parts(model: Any, clean: Any, corrupt: Any, metric: Metric) -> list[tuple[T
 
     with torch.enable_grad():
         edits: Edits = {("z", layer): with_leaf for layer in range(model.cfg.n_layers)}
-        value = metric(run_of_cases(model, corrupt, edits)[0])
+        value = metric(staged_run(model, corrupt, edits)[0])
         gradients = torch.autograd.grad(value, leaves)
     return list(
         zip(
-            kept_of_cases(model, clean, "z"),
-            kept_of_cases(model, corrupt, "z"),
+            kept_by_layer(model, clean, "z"),
+            kept_by_layer(model, corrupt, "z"),
             gradients,
             strict=True,
         )
@@ -171,7 +171,7 @@ def last_position_counted(
     "these are exact changes, one run for each head. Asked is the estimate from one gradient."
 )
 def exact_changes(model: Any, clean_prompt: Any, corrupt_prompt: Any, metric: Metric) -> Tensor:
-    start = metric(run_of_cases(model, corrupt_prompt)[0])
+    start = metric(staged_run(model, corrupt_prompt)[0])
     return every_head(
         model,
         lambda la, h: metric(heads_oracle(model, clean_prompt, corrupt_prompt, [(la, h)])) - start,
@@ -183,7 +183,7 @@ def exact_changes(model: Any, clean_prompt: Any, corrupt_prompt: Any, metric: Me
 )
 def value_for_change(model: Any, clean_prompt: Any, corrupt_prompt: Any, metric: Metric) -> Tensor:
     change = _attribution_oracle(model, clean_prompt, corrupt_prompt, metric)
-    return change + metric(run_of_cases(model, corrupt_prompt)[0])
+    return change + metric(staged_run(model, corrupt_prompt)[0])
 
 
 @attribution_patch.wrong(

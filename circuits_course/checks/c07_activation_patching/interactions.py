@@ -17,7 +17,7 @@ from circuits_course.checks.c07_activation_patching.shared import (
     heads_oracle,
     in_order,
     pair,
-    run_of_cases,
+    staged_run,
     whole_model,
 )
 from circuits_course.checks.inputs import random_model
@@ -65,7 +65,7 @@ def _changes(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Changes by single heads [n], by pairs [n, n], and the metric of the unpatched run."""
     source, base = in_order(clean, corrupt, mode)
-    start = metric(run_of_cases(model, base)[0])
+    start = metric(staged_run(model, base)[0])
 
     def change(patched: Any) -> float:
         return float(metric(heads_oracle(model, source, base, patched)) - start)

@@ -15,8 +15,8 @@ from circuits_course.checks.c07_activation_patching.shared import (
     Head,
     ablated,
     as_tokens,
-    kept_of_cases,
-    run_of_cases,
+    kept_by_layer,
+    staged_run,
     whole_model,
 )
 from circuits_course.checks.inputs import random_model, random_tokens
@@ -67,7 +67,7 @@ def _ablate_oracle(model: Any, prompt: Any, reference: Any, heads: list[Head]) -
     "over the reference."
 )
 def zero_ablated(model: Any, prompt: Any, reference: Any, heads: list[Head]) -> Tensor:
-    zeros = [torch.zeros_like(z[:1]) for z in kept_of_cases(model, prompt, "z")]
+    zeros = [torch.zeros_like(z[:1]) for z in kept_by_layer(model, prompt, "z")]
     return ablated(model, prompt, zeros, heads)
 
 
@@ -76,7 +76,7 @@ def zero_ablated(model: Any, prompt: Any, reference: Any, heads: list[Head]) -> 
     "included. Take it over the reference."
 )
 def own_mean(model: Any, prompt: Any, reference: Any, heads: list[Head]) -> Tensor:
-    means = [z.mean(0, keepdim=True) for z in kept_of_cases(model, prompt, "z")]
+    means = [z.mean(0, keepdim=True) for z in kept_by_layer(model, prompt, "z")]
     return ablated(model, prompt, means, heads)
 
 
@@ -85,7 +85,7 @@ def own_mean(model: Any, prompt: Any, reference: Any, heads: list[Head]) -> Tens
     "prompts (axis 0) and keep positions."
 )
 def mean_over_positions_too(model: Any, prompt: Any, reference: Any, heads: list[Head]) -> Tensor:
-    kept = kept_of_cases(model, reference, "z")
+    kept = kept_by_layer(model, reference, "z")
     means = [z.mean((0, 1), keepdim=True).expand(1, *z.shape[1:]) for z in kept]
     return ablated(model, prompt, means, heads)
 
@@ -95,7 +95,7 @@ def mean_over_positions_too(model: Any, prompt: Any, reference: Any, heads: list
     "prompt's content in."
 )
 def first_reference_prompt(model: Any, prompt: Any, reference: Any, heads: list[Head]) -> Tensor:
-    return ablated(model, prompt, [z[:1] for z in kept_of_cases(model, reference, "z")], heads)
+    return ablated(model, prompt, [z[:1] for z in kept_by_layer(model, reference, "z")], heads)
 
 
 @mean_ablate.wrong(
@@ -126,7 +126,7 @@ def whole_layers(model: Any, prompt: Any, reference: Any, heads: list[Head]) -> 
     "these are the logits of the model as it is: nothing was replaced. Does the hook return z?"
 )
 def nothing_ablated(model: Any, prompt: Any, reference: Any, heads: list[Head]) -> Tensor:
-    return run_of_cases(model, prompt)[0]
+    return staged_run(model, prompt)[0]
 
 
 @mean_ablate.wrong("each pair was taken as (head, layer). It is (layer, head), as in the name 2.1.")

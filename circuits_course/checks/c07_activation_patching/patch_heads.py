@@ -18,10 +18,10 @@ from circuits_course.checks.c07_activation_patching.shared import (
     ablated,
     heads_oracle,
     heads_patched,
-    kept_of_cases,
+    kept_by_layer,
     pair,
     put,
-    run_of_cases,
+    staged_run,
     whole_model,
 )
 from circuits_course.checks.inputs import random_model
@@ -73,7 +73,7 @@ def noised_heads(model: Any, clean_prompt: Any, corrupt_prompt: Any, heads: list
 def heads_untouched(
     model: Any, clean_prompt: Any, corrupt_prompt: Any, heads: list[Head]
 ) -> Tensor:
-    return run_of_cases(model, corrupt_prompt)[0]
+    return staged_run(model, corrupt_prompt)[0]
 
 
 @patch_heads.wrong(
@@ -83,7 +83,7 @@ def heads_untouched(
 def whole_clean_run(
     model: Any, clean_prompt: Any, corrupt_prompt: Any, heads: list[Head]
 ) -> Tensor:
-    return run_of_cases(model, clean_prompt)[0]
+    return staged_run(model, clean_prompt)[0]
 
 
 @patch_heads.wrong(
@@ -135,12 +135,12 @@ def whole_layers_patched(
 def head_on_the_position_axis(
     model: Any, clean_prompt: Any, corrupt_prompt: Any, heads: list[Head]
 ) -> Tensor:
-    new = kept_of_cases(model, clean_prompt, "z")
+    new = kept_by_layer(model, clean_prompt, "z")
     edits: Edits = {}
     for layer in {layer for layer, _ in heads}:
         here = [head for where, head in heads if where == layer]
         edits["z", layer] = put(new[layer], EVERY, here)
-    return run_of_cases(model, corrupt_prompt, edits)[0]
+    return staged_run(model, corrupt_prompt, edits)[0]
 
 
 @patch_heads.wrong(
@@ -150,12 +150,12 @@ def head_on_the_position_axis(
 def last_position_patched(
     model: Any, clean_prompt: Any, corrupt_prompt: Any, heads: list[Head]
 ) -> Tensor:
-    new = kept_of_cases(model, clean_prompt, "z")
+    new = kept_by_layer(model, clean_prompt, "z")
     edits: Edits = {}
     for layer in {layer for layer, _ in heads}:
         here = [head for where, head in heads if where == layer]
         edits["z", layer] = put(new[layer], EVERY, -1, here)
-    return run_of_cases(model, corrupt_prompt, edits)[0]
+    return staged_run(model, corrupt_prompt, edits)[0]
 
 
 @patch_heads.wrong(
@@ -173,7 +173,7 @@ def patterns_patched(
     "prompt."
 )
 def heads_zeroed(model: Any, clean_prompt: Any, corrupt_prompt: Any, heads: list[Head]) -> Tensor:
-    nothing = [torch.zeros_like(z) for z in kept_of_cases(model, corrupt_prompt, "z")]
+    nothing = [torch.zeros_like(z) for z in kept_by_layer(model, corrupt_prompt, "z")]
     return ablated(model, corrupt_prompt, nothing, heads)
 
 
@@ -182,7 +182,7 @@ def heads_zeroed(model: Any, clean_prompt: Any, corrupt_prompt: Any, heads: list
 )
 def heads_added(model: Any, clean_prompt: Any, corrupt_prompt: Any, heads: list[Head]) -> Tensor:
     clean, corrupted = (
-        kept_of_cases(model, prompt, "z") for prompt in (clean_prompt, corrupt_prompt)
+        kept_by_layer(model, prompt, "z") for prompt in (clean_prompt, corrupt_prompt)
     )
     both = [a + b for a, b in zip(clean, corrupted, strict=True)]
     return ablated(model, corrupt_prompt, both, heads)

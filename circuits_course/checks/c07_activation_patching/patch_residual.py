@@ -13,11 +13,11 @@ from circuits_course.checks.c07_activation_patching.shared import (
     EVERY,
     LOGITS,
     as_tokens,
-    kept_of_cases,
+    kept_by_layer,
     pair,
     put,
     residual,
-    run_of_cases,
+    staged_run,
     whole_model,
 )
 from circuits_course.checks.inputs import random_model
@@ -75,7 +75,7 @@ def noised_residual(
 def residual_untouched(
     model: Any, clean_prompt: Any, corrupt_prompt: Any, layer: int, position: int
 ) -> Tensor:
-    return run_of_cases(model, corrupt_prompt)[0]
+    return staged_run(model, corrupt_prompt)[0]
 
 
 @patch_residual.wrong(
@@ -85,7 +85,7 @@ def residual_untouched(
 def clean_run(
     model: Any, clean_prompt: Any, corrupt_prompt: Any, layer: int, position: int
 ) -> Tensor:
-    return run_of_cases(model, clean_prompt)[0]
+    return staged_run(model, clean_prompt)[0]
 
 
 @patch_residual.wrong(
@@ -106,13 +106,13 @@ def residual_after_the_layer(
     model: Any, clean_prompt: Any, corrupt_prompt: Any, layer: int, position: int
 ) -> Tensor:
     def after(prompt: Any) -> Tensor:
-        run = run_of_cases(model, prompt, keep=("resid_pre", "attn_out", "mlp_out"))[1]
+        run = staged_run(model, prompt, keep=("resid_pre", "attn_out", "mlp_out"))[1]
         return run.resid_pre[layer] + run.attn_out[layer] + run.mlp_out[layer]
 
     swap = put(after(clean_prompt), EVERY, position)(after(corrupt_prompt))
     if layer == model.cfg.n_layers - 1:
         return stages_of(model, as_tokens(model, clean_prompt)).logits(swap)
-    return run_of_cases(model, corrupt_prompt, {("resid_pre", layer + 1): lambda _: swap})[0]
+    return staged_run(model, corrupt_prompt, {("resid_pre", layer + 1): lambda _: swap})[0]
 
 
 @patch_residual.wrong(
@@ -142,9 +142,7 @@ def residual_added(
     model: Any, clean_prompt: Any, corrupt_prompt: Any, layer: int, position: int
 ) -> Tensor:
     both = (
-        kept_of_cases(model, clean_prompt, "resid_pre")[layer]
-        + (kept_of_cases(model, corrupt_prompt, "resid_pre")[layer])
+        kept_by_layer(model, clean_prompt, "resid_pre")[layer]
+        + (kept_by_layer(model, corrupt_prompt, "resid_pre")[layer])
     )
-    return run_of_cases(model, corrupt_prompt, {("resid_pre", layer): put(both, EVERY, position)})[
-        0
-    ]
+    return staged_run(model, corrupt_prompt, {("resid_pre", layer): put(both, EVERY, position)})[0]

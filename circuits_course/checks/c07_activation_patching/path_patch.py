@@ -16,10 +16,10 @@ from circuits_course.checks.c07_activation_patching.shared import (
     Head,
     as_tokens,
     heads_oracle,
-    kept_of_cases,
+    kept_by_layer,
     pair,
     put,
-    run_of_cases,
+    staged_run,
     whole_model,
 )
 from circuits_course.checks.inputs import random_model
@@ -85,8 +85,8 @@ def _heard(
     send: Any = None,
 ) -> Tensor:
     """What the receiver's whole layer reads when the sender speaks its corrupted output."""
-    run = run_of_cases(model, clean, keep=("z", "mlp_out"))[1]
-    said = kept_of_cases(model, corrupt, "z")[sender[0]]
+    run = staged_run(model, clean, keep=("z", "mlp_out"))[1]
+    said = kept_by_layer(model, corrupt, "z")[sender[0]]
     edits: Edits = {}
     for layer in range(model.cfg.n_layers):
         if frozen:
@@ -96,7 +96,7 @@ def _heard(
     spoken = put(said, EVERY, EVERY, sender[1] if send is None else send)
     clean_z = run.z[sender[0]]
     edits["z", sender[0]] = (lambda z: spoken(clean_z)) if frozen else spoken
-    return getattr(run_of_cases(model, clean, edits, keep=(receiver[2],))[1], receiver[2])[
+    return getattr(staged_run(model, clean, edits, keep=(receiver[2],))[1], receiver[2])[
         receiver[0]
     ]
 
@@ -107,7 +107,7 @@ def _said(
     """A run in which the receiver reads `heard`."""
     layer, head, kind = receiver
     edits: Edits = {**(more or {}), (kind, layer): put(heard, EVERY, EVERY, head)}
-    return run_of_cases(model, prompt, edits)[0]
+    return staged_run(model, prompt, edits)[0]
 
 
 @path_patch.oracle
@@ -156,7 +156,7 @@ def everybody_hears(
 def nothing_sent(
     model: Any, clean_prompt: Any, corrupt_prompt: Any, sender: Head, receiver: Any
 ) -> Tensor:
-    return run_of_cases(model, clean_prompt)[0]
+    return staged_run(model, clean_prompt)[0]
 
 
 @path_patch.wrong(
@@ -197,13 +197,13 @@ def whole_layer_hears(
 def frozen_to_the_end(
     model: Any, clean_prompt: Any, corrupt_prompt: Any, sender: Head, receiver: Any
 ) -> Tensor:
-    z = kept_of_cases(model, clean_prompt, "z")
+    z = kept_by_layer(model, clean_prompt, "z")
     heard = _heard(model, clean_prompt, corrupt_prompt, sender, receiver)
     layer, head, _ = receiver
     others: Edits = {("z", la): put(z[la]) for la in range(model.cfg.n_layers) if la != layer}
     spared = [h for h in range(model.cfg.n_heads) if h != head]
     others["z", layer] = put(z[layer], EVERY, EVERY, spared)
-    frozen = run_of_cases(model, clean_prompt, {**others, **_edit_of(heard, receiver)})[0]
+    frozen = staged_run(model, clean_prompt, {**others, **_edit_of(heard, receiver)})[0]
     return frozen
 
 
@@ -219,11 +219,11 @@ def _edit_of(heard: Tensor, receiver: Any) -> Edits:
 def logits_of_the_frozen_run(
     model: Any, clean_prompt: Any, corrupt_prompt: Any, sender: Head, receiver: Any
 ) -> Tensor:
-    z = kept_of_cases(model, clean_prompt, "z")
+    z = kept_by_layer(model, clean_prompt, "z")
     edits: Edits = {("z", layer): put(value) for layer, value in enumerate(z)}
-    said = put(kept_of_cases(model, corrupt_prompt, "z")[sender[0]], EVERY, EVERY, sender[1])
+    said = put(kept_by_layer(model, corrupt_prompt, "z")[sender[0]], EVERY, EVERY, sender[1])
     edits["z", sender[0]] = lambda _: said(z[sender[0]])
-    return run_of_cases(model, clean_prompt, edits)[0]
+    return staged_run(model, clean_prompt, edits)[0]
 
 
 @path_patch.wrong(
@@ -233,7 +233,7 @@ def logits_of_the_frozen_run(
 def all_of_the_corrupted_input(
     model: Any, clean_prompt: Any, corrupt_prompt: Any, sender: Head, receiver: Any
 ) -> Tensor:
-    heard = kept_of_cases(model, corrupt_prompt, receiver[2])[receiver[0]]
+    heard = kept_by_layer(model, corrupt_prompt, receiver[2])[receiver[0]]
     return _said(model, clean_prompt, heard, receiver)
 
 

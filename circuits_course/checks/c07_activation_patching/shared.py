@@ -56,7 +56,7 @@ def as_tokens(model: Any, prompt: Any) -> Tensor:
     return model.to_tokens(prompt) if isinstance(prompt, str) else prompt
 
 
-def run_of_cases(
+def staged_run(
     model: Any, prompt: Any, edits: Edits | None = None, keep: tuple[str, ...] = ()
 ) -> tuple[Tensor, Run]:
     """Logits of a run taken apart into its stages, some of them edited; no hooks, no cache."""
@@ -72,9 +72,9 @@ def run_of_cases(
     return stages.logits(run.resid_final), run
 
 
-def kept_of_cases(model: Any, prompt: Any, name: str) -> list[Tensor]:
+def kept_by_layer(model: Any, prompt: Any, name: str) -> list[Tensor]:
     """One activation of every layer in a plain run."""
-    return getattr(run_of_cases(model, prompt, keep=(name,))[1], name)
+    return getattr(staged_run(model, prompt, keep=(name,))[1], name)
 
 
 def put(new: Tensor, *index: Any) -> Swap:
@@ -92,8 +92,8 @@ EVERY = slice(None)
 
 
 def residual(model: Any, clean: Any, corrupt: Any, layer: int, *index: Any) -> Tensor:
-    new = kept_of_cases(model, clean, "resid_pre")[layer]
-    return run_of_cases(model, corrupt, {("resid_pre", layer): put(new, *index)})[0]
+    new = kept_by_layer(model, clean, "resid_pre")[layer]
+    return staged_run(model, corrupt, {("resid_pre", layer): put(new, *index)})[0]
 
 
 class Reads:
@@ -114,13 +114,13 @@ def heads_patched(
     model: Any, clean: Any, corrupt: Any, heads: Any, name: str = "z", positions: Any = EVERY
 ) -> Tensor:
     """Logits of the corrupted run with one activation of some heads from the clean run."""
-    new = kept_of_cases(model, clean, name)
+    new = kept_by_layer(model, clean, name)
     edits: Edits = {}
     for layer in {layer for layer, _ in heads}:
         here = [head for where, head in heads if where == layer]
         index = (EVERY, here, positions) if name == "pattern" else (EVERY, positions, here)
         edits[name, layer] = put(new[layer], *index)
-    return run_of_cases(model, corrupt, edits)[0]
+    return staged_run(model, corrupt, edits)[0]
 
 
 def heads_oracle(model: Any, clean_prompt: Any, corrupt_prompt: Any, heads: Any) -> Tensor:
@@ -136,7 +136,7 @@ def ablated(model: Any, prompt: Any, instead: list[Tensor], heads: Any) -> Tenso
         here = [head for where, head in heads if where == layer]
         new = instead[layer]
         edits["z", layer] = put(new.expand(n_prompts, *new.shape[1:]), EVERY, EVERY, here)
-    return run_of_cases(model, prompt, edits)[0]
+    return staged_run(model, prompt, edits)[0]
 
 
 def in_order(clean: Any, corrupt: Any, mode: str) -> tuple[Any, Any]:

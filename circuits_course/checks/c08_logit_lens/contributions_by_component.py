@@ -11,10 +11,10 @@ from circuits_course.checking import Exercise
 from circuits_course.checking.declaring import Case
 from circuits_course.checks.c08_logit_lens.shared import (
     LOOSE,
+    every_write,
     frozen,
-    models_of_cases,
+    models_to_try,
     normed_model,
-    writes_of_cases,
 )
 from circuits_course.checks.inputs import random_tokens
 
@@ -36,7 +36,7 @@ contributions_by_component = Exercise(
 
 @contributions_by_component.cases
 def _contribution_cases() -> Iterator[Case]:
-    for seed, (what, model) in enumerate(models_of_cases()):
+    for seed, (what, model) in enumerate(models_to_try()):
         prompt = random_tokens(1, 5 + seed, seed=seed)
         yield Case(f"one token, {what}", model, prompt, 3 + seed)
         yield Case(f"two tokens, {what}", model, prompt, 3 + seed, 11)
@@ -59,7 +59,7 @@ def _attribution(
     direction = _direction(model, token, other)
     values = {
         name: (frozen(model, prompt, write, centre)[position] @ direction).item()
-        for name, write in writes_of_cases(model, prompt).items()
+        for name, write in every_write(model, prompt).items()
     }
     return {**values, "bias": _bias(model, token, other)}
 
@@ -96,7 +96,7 @@ def normed_each(
     direction = _direction(model, token, other)
     values = {
         name: (model.ln_final(write)[-1] @ direction).item()
-        for name, write in writes_of_cases(model, prompt).items()
+        for name, write in every_write(model, prompt).items()
     }
     return {**values, "bias": _bias(model, token, other)}
 
@@ -109,7 +109,7 @@ def no_scale(
     model: Any, prompt: str | Tensor, token: int, other: int | None = None
 ) -> dict[str, float]:
     direction = _direction(model, token, other)
-    writes = writes_of_cases(model, prompt)
+    writes = every_write(model, prompt)
     values = {name: (write[-1] @ direction).item() for name, write in writes.items()}
     return {**values, "bias": _bias(model, token, other)}
 

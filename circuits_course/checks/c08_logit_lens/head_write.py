@@ -12,11 +12,11 @@ from circuits_course.checking import Exercise
 from circuits_course.checking.declaring import Case
 from circuits_course.checks.c08_logit_lens.shared import (
     LOOSE,
+    as_tokens,
+    every_write,
     frozen,
-    models_of_cases,
+    models_to_try,
     normed_model,
-    tokens_of_cases,
-    writes_of_cases,
 )
 from circuits_course.checks.inputs import random_tokens
 
@@ -36,7 +36,7 @@ head_write = Exercise(
 
 @head_write.cases
 def _write_cases() -> Iterator[Case]:
-    for seed, (what, model) in enumerate(models_of_cases()):
+    for seed, (what, model) in enumerate(models_to_try()):
         prompt = random_tokens(1, 5 + seed, seed=seed)
         yield Case(f"head 1.0, {what}", model, prompt, 1, 0)
         yield Case(f"head 0.3, {what}", model, prompt, 0, 3)
@@ -45,7 +45,7 @@ def _write_cases() -> Iterator[Case]:
 
 def _head_result(model: Any, prompt: str | Tensor, layer: int, head: int) -> Tensor:
     """The layer's output minus its output with the head silenced, [pos, d_model]."""
-    tokens, seen = tokens_of_cases(model, prompt), []
+    tokens, seen = as_tokens(model, prompt), []
 
     def silence(z: Tensor, hook: Any) -> Tensor:
         z[:, :, head] = 0.0
@@ -74,7 +74,7 @@ def layer_and_head(model: Any, prompt: str | Tensor, layer: int, head: int) -> T
 
 @head_write.wrong("that is the whole layer; take this head's z and this head's W_O.")
 def whole_layer(model: Any, prompt: str | Tensor, layer: int, head: int) -> Tensor:
-    write = writes_of_cases(model, prompt)[f"{layer}_attn_out"]
+    write = every_write(model, prompt)[f"{layer}_attn_out"]
     return frozen(model, prompt, write)[-1] @ model.W_U
 
 

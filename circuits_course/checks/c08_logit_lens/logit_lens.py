@@ -12,17 +12,17 @@ from circuits_course.checking.declaring import Case
 from circuits_course.checks.c08_logit_lens.shared import (
     LOOSE,
     activations,
-    lens_of_cases,
-    models_of_cases,
+    as_tokens,
+    lens_by_silencing,
+    models_to_try,
     normed_model,
-    tokens_of_cases,
 )
 from circuits_course.checks.inputs import random_tokens
 from circuits_course.circuits.lens import residual_states
 
 
 def _states(model: Any, prompt: str | Tensor) -> Tensor:
-    return residual_states(model, tokens_of_cases(model, prompt))[:, 0]  # [state, pos, d_model]
+    return residual_states(model, as_tokens(model, prompt))[:, 0]  # [state, pos, d_model]
 
 
 logit_lens = Exercise(
@@ -44,14 +44,14 @@ logit_lens = Exercise(
 
 @logit_lens.cases
 def _lens_cases() -> Iterator[Case]:
-    for seed, (what, model) in enumerate(models_of_cases()):
+    for seed, (what, model) in enumerate(models_to_try()):
         yield Case(f"{what}, tokens", model, random_tokens(1, 5 + seed, seed=seed))
     yield Case("a prompt in words", normed_model(), "abcab")
 
 
 @logit_lens.oracle
 def _lens_oracle(model: Any, prompt: str | Tensor) -> Tensor:
-    return lens_of_cases(model, prompt)
+    return lens_by_silencing(model, prompt)
 
 
 @logit_lens.wrong(
@@ -78,17 +78,17 @@ def cached_scale(model: Any, prompt: str | Tensor) -> Tensor:
     "the bias b_U is missing. model.unembed adds it after W_U, at the last state too."
 )
 def no_unembedding_bias(model: Any, prompt: str | Tensor) -> Tensor:
-    return lens_of_cases(model, prompt) - model.b_U
+    return lens_by_silencing(model, prompt) - model.b_U
 
 
 @logit_lens.wrong("these are probabilities. Return logits, before the softmax.")
 def probabilities(model: Any, prompt: str | Tensor) -> Tensor:
-    return lens_of_cases(model, prompt).softmax(-1)
+    return lens_by_silencing(model, prompt).softmax(-1)
 
 
 @logit_lens.wrong("these are log-probabilities. Return logits, before the softmax.")
 def log_probabilities(model: Any, prompt: str | Tensor) -> Tensor:
-    return lens_of_cases(model, prompt).log_softmax(-1)
+    return lens_by_silencing(model, prompt).log_softmax(-1)
 
 
 @logit_lens.wrong(
@@ -96,7 +96,7 @@ def log_probabilities(model: Any, prompt: str | Tensor) -> Tensor:
     "one after the last."
 )
 def no_embedding(model: Any, prompt: str | Tensor) -> Tensor:
-    return lens_of_cases(model, prompt)[1:]
+    return lens_by_silencing(model, prompt)[1:]
 
 
 @logit_lens.wrong(
@@ -104,17 +104,17 @@ def no_embedding(model: Any, prompt: str | Tensor) -> Tensor:
     "is its resid_post."
 )
 def no_last_state(model: Any, prompt: str | Tensor) -> Tensor:
-    return lens_of_cases(model, prompt)[:-1]
+    return lens_by_silencing(model, prompt)[:-1]
 
 
 @logit_lens.wrong("the batch axis is still there; a prompt is one sequence, so drop it.")
 def batch_axis_kept(model: Any, prompt: str | Tensor) -> Tensor:
-    return lens_of_cases(model, prompt)[:, None]
+    return lens_by_silencing(model, prompt)[:, None]
 
 
 @logit_lens.wrong("this is the last position alone. Keep all positions.")
 def last_position_only(model: Any, prompt: str | Tensor) -> Tensor:
-    return lens_of_cases(model, prompt)[:, -1]
+    return lens_by_silencing(model, prompt)[:, -1]
 
 
 @logit_lens.wrong(
@@ -127,4 +127,4 @@ def tied(model: Any, prompt: str | Tensor) -> Tensor:
 
 @logit_lens.wrong("the states are in the wrong order: the embedding comes first.")
 def backwards(model: Any, prompt: str | Tensor) -> Tensor:
-    return lens_of_cases(model, prompt).flip(0)
+    return lens_by_silencing(model, prompt).flip(0)

@@ -11,8 +11,8 @@ from torch import Tensor
 from circuits_course.checking import Exercise
 from circuits_course.checking.declaring import Case
 from circuits_course.checks.c08_logit_lens.shared import (
-    lens_of_cases,
-    models_of_cases,
+    lens_by_silencing,
+    models_to_try,
     normed_model,
 )
 from circuits_course.checks.inputs import random_tokens
@@ -32,7 +32,7 @@ rank_by_layer = Exercise(
 
 @rank_by_layer.cases
 def _rank_cases() -> Iterator[Case]:
-    for seed, (what, model) in enumerate(models_of_cases()):
+    for seed, (what, model) in enumerate(models_to_try()):
         prompt = random_tokens(1, 5 + seed, seed=seed)
         best = int(model(prompt)[0, -1].argmax())
         yield Case(f"the model's own answer, {what}", model, prompt, best)
@@ -43,7 +43,7 @@ def _rank_cases() -> Iterator[Case]:
 @rank_by_layer.oracle
 def _rank_oracle(model: Any, prompt: str | Tensor, token: int) -> Tensor:
     ranks = []
-    for logits in lens_of_cases(model, prompt)[:, -1].tolist():
+    for logits in lens_by_silencing(model, prompt)[:, -1].tolist():
         ranks.append(sum(value > logits[token] for value in logits))
     return torch.tensor(ranks)
 
@@ -63,13 +63,13 @@ def from_one(model: Any, prompt: str | Tensor, token: int) -> Tensor:
     "you counted the tokens with a *smaller* logit. The rank counts those above, so 0 is the top."
 )
 def from_below(model: Any, prompt: str | Tensor, token: int) -> Tensor:
-    logits = lens_of_cases(model, prompt)[:, -1]
+    logits = lens_by_silencing(model, prompt)[:, -1]
     return (logits < logits[:, [token]]).sum(-1)
 
 
 @rank_by_layer.wrong("this is the rank after the first position; the prediction is at the last.")
 def first_position(model: Any, prompt: str | Tensor, token: int) -> Tensor:
-    logits = lens_of_cases(model, prompt)[:, 0]
+    logits = lens_by_silencing(model, prompt)[:, 0]
     return (logits > logits[:, [token]]).sum(-1)
 
 
@@ -78,20 +78,20 @@ def first_position(model: Any, prompt: str | Tensor, token: int) -> Tensor:
     "where the sorted list holds your token, or count the larger logits."
 )
 def argsort_read_wrongly(model: Any, prompt: str | Tensor, token: int) -> Tensor:
-    return lens_of_cases(model, prompt)[:, -1].argsort(-1, descending=True)[:, token]
+    return lens_by_silencing(model, prompt)[:, -1].argsort(-1, descending=True)[:, token]
 
 
 @rank_by_layer.wrong(
     "these are ranks within all positions together. Compare with the tokens of the last position."
 )
 def over_all_positions(model: Any, prompt: str | Tensor, token: int) -> Tensor:
-    logits = lens_of_cases(model, prompt)
+    logits = lens_by_silencing(model, prompt)
     return (logits > logits[:, -1:, [token]]).sum((-1, -2))
 
 
 @rank_by_layer.wrong("those are the token's logits. The rank counts the logits that are larger.")
 def logits_themselves(model: Any, prompt: str | Tensor, token: int) -> Tensor:
-    return lens_of_cases(model, prompt)[:, -1, token]
+    return lens_by_silencing(model, prompt)[:, -1, token]
 
 
 @rank_by_layer.wrong("this is the last state's rank alone; give one for every state.")

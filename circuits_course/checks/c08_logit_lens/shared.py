@@ -31,13 +31,13 @@ def normed_model(n_layers: int = 3, seed: int = 0) -> CourseTransformer:
     return model.requires_grad_(False)
 
 
-def models_of_cases() -> Iterator[tuple[str, CourseTransformer]]:
+def models_to_try() -> Iterator[tuple[str, CourseTransformer]]:
     yield "a model without norm", random_model()
     yield "a model with norms and MLPs", normed_model()
     yield "a model with norms, MLPs and two layers", normed_model(2, seed=5)
 
 
-def tokens_of_cases(model: Any, prompt: str | Tensor) -> Tensor:
+def as_tokens(model: Any, prompt: str | Tensor) -> Tensor:
     return model.to_tokens(prompt) if isinstance(prompt, str) else prompt
 
 
@@ -48,7 +48,7 @@ def activations(model: Any, prompt: str | Tensor) -> dict[str, Tensor]:
     def keep(value: Tensor, hook: Any) -> None:
         seen[hook.name] = value.clone()
 
-    model.run_with_hooks(tokens_of_cases(model, prompt), fwd_hooks=[(lambda name: True, keep)])
+    model.run_with_hooks(as_tokens(model, prompt), fwd_hooks=[(lambda name: True, keep)])
     return seen
 
 
@@ -65,14 +65,14 @@ def _silenced(model: Any, prompt: str | Tensor, first: int) -> Tensor:
         if name.endswith(writes) and int(name.split(".")[1]) >= first
     ]
     hooks = [(name, silence) for name in names]
-    return model.run_with_hooks(tokens_of_cases(model, prompt), fwd_hooks=hooks)[0]
+    return model.run_with_hooks(as_tokens(model, prompt), fwd_hooks=hooks)[0]
 
 
-def lens_of_cases(model: Any, prompt: str | Tensor) -> Tensor:
+def lens_by_silencing(model: Any, prompt: str | Tensor) -> Tensor:
     return torch.stack([_silenced(model, prompt, first) for first in range(model.cfg.n_layers + 1)])
 
 
-def writes_of_cases(model: Any, prompt: str | Tensor) -> dict[str, Tensor]:
+def every_write(model: Any, prompt: str | Tensor) -> dict[str, Tensor]:
     """Every write at every position, [pos, d_model]."""
     seen = activations(model, prompt)
     writes = {"embed": seen["hook_embed"][0]}

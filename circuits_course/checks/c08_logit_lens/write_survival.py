@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from circuits_course.checking import Exercise
 from circuits_course.checking.declaring import Case
-from circuits_course.checks.c08_logit_lens.shared import LOOSE, activations, models_of_cases
+from circuits_course.checks.c08_logit_lens.shared import LOOSE, activations, models_to_try
 from circuits_course.checks.inputs import normal, random_tokens
 from circuits_course.circuits.lens import state_names
 from circuits_course.models.config import CourseConfig
@@ -60,7 +60,7 @@ def _survival_cases() -> Iterator[Case]:
     yield Case("a write that nobody touches", _copying_then_erasing(0.0), one, other, 0)
     yield Case("a write that layer 1 erases", _copying_then_erasing(1.0), one, other, 0)
     yield Case("a write that layer 1 overturns", _copying_then_erasing(1.5), one, other, 0)
-    for seed, (what, model) in enumerate(models_of_cases()):
+    for seed, (what, model) in enumerate(models_to_try()):
         for layer in range(2):
             yield Case(f"layer {layer}, {what}", model, *_pair(5 + seed, seed), layer)
 

@@ -14,11 +14,11 @@ from circuits_course.checking.declaring import Case
 from circuits_course.checks.c09_open_questions.shared import (
     Loss,
     by_position,
-    costs_of_cases,
+    costs_by_head,
     drawn,
     loss_by_half,
-    nothing_of_cases,
     repeats,
+    zeros,
 )
 from circuits_course.checks.inputs import matching_model, random_model
 
@@ -60,7 +60,7 @@ def _cost_cases() -> Iterator[Case]:
 
 @ablation_costs.oracle
 def _cost_oracle(model: Any, tokens: Tensor, loss: Loss) -> Tensor:
-    return costs_of_cases(model, tokens, loss)
+    return costs_by_head(model, tokens, loss)
 
 
 @ablation_costs.trial
@@ -82,14 +82,14 @@ def _left_as_it_was(
     "the sign is turned: a cost is the loss without the head minus the whole one."
 )
 def costs_negated(model: Any, tokens: Tensor, loss: Loss) -> Tensor:
-    return -costs_of_cases(model, tokens, loss)
+    return -costs_by_head(model, tokens, loss)
 
 
 @ablation_costs.wrong(
     "you set z to zero. That also takes away what the head always writes; replace z by its mean."
 )
 def costs_zeroed(model: Any, tokens: Tensor, loss: Loss) -> Tensor:
-    return costs_of_cases(model, tokens, loss, mean=nothing_of_cases)
+    return costs_by_head(model, tokens, loss, mean=zeros)
 
 
 @ablation_costs.wrong(
@@ -97,7 +97,7 @@ def costs_zeroed(model: Any, tokens: Tensor, loss: Loss) -> Tensor:
     "head that acts by position would look idle."
 )
 def costs_by_position(model: Any, tokens: Tensor, loss: Loss) -> Tensor:
-    return costs_of_cases(model, tokens, loss, mean=by_position)
+    return costs_by_head(model, tokens, loss, mean=by_position)
 
 
 @ablation_costs.wrong(
@@ -105,12 +105,12 @@ def costs_by_position(model: Any, tokens: Tensor, loss: Loss) -> Tensor:
     "not be told which sequence it is in."
 )
 def costs_by_sequence(model: Any, tokens: Tensor, loss: Loss) -> Tensor:
-    return costs_of_cases(model, tokens, loss, mean=lambda z: z.mean(1, keepdim=True))
+    return costs_by_head(model, tokens, loss, mean=lambda z: z.mean(1, keepdim=True))
 
 
 @ablation_costs.wrong("these are losses, not costs: take away the loss of the whole model.")
 def losses(model: Any, tokens: Tensor, loss: Loss) -> Tensor:
-    return costs_of_cases(model, tokens, loss) + loss(model, tokens)[:, None, None]
+    return costs_by_head(model, tokens, loss) + loss(model, tokens)[:, None, None]
 
 
 @ablation_costs.wrong(
@@ -118,7 +118,7 @@ def losses(model: Any, tokens: Tensor, loss: Loss) -> Tensor:
     "one head at a time."
 )
 def costs_of_layers(model: Any, tokens: Tensor, loss: Loss) -> Tensor:
-    return costs_of_cases(
+    return costs_by_head(
         model,
         tokens,
         loss,
@@ -132,7 +132,7 @@ def costs_of_layers(model: Any, tokens: Tensor, loss: Loss) -> Tensor:
 )
 def costs_pile_up(model: Any, tokens: Tensor, loss: Loss) -> Tensor:
     n_heads = model.cfg.n_heads
-    return costs_of_cases(
+    return costs_by_head(
         model,
         tokens,
         loss,
@@ -144,10 +144,10 @@ def costs_pile_up(model: Any, tokens: Tensor, loss: Loss) -> Tensor:
 
 @ablation_costs.wrong("every job has the same cost: you averaged the loss over the jobs.")
 def costs_averaged(model: Any, tokens: Tensor, loss: Loss) -> Tensor:
-    costs = costs_of_cases(model, tokens, loss)
+    costs = costs_by_head(model, tokens, loss)
     return costs.mean(0, keepdim=True).expand_as(costs)
 
 
 @ablation_costs.wrong("the job axis comes first: [job, layer, head].")
 def jobs_last(model: Any, tokens: Tensor, loss: Loss) -> Tensor:
-    return costs_of_cases(model, tokens, loss).permute(1, 2, 0)
+    return costs_by_head(model, tokens, loss).permute(1, 2, 0)

@@ -13,8 +13,8 @@ from circuits_course.checking.declaring import Case
 from circuits_course.checks.c09_open_questions.shared import (
     Masks,
     drawn,
-    masks_of_cases,
-    tokens_of_cases,
+    letters,
+    masks_by_cell,
 )
 
 behaviour_masks = Exercise(
@@ -35,16 +35,16 @@ behaviour_masks = Exercise(
 
 @behaviour_masks.cases
 def _mask_cases() -> Iterator[Case]:
-    yield Case("BOS a b c a b", tokens_of_cases("abcab"))
-    yield Case("BOS a a b, where a token follows itself", tokens_of_cases("aab"))
-    yield Case("BOS a b a c a, where there are two earlier copies", tokens_of_cases("abaca"))
+    yield Case("BOS a b c a b", letters("abcab"))
+    yield Case("BOS a a b, where a token follows itself", letters("aab"))
+    yield Case("BOS a b a c a, where there are two earlier copies", letters("abaca"))
     for seed, (batch, pos) in enumerate(((2, 7), (3, 9), (1, 12))):
         yield Case("random tokens that come again", drawn(batch, pos, seed))
 
 
 @behaviour_masks.oracle
 def _mask_oracle(tokens: Tensor) -> Masks:
-    return masks_of_cases(tokens)
+    return masks_by_cell(tokens)
 
 
 @behaviour_masks.observe
@@ -61,7 +61,7 @@ def _as_truths(output: Any, tokens: Tensor) -> Masks:
 def _changed(tokens: Tensor, **changes: Tensor) -> Masks:
     """The right masks with some of them exchanged; `previous`, `duplicate` or `induction`."""
     full = {"previous": "previous token", "duplicate": "duplicate token", "induction": "induction"}
-    masks = masks_of_cases(tokens)
+    masks = masks_by_cell(tokens)
     masks.update({full[name]: mask for name, mask in changes.items()})
     return masks
 
@@ -73,7 +73,7 @@ def _changed(tokens: Tensor, **changes: Tensor) -> Masks:
 def counts_itself(tokens: Tensor) -> Masks:
     itself = torch.eye(tokens.shape[1], dtype=torch.bool)
     itself[0] = False
-    return _changed(tokens, duplicate=masks_of_cases(tokens)["duplicate token"] | itself)
+    return _changed(tokens, duplicate=masks_by_cell(tokens)["duplicate token"] | itself)
 
 
 @behaviour_masks.wrong(
@@ -81,8 +81,8 @@ def counts_itself(tokens: Tensor) -> Masks:
     "token that came *after* it: that is what it will say."
 )
 def token_before(tokens: Tensor) -> Masks:
-    before = torch.zeros_like(masks_of_cases(tokens)["induction"])
-    before[:, :, 1:-1] = masks_of_cases(tokens)["duplicate token"][:, :, 2:]
+    before = torch.zeros_like(masks_by_cell(tokens)["induction"])
+    before[:, :, 1:-1] = masks_by_cell(tokens)["duplicate token"][:, :, 2:]
     return _changed(tokens, induction=before)
 
 
@@ -91,7 +91,7 @@ def token_before(tokens: Tensor) -> Masks:
     "at; induction looks one place further on."
 )
 def induction_is_duplicate(tokens: Tensor) -> Masks:
-    return _changed(tokens, induction=masks_of_cases(tokens)["duplicate token"])
+    return _changed(tokens, induction=masks_by_cell(tokens)["duplicate token"])
 
 
 @behaviour_masks.wrong(
@@ -111,7 +111,7 @@ def looks_ahead(tokens: Tensor) -> Masks:
     "keys and queries are exchanged: the masks are [batch, q, k], and rows are the ones who look."
 )
 def transposed(tokens: Tensor) -> Masks:
-    return {name: mask.transpose(1, 2) for name, mask in masks_of_cases(tokens).items()}
+    return {name: mask.transpose(1, 2) for name, mask in masks_by_cell(tokens).items()}
 
 
 @behaviour_masks.wrong(
@@ -119,7 +119,7 @@ def transposed(tokens: Tensor) -> Masks:
     "count for any behaviour."
 )
 def bos_counts(tokens: Tensor) -> Masks:
-    previous = masks_of_cases(tokens)["previous token"]
+    previous = masks_by_cell(tokens)["previous token"]
     previous[:, 1, 0] = True
     return _changed(tokens, previous=previous)
 
@@ -132,7 +132,7 @@ def nearest_copy(tokens: Tensor) -> Masks:
         last = mask & (mask.flip(-1).cumsum(-1).flip(-1) == 1)
         return last
 
-    masks = masks_of_cases(tokens)
+    masks = masks_by_cell(tokens)
     return _changed(
         tokens, duplicate=nearest(masks["duplicate token"]), induction=nearest(masks["induction"])
     )
@@ -144,12 +144,12 @@ def nearest_copy(tokens: Tensor) -> Masks:
 )
 def induction_strictly_before(tokens: Tensor) -> Masks:
     itself = torch.eye(tokens.shape[1], dtype=torch.bool)
-    return _changed(tokens, induction=masks_of_cases(tokens)["induction"] & ~itself)
+    return _changed(tokens, induction=masks_by_cell(tokens)["induction"] & ~itself)
 
 
 @behaviour_masks.wrong("your previous-token mask marks the key two before the query, not one.")
 def two_back(tokens: Tensor) -> Masks:
     pos = torch.arange(tokens.shape[1])
-    two = (pos[:, None] - pos == 2).expand_as(masks_of_cases(tokens)["induction"]).clone()
+    two = (pos[:, None] - pos == 2).expand_as(masks_by_cell(tokens)["induction"]).clone()
     two[:, :, 0] = False
     return _changed(tokens, previous=two)

@@ -15,10 +15,10 @@ from circuits_course.checks.c09_open_questions.shared import (
     ablated,
     by_position,
     drawn,
-    nothing_of_cases,
     over_all,
-    profile_of_cases,
+    profile_by_query,
     repeats,
+    zeros,
 )
 from circuits_course.checks.inputs import matching_model, random_model
 
@@ -83,7 +83,7 @@ def _jobs(
 ) -> Jobs:
     jobs: Jobs = {}
     for context, tokens in texts.items():
-        scores, whole = profile_of_cases(model, tokens), _next_loss(model, tokens)
+        scores, whole = profile_by_query(model, tokens), _next_loss(model, tokens)
         jobs[context] = {}
         for layer, index in heads:
             with ablated(model, gone((layer, index)), mean):
@@ -136,7 +136,7 @@ def cost_averaged(model: Any, heads: list[Head], texts: Texts) -> Jobs:
     "replace z by its mean."
 )
 def zeroed(model: Any, heads: list[Head], texts: Texts) -> Jobs:
-    return _jobs(model, heads, texts, mean=nothing_of_cases)
+    return _jobs(model, heads, texts, mean=zeros)
 
 
 @head_jobs.wrong(
@@ -186,7 +186,7 @@ def first_context(model: Any, heads: list[Head], texts: Texts) -> Jobs:
 )
 def strongest_in_layer(model: Any, heads: list[Head], texts: Texts) -> Jobs:
     def edit(context: str, head: Head, found: dict[str, Any]) -> dict[str, Any]:
-        scores = profile_of_cases(model, texts[context])
+        scores = profile_by_query(model, texts[context])
         return found | {name: table[head[0]].max().item() for name, table in scores.items()}
 
     return _edited(_jobs(model, heads, texts), edit)

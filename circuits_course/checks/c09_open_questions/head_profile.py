@@ -14,11 +14,11 @@ from circuits_course.checks.c09_open_questions.shared import (
     Masks,
     Profile,
     drawn,
-    masks_of_cases,
+    letters,
+    masks_by_cell,
     patterns,
-    profile_of_cases,
+    profile_by_query,
     repeats,
-    tokens_of_cases,
 )
 from circuits_course.checks.inputs import matching_model, random_model
 
@@ -50,9 +50,9 @@ def _profile_cases() -> Iterator[Case]:
         repeats(made),
     )
     yield Case("sequences that repeat little, and not equally often", random_model(),
-               tokens_of_cases("abcdefg", "abababa"))  # fmt: skip
+               letters("abcdefg", "abababa"))  # fmt: skip
     yield Case("a sequence of different tokens, where only the previous one can be looked at",
-               random_model(), tokens_of_cases("gfedcba"))  # fmt: skip
+               random_model(), letters("gfedcba"))  # fmt: skip
     for seed in (1, 2):
         tokens = drawn(2 + seed, 9 + seed, seed, d_vocab=9)
         yield Case("a random model, tokens that come again", random_model(seed=seed), tokens)
@@ -60,7 +60,7 @@ def _profile_cases() -> Iterator[Case]:
 
 @head_profile.oracle
 def _profile_oracle(model: Any, tokens: Tensor) -> Profile:
-    return profile_of_cases(model, tokens)
+    return profile_by_query(model, tokens)
 
 
 @head_profile.wrong(
@@ -68,12 +68,12 @@ def _profile_oracle(model: Any, tokens: Tensor) -> Profile:
     "ones that were asked: those with a True in their row of the mask."
 )
 def all_queries(model: Any, tokens: Tensor) -> Profile:
-    return profile_of_cases(model, tokens, pool=lambda on_target, asked: on_target.mean())
+    return profile_by_query(model, tokens, pool=lambda on_target, asked: on_target.mean())
 
 
 @head_profile.wrong("you summed over the queries. A score is their mean, and at most 1.")
 def summed(model: Any, tokens: Tensor) -> Profile:
-    return profile_of_cases(model, tokens, pool=lambda on_target, asked: on_target[asked].sum())
+    return profile_by_query(model, tokens, pool=lambda on_target, asked: on_target[asked].sum())
 
 
 @head_profile.wrong(
@@ -87,7 +87,7 @@ def sequence_by_sequence(model: Any, tokens: Tensor) -> Profile:
         ]
         return torch.stack(rows).mean()
 
-    return profile_of_cases(model, tokens, pool=pool)
+    return profile_by_query(model, tokens, pool=pool)
 
 
 @head_profile.wrong(
@@ -96,7 +96,7 @@ def sequence_by_sequence(model: Any, tokens: Tensor) -> Profile:
 )
 def mean_over_keys(model: Any, tokens: Tensor) -> Profile:
     profile = {}
-    for name, mask in masks_of_cases(tokens).items():
+    for name, mask in masks_by_cell(tokens).items():
         if mask.any():
             rows = [layer.transpose(0, 1)[:, mask].mean(-1) for layer in patterns(model, tokens)]
             profile[name] = torch.stack(rows)
@@ -107,14 +107,14 @@ def mean_over_keys(model: Any, tokens: Tensor) -> Profile:
     "you took the best query. One lucky query is no behaviour: average over all that were asked."
 )
 def best_query(model: Any, tokens: Tensor) -> Profile:
-    return profile_of_cases(model, tokens, pool=lambda on_target, asked: on_target[asked].max())
+    return profile_by_query(model, tokens, pool=lambda on_target, asked: on_target[asked].max())
 
 
 @head_profile.wrong(
     "layers and heads are exchanged: each score table is [layer, head], layers first."
 )
 def heads_first(model: Any, tokens: Tensor) -> Profile:
-    return {name: scores.T for name, scores in profile_of_cases(model, tokens).items()}
+    return {name: scores.T for name, scores in profile_by_query(model, tokens).items()}
 
 
 @head_profile.wrong(
@@ -123,7 +123,7 @@ def heads_first(model: Any, tokens: Tensor) -> Profile:
 )
 def unasked_kept(model: Any, tokens: Tensor) -> Profile:
     nothing = torch.zeros(model.cfg.n_layers, model.cfg.n_heads)
-    return {**dict.fromkeys(masks_of_cases(tokens), nothing), **profile_of_cases(model, tokens)}
+    return {**dict.fromkeys(masks_by_cell(tokens), nothing), **profile_by_query(model, tokens)}
 
 
 @head_profile.wrong(
@@ -132,6 +132,6 @@ def unasked_kept(model: Any, tokens: Tensor) -> Profile:
 )
 def pattern_transposed(model: Any, tokens: Tensor) -> Profile:
     def flipped(tokens: Tensor) -> Masks:
-        return {name: mask.transpose(1, 2) for name, mask in masks_of_cases(tokens).items()}
+        return {name: mask.transpose(1, 2) for name, mask in masks_by_cell(tokens).items()}
 
-    return profile_of_cases(model, tokens, masks=flipped)
+    return profile_by_query(model, tokens, masks=flipped)

@@ -15,12 +15,12 @@ from circuits_course.checks.c09_open_questions.shared import (
     Gone,
     Loss,
     ablated,
-    costs_of_cases,
+    costs_by_head,
     drawn,
     loss_by_half,
-    nothing_of_cases,
     over_all,
     repeats,
+    zeros,
 )
 from circuits_course.checks.inputs import matching_model, random_model
 
@@ -96,7 +96,7 @@ def _removed(
 def _order(
     model: Any, tokens: Tensor, loss: Loss, key: Callable[[Tensor], Tensor] = lambda c: c.mean(0)
 ) -> list[tuple[int, int]]:
-    costs = key(costs_of_cases(model, tokens, loss)).flatten().tolist()
+    costs = key(costs_by_head(model, tokens, loss)).flatten().tolist()
     n_heads = model.cfg.n_heads
     return [divmod(i, n_heads) for i in sorted(range(len(costs)), key=lambda i: costs[i])]
 
@@ -166,7 +166,7 @@ def one_too_many(model: Any, tokens: Tensor, loss: Loss, allowed: float) -> list
     "you set z to zero. That also takes away what a head always writes; replace z by its mean."
 )
 def removed_by_zero(model: Any, tokens: Tensor, loss: Loss, allowed: float) -> list[Any]:
-    return _removed(model, tokens, loss, allowed, mean=nothing_of_cases)
+    return _removed(model, tokens, loss, allowed, mean=zeros)
 
 
 @removable_heads.wrong(

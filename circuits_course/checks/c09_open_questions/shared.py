@@ -16,7 +16,7 @@ Masks = dict[str, Tensor]
 Profile = dict[str, Tensor]
 
 
-def tokens_of_cases(*rows: str) -> Tensor:
+def letters(*rows: str) -> Tensor:
     """Rows of letters as tokens, BOS (0) first; "a" is 1."""
     return torch.tensor([[0, *(ord(letter) - ord("a") + 1 for letter in row)] for row in rows])
 
@@ -28,7 +28,7 @@ def drawn(batch: int, pos: int, seed: int = 0, d_vocab: int = 6) -> Tensor:
     return tokens
 
 
-def masks_of_cases(tokens: Tensor) -> Masks:
+def masks_by_cell(tokens: Tensor) -> Masks:
     """The behaviours by their definition, cell by cell."""
     shape = (*tokens.shape, tokens.shape[1])
     names = ("previous token", "duplicate token", "induction")
@@ -61,10 +61,10 @@ def patterns(model: Any, tokens: Tensor) -> tuple[Tensor, ...]:
     return _patterns_of(model, tuple(map(tuple, tokens.tolist())))
 
 
-def profile_of_cases(
+def profile_by_query(
     model: Any,
     tokens: Tensor,
-    masks: Callable[[Tensor], Masks] = masks_of_cases,
+    masks: Callable[[Tensor], Masks] = masks_by_cell,
     pool: Callable[[Tensor, Tensor], Tensor] | None = None,
 ) -> Profile:
     """Scores from the patterns; `pool(on target [batch, q], asked [batch, q])` averages."""
@@ -106,7 +106,7 @@ def by_position(z: Tensor) -> Tensor:
     return z.mean(0)
 
 
-def nothing_of_cases(z: Tensor) -> Tensor:
+def zeros(z: Tensor) -> Tensor:
     return torch.zeros_like(z)
 
 
@@ -121,7 +121,7 @@ def loss_by_half(model: Any, tokens: Tensor) -> Tensor:
     return torch.stack([loss[:, :middle].mean(), loss[:, middle:].mean()])
 
 
-def costs_of_cases(
+def costs_by_head(
     model: Any,
     tokens: Tensor,
     loss: Loss,

@@ -14,8 +14,8 @@ from circuits_course.checks.c10_mystery_circuits.shared import (
     ROUGH,
     TWO_LAYERS,
     kl,
+    model_and_prompts,
     planted,
-    prompts_of_cases,
 )
 from circuits_course.checks.inputs import random_model, random_tokens
 from circuits_course.circuits.heads import Head
@@ -42,7 +42,7 @@ edge_effect = Exercise(
 
 @edge_effect.cases
 def _edge_cases() -> Iterator[Case]:
-    model, tokens = prompts_of_cases(TWO_LAYERS)
+    model, tokens = model_and_prompts(TWO_LAYERS)
     sender, receiver = open_seal(planted(TWO_LAYERS)).edges[0]
     assert not isinstance(receiver, str)
     unheard = (*receiver[:2], "v")

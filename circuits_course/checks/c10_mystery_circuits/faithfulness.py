@@ -12,13 +12,13 @@ from circuits_course.checking.declaring import Case
 from circuits_course.checks.c10_mystery_circuits.shared import (
     ROUGH,
     TWO_LAYERS,
-    circuit_of_cases,
+    all_but,
     every,
     kl,
-    outside_of_cases,
-    prompts_of_cases,
+    model_and_prompts,
     run,
     scale,
+    true_circuit,
 )
 from circuits_course.checks.inputs import random_model, random_tokens
 from circuits_course.circuits.heads import Head
@@ -40,10 +40,10 @@ faithfulness = Exercise(
 
 @faithfulness.cases
 def _faithfulness_cases() -> Iterator[Case]:
-    model, tokens = prompts_of_cases(TWO_LAYERS)
-    yield Case("a planted circuit, whole", model, tokens, circuit_of_cases(TWO_LAYERS))
+    model, tokens = model_and_prompts(TWO_LAYERS)
+    yield Case("a planted circuit, whole", model, tokens, true_circuit(TWO_LAYERS))
     yield Case(
-        "one of the two heads of a planted circuit", model, tokens, circuit_of_cases(TWO_LAYERS)[1:]
+        "one of the two heads of a planted circuit", model, tokens, true_circuit(TWO_LAYERS)[1:]
     )
     yield Case("a circuit without heads", model, tokens, [])
     yield Case(
@@ -60,7 +60,7 @@ def _faithfulness_cases() -> Iterator[Case]:
 def _faithfulness_oracle(
     model: Any, tokens: Tensor, circuit: list[Head], mode: str = "mean"
 ) -> float:
-    alone = run(model, tokens, outside_of_cases(model, circuit), mode)
+    alone = run(model, tokens, all_but(model, circuit), mode)
     return 1 - float(kl(model(tokens), alone) / scale(model, tokens, mode))
 
 
@@ -83,13 +83,13 @@ def what_is_lost(model: Any, tokens: Tensor, circuit: list[Head], mode: str = "m
     "for another."
 )
 def in_nats(model: Any, tokens: Tensor, circuit: list[Head], mode: str = "mean") -> float:
-    alone = run(model, tokens, outside_of_cases(model, circuit), mode)
+    alone = run(model, tokens, all_but(model, circuit), mode)
     return 1 - float(kl(model(tokens), alone))
 
 
 @faithfulness.wrong("the divergences run the wrong way: the model's own predictions come first.")
 def faith_exchanged(model: Any, tokens: Tensor, circuit: list[Head], mode: str = "mean") -> float:
-    logits, alone = model(tokens), run(model, tokens, outside_of_cases(model, circuit), mode)
+    logits, alone = model(tokens), run(model, tokens, all_but(model, circuit), mode)
     return 1 - float(kl(alone, logits) / kl(run(model, tokens, every(model), mode), logits))
 
 
@@ -103,6 +103,6 @@ def faith_always_mean(model: Any, tokens: Tensor, circuit: list[Head], mode: str
     "model's own predictions."
 )
 def against_nothing(model: Any, tokens: Tensor, circuit: list[Head], mode: str = "mean") -> float:
-    alone = run(model, tokens, outside_of_cases(model, circuit), mode)
+    alone = run(model, tokens, all_but(model, circuit), mode)
     nothing = run(model, tokens, every(model), mode)
     return float(kl(alone, nothing) / scale(model, tokens, mode))

@@ -12,12 +12,12 @@ from circuits_course.checking.declaring import Case
 from circuits_course.checks.c10_mystery_circuits.shared import (
     ROUGH,
     WITH_BACKUP,
-    circuit_of_cases,
+    all_but,
     heads_of,
     incomplete,
-    outside_of_cases,
-    prompts_of_cases,
+    model_and_prompts,
     scale,
+    true_circuit,
 )
 from circuits_course.checks.inputs import random_model, random_tokens
 from circuits_course.circuits.heads import Head
@@ -41,10 +41,10 @@ importance = Exercise(
 
 @importance.cases
 def _importance_cases() -> Iterator[Case]:
-    model, tokens = prompts_of_cases(WITH_BACKUP)
-    circuit, roles = circuit_of_cases(WITH_BACKUP), heads_of(WITH_BACKUP)
+    model, tokens = model_and_prompts(WITH_BACKUP)
+    circuit, roles = true_circuit(WITH_BACKUP), heads_of(WITH_BACKUP)
     yield Case("a backup, silent until its head is gone", model, tokens, circuit, roles["backup"])
-    idle = outside_of_cases(model, circuit)[0]
+    idle = all_but(model, circuit)[0]
     yield Case("a head that does nothing", model, tokens, [*circuit, idle], idle)
     yield Case(
         "a random model", random_model(3, 4), random_tokens(5, 8),
@@ -71,7 +71,7 @@ def _effects_in(
 def _importance_oracle(
     model: Any, tokens: Tensor, circuit: list[Head], head: Head, mode: str = "mean"
 ) -> float:
-    return max(_effects_in(model, tokens, circuit, head, mode, outside_of_cases(model, circuit)))
+    return max(_effects_in(model, tokens, circuit, head, mode, all_but(model, circuit)))
 
 
 @importance.wrong(
@@ -81,14 +81,14 @@ def _importance_oracle(
 def alone_only(
     model: Any, tokens: Tensor, circuit: list[Head], head: Head, mode: str = "mean"
 ) -> float:
-    return _effects_in(model, tokens, circuit, head, mode, outside_of_cases(model, circuit))[0]
+    return _effects_in(model, tokens, circuit, head, mode, all_but(model, circuit))[0]
 
 
 @importance.wrong("that is the mean over K. One K that shows an effect is enough: the largest.")
 def mean_over_k(
     model: Any, tokens: Tensor, circuit: list[Head], head: Head, mode: str = "mean"
 ) -> float:
-    effects = _effects_in(model, tokens, circuit, head, mode, outside_of_cases(model, circuit))
+    effects = _effects_in(model, tokens, circuit, head, mode, all_but(model, circuit))
     return sum(effects) / len(effects)
 
 
@@ -96,14 +96,14 @@ def mean_over_k(
 def smallest(
     model: Any, tokens: Tensor, circuit: list[Head], head: Head, mode: str = "mean"
 ) -> float:
-    return min(_effects_in(model, tokens, circuit, head, mode, outside_of_cases(model, circuit)))
+    return min(_effects_in(model, tokens, circuit, head, mode, all_but(model, circuit)))
 
 
 @importance.wrong("that is the sum over K; take the largest.")
 def sum_over_k(
     model: Any, tokens: Tensor, circuit: list[Head], head: Head, mode: str = "mean"
 ) -> float:
-    return sum(_effects_in(model, tokens, circuit, head, mode, outside_of_cases(model, circuit)))
+    return sum(_effects_in(model, tokens, circuit, head, mode, all_but(model, circuit)))
 
 
 @importance.wrong(
@@ -123,7 +123,7 @@ def in_the_model(
 def compared_with_the_model(
     model: Any, tokens: Tensor, circuit: list[Head], head: Head, mode: str = "mean"
 ) -> float:
-    outside = outside_of_cases(model, circuit)
+    outside = all_but(model, circuit)
     others: list[list[Head]] = [[], *([other] for other in circuit if other != head)]
     return max(incomplete(model, tokens, [], [*outside, *gone, head], mode) for gone in others)
 

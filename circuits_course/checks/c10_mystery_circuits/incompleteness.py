@@ -12,10 +12,10 @@ from circuits_course.checking.declaring import Case
 from circuits_course.checks.c10_mystery_circuits.shared import (
     ROUGH,
     WITH_BACKUP,
+    all_but,
     heads_of,
     incomplete,
-    outside_of_cases,
-    prompts_of_cases,
+    model_and_prompts,
     scale,
 )
 from circuits_course.checks.inputs import random_model, random_tokens
@@ -37,7 +37,7 @@ incompleteness = Exercise(
 
 @incompleteness.cases
 def _incompleteness_cases() -> Iterator[Case]:
-    model, tokens = prompts_of_cases(WITH_BACKUP)
+    model, tokens = model_and_prompts(WITH_BACKUP)
     first, backup = heads_of(WITH_BACKUP)["first token"], heads_of(WITH_BACKUP)["backup"]
     yield Case("a circuit whose backup was forgotten", model, tokens, [first], [first])
     yield Case("the same circuit with its backup", model, tokens, [first, backup], [first])
@@ -59,7 +59,7 @@ def _incompleteness_cases() -> Iterator[Case]:
 def _incompleteness_oracle(
     model: Any, tokens: Tensor, circuit: list[Head], knocked_out: list[Head], mode: str = "mean"
 ) -> float:
-    gone = [*outside_of_cases(model, circuit), *knocked_out]
+    gone = [*all_but(model, circuit), *knocked_out]
     return incomplete(model, tokens, knocked_out, gone, mode)
 
 
@@ -70,7 +70,7 @@ def _incompleteness_oracle(
 def whole_model(
     model: Any, tokens: Tensor, circuit: list[Head], knocked_out: list[Head], mode: str = "mean"
 ) -> float:
-    gone = [*outside_of_cases(model, circuit), *knocked_out]
+    gone = [*all_but(model, circuit), *knocked_out]
     return incomplete(model, tokens, [], gone, mode)
 
 
@@ -78,7 +78,7 @@ def whole_model(
 def whole_circuit(
     model: Any, tokens: Tensor, circuit: list[Head], knocked_out: list[Head], mode: str = "mean"
 ) -> float:
-    return incomplete(model, tokens, knocked_out, outside_of_cases(model, circuit), mode)
+    return incomplete(model, tokens, knocked_out, all_but(model, circuit), mode)
 
 
 @incompleteness.wrong(
@@ -87,7 +87,7 @@ def whole_circuit(
 def knocked_out_left(
     model: Any, tokens: Tensor, circuit: list[Head], knocked_out: list[Head], mode: str = "mean"
 ) -> float:
-    return incomplete(model, tokens, knocked_out, outside_of_cases(model, knocked_out), mode)
+    return incomplete(model, tokens, knocked_out, all_but(model, knocked_out), mode)
 
 
 @incompleteness.wrong(
@@ -111,7 +111,7 @@ def incomplete_in_nats(
 def incomplete_exchanged(
     model: Any, tokens: Tensor, circuit: list[Head], knocked_out: list[Head], mode: str = "mean"
 ) -> float:
-    gone = [*outside_of_cases(model, circuit), *knocked_out]
+    gone = [*all_but(model, circuit), *knocked_out]
     return incomplete(model, tokens, gone, knocked_out, mode)
 
 

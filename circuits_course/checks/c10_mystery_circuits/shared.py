@@ -26,7 +26,7 @@ def planted(seed: int) -> Mystery:
 WITH_BACKUP, TWO_LAYERS = 9, 32  # seeds of models whose circuits tell
 
 
-def prompts_of_cases(seed: int, batch: int = 12) -> tuple[Any, Tensor]:
+def model_and_prompts(seed: int, batch: int = 12) -> tuple[Any, Tensor]:
     return planted(seed).model, planted(seed).sample(batch, seed=1)
 
 
@@ -35,7 +35,7 @@ def heads_of(seed: int) -> dict[str, Head]:
     return {role: heads[0] for role, heads in open_seal(planted(seed)).heads.items()}
 
 
-def circuit_of_cases(seed: int) -> list[Head]:
+def true_circuit(seed: int) -> list[Head]:
     return [head for heads in open_seal(planted(seed)).heads.values() for head in heads]
 
 
@@ -74,7 +74,7 @@ def scale(model: Any, tokens: Tensor, mode: str = "mean") -> Tensor:
     return kl(model(tokens), run(model, tokens, every(model), mode))
 
 
-def outside_of_cases(model: Any, circuit: Sequence[Head]) -> list[Head]:
+def all_but(model: Any, circuit: Sequence[Head]) -> list[Head]:
     return [head for head in every(model) if head not in circuit]
 
 

@@ -13,10 +13,10 @@ from circuits_course.checking.declaring import Case
 from circuits_course.checks.c10_mystery_circuits.shared import (
     ROUGH,
     TWO_LAYERS,
+    all_but,
     every,
     kl,
-    outside_of_cases,
-    prompts_of_cases,
+    model_and_prompts,
     run,
 )
 from circuits_course.checks.inputs import random_model, random_tokens
@@ -39,7 +39,9 @@ single_effects = Exercise(
 
 @single_effects.cases
 def _effects_cases() -> Iterator[Case]:
-    yield Case("a model with a planted circuit of two heads", *prompts_of_cases(TWO_LAYERS), "mean")
+    yield Case(
+        "a model with a planted circuit of two heads", *model_and_prompts(TWO_LAYERS), "mean"
+    )
     yield Case("a random model", random_model(3, 4), random_tokens(5, 8), "mean")
     yield Case("a random model, by zeros", random_model(2, 5, seed=1), random_tokens(3, 9), "zero")
 
@@ -63,9 +65,7 @@ def _effects_oracle(model: Any, tokens: Tensor, mode: str) -> Tensor:
 )
 def one_head_left(model: Any, tokens: Tensor, mode: str) -> Tensor:
     logits = model(tokens)
-    return _each(
-        model, lambda head: kl(logits, run(model, tokens, outside_of_cases(model, [head]), mode))
-    )
+    return _each(model, lambda head: kl(logits, run(model, tokens, all_but(model, [head]), mode)))
 
 
 @single_effects.wrong("the axes are exchanged: [layer, head], rows are layers.")

@@ -14,11 +14,11 @@ from circuits_course.checks.c10_mystery_circuits.shared import (
     ROUGH,
     TWO_LAYERS,
     WITH_BACKUP,
+    all_but,
     every,
     incomplete,
     kl,
-    outside_of_cases,
-    prompts_of_cases,
+    model_and_prompts,
     run,
 )
 from circuits_course.checks.inputs import random_model, random_tokens
@@ -45,8 +45,8 @@ smallest_cuts = Exercise(
 
 @smallest_cuts.cases
 def _cut_cases() -> Iterator[Case]:
-    yield Case("a head and its backup", *prompts_of_cases(WITH_BACKUP), 0.5)
-    yield Case("two heads of which each is needed", *prompts_of_cases(TWO_LAYERS), 0.5)
+    yield Case("a head and its backup", *model_and_prompts(WITH_BACKUP), 0.5)
+    yield Case("two heads of which each is needed", *model_and_prompts(TWO_LAYERS), 0.5)
     # Shares that no set of heads comes close to, so that nothing hangs on rounding.
     yield Case("a random model", random_model(2, 3), random_tokens(5, 8), 0.6)
     yield Case("a random model", random_model(2, 3, seed=4), random_tokens(4, 7, seed=2), 0.45)
@@ -117,7 +117,7 @@ def first_found(model: Any, tokens: Tensor, share: float, mode: str = "mean") ->
 )
 def sets_kept(model: Any, tokens: Tensor, share: float, mode: str = "mean") -> Cuts:
     lost = _lost(model, tokens, mode)
-    return _cuts(model, share, lambda chosen: lost(tuple(outside_of_cases(model, chosen))))
+    return _cuts(model, share, lambda chosen: lost(tuple(all_but(model, chosen))))
 
 
 @smallest_cuts.wrong(
