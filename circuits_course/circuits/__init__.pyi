@@ -42,7 +42,6 @@ from .heads import PUBLISHED_IOI as PUBLISHED_IOI
 from .heads import Head as Head
 from .heads import InductionTrace as InductionTrace
 from .heads import attention_moved as attention_moved
-from .heads import baseline_heads as baseline_heads
 from .heads import diagonal_mean as diagonal_mean
 from .heads import head_name as head_name
 from .heads import head_scores as head_scores

@@ -117,20 +117,6 @@ def strongest_heads(scores: Float[Tensor, "layer head"], count: int) -> list[Hea
     return [divmod(index, scores.shape[1]) for index in order]
 
 
-def baseline_heads(scores: Float[Tensor, "layer head"], heads: list[Head]) -> list[Head]:
-    """As many heads from the same layers, to compare with: those with the lowest scores.
-
-    Ablating these shows what losing that many heads there costs, whatever the heads do. There are
-    fewer where a layer has not enough others.
-    """
-    chosen: list[Head] = []
-    for layer in sorted({layer for layer, _ in heads}):
-        wanted = sum(other == layer for other, _ in heads)
-        by_score = [(layer, head) for head in scores[layer].argsort().tolist()]
-        chosen += [head for head in by_score if head not in heads][:wanted]
-    return chosen
-
-
 def head_name(head: Head) -> str:
     """(5, 1) -> "5.1", layer first, as in the literature."""
     return f"{head[0]}.{head[1]}"
