@@ -55,7 +55,7 @@ chapter.quiz("zero_or_mean_again")
 # The course has eight templates. Four are for finding the circuit, the other four are kept aside:
 # on them it will be scored.
 
-# %%
+# %% tags=["nbval-check-output"]
 FOUND, KEPT_ASIDE = (0, 2, 4, 6), (1, 3, 5, 7)
 batch = ioi_batch(model, 16, seed=0, templates=FOUND)
 show_table([{"order": p.order, "prompt": str(p), "answer": p.io} for p in batch.prompts[:4]])

@@ -51,7 +51,7 @@ def _answered(chapter: str, name: str, kind: str, dice: random.Random) -> tuple[
         return f"{reference_source(chapter, name)}\n\n{check}", ("PASSED", None)
     wrong = load_checks(chapter).exercises[name].wrong_answers
     index = dice.randrange(len(wrong))
-    module = f"circuits_course.checks.c{chapter}"
+    module = f"circuits_course.checks.c{chapter}.{name}"
     source = f"from {module} import {wrong[index].name}\n\n"
     source += f'{name} = chapter.check({wrong[index].name}, name="{name}")'
     return source, _judgement(chapter, name, index)

@@ -16,6 +16,7 @@ from circuits_course.data.markov import (
 from circuits_course.data.skip_trigrams import PlantedSkipTrigrams
 from circuits_course.errors import UnknownName
 from circuits_course.models import loading as models
+from circuits_course.models import shipped
 from circuits_course.models import training
 from circuits_course.models.config import CourseConfig
 from circuits_course.models.recipes import RECIPES, Recipe
@@ -153,8 +154,9 @@ def test_a_run_is_written_read_and_compared(tmp_path, monkeypatch):
     monkeypatch.setitem(RECIPES, "tiny", TINY)
     path = training.train("tiny", out=tmp_path)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["tiny.json", "tiny.safetensors"]
-    monkeypatch.setattr(models, "WEIGHTS", tmp_path)
-    assert models.checkpoints("tiny") == [0, 6, 12]
+    for module in (shipped, training):
+        monkeypatch.setattr(module, "WEIGHTS", tmp_path)
+    assert shipped.checkpoints("tiny") == [0, 6, 12]
     final = models.load_model("tiny")
     again = [step.model for step in steps(TINY)][-1]
     assert torch.equal(final.W_O, again.W_O)  # float32, exactly as trained
@@ -168,7 +170,8 @@ def test_a_run_is_written_read_and_compared(tmp_path, monkeypatch):
 def test_a_different_run_is_not_called_reproduced(tmp_path, monkeypatch):
     monkeypatch.setitem(RECIPES, "tiny", TINY)
     training.train("tiny", out=tmp_path)
-    monkeypatch.setattr(models, "WEIGHTS", tmp_path)
+    for module in (shipped, training):
+        monkeypatch.setattr(module, "WEIGHTS", tmp_path)
     monkeypatch.setitem(RECIPES, "tiny", replace(TINY, learning_rate=0.1))
     again = verify("tiny")
     assert not again.exact
@@ -186,7 +189,7 @@ def test_unknown_recipes_meet_the_nearest():
 
 @pytest.mark.parametrize("name", ["induction-2l", "skip-trigram-1l"])
 def test_shipped_models_come_from_the_recipes_in_the_code(name):
-    facts, recipe = models.facts(name), RECIPES[name]
+    facts, recipe = shipped.facts(name), RECIPES[name]
     assert facts["recipe"]["seed"] == recipe.seed
     assert facts["checkpoints"] == sorted({*recipe.checkpoints, recipe.steps})
     said = {key: facts["recipe"][key] for key in ("steps", "batch", "learning_rate", "threads")}
@@ -202,7 +205,7 @@ def test_training_again_starts_the_same(name, monkeypatch):
     On another processor, torch or number of threads the last bits differ: hence a tolerance.
     """
     monkeypatch.setitem(RECIPES, name, replace(RECIPES[name], threads=1))
-    again = verify(name, until=models.checkpoints(name)[1])
+    again = verify(name, until=shipped.checkpoints(name)[1])
     assert again.weight_difference < 2e-3
     assert again.reproduced
 
@@ -222,7 +225,7 @@ def test_induction_2l_has_the_heads_it_is_for():
 
 
 def test_induction_2l_goes_through_its_phase_change():
-    history = models.facts("induction-2l")["history"]
+    history = shipped.facts("induction-2l")["history"]
     assert len(history) >= 30
     second = [row["second_copy_loss"] for row in history]
     assert second[0] > 4 > 1.2 > second[-1]

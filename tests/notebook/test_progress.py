@@ -107,7 +107,7 @@ WRITER = """
 import sys
 from pathlib import Path
 from circuits_course.errors import CourseError
-from circuits_course.progress import Progress
+from circuits_course.notebook.progress import Progress
 progress = Progress(Path(sys.argv[1]), lambda line: sys.exit(line))
 print("ready", flush=True)
 for number in range(int(sys.argv[2])):
