@@ -74,6 +74,11 @@ def _exercise(package: str, name: str) -> Exercise:
     return made
 
 
+def modules() -> list[str]:
+    """The names of all modules that checks need, for whoever imports them beforehand."""
+    return [f"{__name__}.c{chapter}.{name}" for chapter in ready() for name in _in_order(chapter)]
+
+
 def ready() -> list[str]:
     """The chapters that can be checked."""
     return [c for c in CHAPTERS if find_spec(f"{__name__}.c{c}") is not None]

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from circuits_course.checking.outcome import Outcome
-from circuits_course.checks import load_checks, ready
+from circuits_course.checks import load_checks, modules
 from circuits_course.checks.references import load_reference
 from circuits_course.classroom.sandbox import confine
 from circuits_course.classroom.submissions import CellStep
@@ -24,7 +24,7 @@ from circuits_course.errors import CourseError
 
 LONGEST = 2000  # characters of a message
 KNOWN = ("circuits_course", "einops", "jaxtyping", "numpy", "torch", "transformer_lens")
-CHECKS = [f"circuits_course.checks.c{chapter}" for chapter in ready()]
+CHECKS = modules()
 """What takes seconds to import: a server process does so once, and is copied for each notebook."""
 
 Say = Callable[..., None]

@@ -84,7 +84,7 @@ def test_pips_own_failure_is_one_line():
 
 
 def test_the_installer_says_how_it_is_used():
-    installer = Path(bundling.PACKAGE / "static" / "install.py")
+    installer = Path(bundling.__file__).with_name("install.py")
     code = (
         "import runpy, sys; sys.version_info = (3, 9, 0); "
         "runpy.run_path(sys.argv[1], run_name='__main__')"

@@ -16,8 +16,7 @@ from circuits_course.data.markov import (
 from circuits_course.data.skip_trigrams import PlantedSkipTrigrams
 from circuits_course.errors import UnknownName
 from circuits_course.models import loading as models
-from circuits_course.models import shipped
-from circuits_course.models import training
+from circuits_course.models import shipped, training
 from circuits_course.models.config import CourseConfig
 from circuits_course.models.recipes import RECIPES, Recipe
 from circuits_course.models.training import steps, verify
