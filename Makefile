@@ -20,7 +20,7 @@ SOURCES := circuits_course tests exercises solutions
 TEST_ENV := CIRCUITS_COURSE_MODEL=smollm2-135m OMP_NUM_THREADS=1 TQDM_DISABLE=1
 SCRATCH = scratch=$$(mktemp -d) && trap 'rm -rf "$$scratch"' EXIT && export CIRCUITS_COURSE_HOME="$$scratch"
 PYTEST := $(PY) -m pytest -q -n $(WORKERS) --dist loadscope
-NBVAL := $(PYTEST) --nbval-lax --nbval-current-env --nbval-cell-timeout=600
+NBVAL := $(PYTEST) -p no:randomly --nbval-lax --nbval-current-env --nbval-cell-timeout=600
 
 .PHONY: help lab test setup format lint types rooms model unit claims claims-table notebooks-as-shipped notebooks-solved test-colab clean
 
