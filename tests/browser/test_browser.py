@@ -281,7 +281,7 @@ def test_wrong_and_right_answer_and_pictures_in_a_browser(page: Lab) -> None:
     heads.scroll_into_view_if_needed()
     title = re.compile("head", re.IGNORECASE)
     playwright.expect(heads).to_contain_text(title, timeout=ANSWER_MS)
-    look_at_another_head(page.cell("HeadBrowser(real"))
+    look_at_another_head(page.cell("HeadBrowser(lambda"))
     assert page.strangers == []
 
 
@@ -369,7 +369,7 @@ def answer_a_question(page: Lab) -> None:
     page.press("Tab")
     playwright.expect(cell.get_by_role("button", name="Commit")).to_be_focused()
     page.press("Enter")
-    playwright.expect(cell).to_contain_text("✘ Not all four", timeout=ANSWER_MS)
+    playwright.expect(cell).to_contain_text("✘ Not “all four”", timeout=ANSWER_MS)
 
 
 def assert_progress_is_shown(page: Lab) -> None:

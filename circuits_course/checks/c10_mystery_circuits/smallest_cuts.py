@@ -50,6 +50,9 @@ def _cut_cases() -> Iterator[Case]:
     # Shares that no set of heads comes close to, so that nothing hangs on rounding.
     yield Case("a random model", random_model(2, 3), random_tokens(5, 8), 0.6)
     yield Case("a random model", random_model(2, 3, seed=4), random_tokens(4, 7, seed=2), 0.45)
+    # Here no head alone is enough, and the losses of two add up to what only three together cost.
+    pair = random_model(2, 3, seed=1), random_tokens(4, 7, seed=6)
+    yield Case("a random model in which it takes three heads", *pair, 1.15)
     yield Case(
         "a random model, by zeros", random_model(2, 3, seed=1), random_tokens(3, 9), 0.5, "zero"
     )
