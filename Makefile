@@ -34,10 +34,12 @@ help:
 
 # JupyterLab refuses to run as root unless told. Where the user is root (a container, a cloud machine)
 # it may, bound to this machine and with its token as ever.
-ROOT_ARGS = $(if $(filter 0,$(shell id -u 2>/dev/null)),--allow-root --ip=127.0.0.1)
+AS_ROOT := $(filter 0,$(shell id -u 2>/dev/null))
+ROOT_ARGS := $(if $(AS_ROOT),--allow-root --ip=127.0.0.1)
+ROOT_NOTE := You are root: JupyterLab answers on this machine only and asks for its token.
 
 lab: $(VENV)/.lab
-	@$(if $(ROOT_ARGS),echo "You are root: JupyterLab answers on this machine only, and asks for its token.")
+	@$(if $(AS_ROOT),echo "$(ROOT_NOTE)",true)
 	$(BIN)/jupyter lab $(ROOT_ARGS) $(LAB_ARGS) notebooks/00_start_here.ipynb
 
 test: lint types rooms model unit claims notebooks-as-shipped notebooks-solved
