@@ -56,7 +56,7 @@ def spell(token: int) -> str:
 
 prompts = five_prompts(model)
 
-# %%
+# %% tags=["nbval-check-output"]
 rows = []
 for name, (tokens, answer) in prompts.items():
     probs = model(tokens)[0, -1].softmax(-1)
