@@ -95,11 +95,9 @@ chapter.hint("split_heads")
 # %%
 x = torch.tensor([1.0, 10.0])
 W = torch.tensor([[1.0, 2.0], [3.0, 4.0]])
-rows = {
-    "x @ W": ("i, i j -> j", einsum(x, W, "i, i j -> j").tolist()),
-    "sum of all W": ("i j ->", einsum(W, "i j ->").item()),
-    "row sums of W": ("i j -> i", einsum(W, "i j -> i").tolist()),
-}
+rows = {"x @ W": ("i, i j -> j", einsum(x, W, "i, i j -> j").tolist()),
+        "sum of all W": ("i j ->", einsum(W, "i j ->").item()),
+        "row sums of W": ("i j -> i", einsum(W, "i j -> i").tolist())}
 show_table(rows, ["pattern", "result"])
 
 # %% [markdown]
@@ -211,10 +209,8 @@ with torch.no_grad():
     baseline = second_copy_loss(model(many))
     heads = [(layer, head) for layer in range(2) for head in range(4)]
     costs = {head: second_copy_loss(zero_head(model, many, *head)) - baseline for head in heads}
-plot_heads(
-    torch.stack([cost.mean() for cost in costs.values()]).view(2, 4),
-    "What silencing each head costs", unit="added loss, nats",
-)  # fmt: skip
+plot_heads(torch.stack([cost.mean() for cost in costs.values()]).view(2, 4),
+           "What silencing each head costs", unit="added loss, nats")
 
 # %% [markdown]
 # *What to see:* each cell is a head; the darker, the more its silence costs. You said "worse, whichever
@@ -224,9 +220,8 @@ plot_heads(
 
 # %%
 rows = {f"head {layer}.{head}": str(interval(cost)) for (layer, head), cost in costs.items()}
-show_table(
-    {"none: the loss itself": str(interval(baseline)), **rows}, ["silenced", "added loss, nats"]
-)
+show_table({"none: the loss itself": str(interval(baseline)), **rows},
+           ["silenced", "added loss, nats"])
 
 # %% [markdown]
 # This was your first causal experiment: you did not ask which head *looks* important, you took it

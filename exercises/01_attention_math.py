@@ -115,18 +115,10 @@ chapter.predict(
 
 # %%
 sizes = [2, 4, 8, 16, 32, 64, 128, 256]
-plot_lines(
-    {
-        "dot product": [score_variance(d, 4000, False, seed=0) for d in sizes],
-        "divided by sqrt(d_head)": [score_variance(d, 4000, True, seed=0) for d in sizes],
-    },
-    "Variance of a random score",
-    x=sizes,
-    x_title="d_head",
-    y_title="variance",
-    log_x=True,
-    log_y=True,
-)
+plot_lines({"dot product": [score_variance(d, 4000, False, seed=0) for d in sizes],
+            "divided by sqrt(d_head)": [score_variance(d, 4000, True, seed=0) for d in sizes]},
+           "Variance of a random score", x=("d_head", sizes), y="variance", log_x=True,
+           log_y=True)
 
 # %% [markdown]
 # *What to see:* the variance of the bare dot product is `d_head` itself, a straight line of slope
@@ -149,17 +141,10 @@ def largest_share(d_head: int, scaled: bool) -> float:
 
 
 # %%
-plot_lines(
-    {
-        "dot product": [largest_share(d, False) for d in sizes],
-        "divided by sqrt(d_head)": [largest_share(d, True) for d in sizes],
-    },
-    "How much of a random query's attention goes to one of 32 random keys",
-    x=sizes,
-    x_title="d_head",
-    y_title="largest share",
-    log_x=True,
-)
+plot_lines({"dot product": [largest_share(d, False) for d in sizes],
+            "divided by sqrt(d_head)": [largest_share(d, True) for d in sizes]},
+           "How much of a random query's attention goes to one of 32 random keys",
+           x=("d_head", sizes), y="largest share", log_x=True)
 
 # %% [markdown]
 # *What to see:* without the root, a large head attends to nearly one key alone before it has
@@ -290,17 +275,12 @@ def turn_pair(pair: Tensor, angle: float) -> Tensor:
 
 
 query, key = torch.tensor([1.0, 0.5]), torch.tensor([0.25, 1.0])
-rows = [
-    (i, j, i - j, turn_pair(query, 0.3 * i) @ turn_pair(key, 0.3 * j))
-    for i, j in [(3, 1), (10, 8), (10, 3)]
-]
+rows = [(i, j, i - j, turn_pair(query, 0.3 * i) @ turn_pair(key, 0.3 * j))
+        for i, j in [(3, 1), (10, 8), (10, 3)]]
 show_table(rows, ["query at", "key at", "offset", "score"])
 
 # %%
-chapter.predict(
-    "rotation",
-    choices=["nowhere", "where a position looks at itself", "everywhere"],
-)
+chapter.predict("rotation", choices=["nowhere", "where a position looks at itself", "everywhere"])
 
 # %% [markdown]
 # TransformerLens keeps queries and keys from before the turn, and the angles, as cosines and sines, in
@@ -352,7 +332,7 @@ for cache_of in caches.values():
 worst = max(gap.abs().max().item() for gap in gaps)
 n_heads = real.cfg.n_layers * real.cfg.n_heads
 verdict(f"your functions give pattern and z of all {n_heads} heads, on three kinds of text",
-        worst < 1e-3, f"largest difference {worst:.0e}")  # fmt: skip
+        worst < 1e-3, f"largest difference {worst:.0e}")
 
 # %% [markdown]
 # Every head of a model trained by others on billions of words runs on the functions you have
@@ -404,23 +384,14 @@ show_table(rows, ["", "size"])
 # %%
 end_to_end = rearrange(cache["z", 0], "batch pos head d_head -> batch pos (head d_head)")
 stacked = rearrange(model.W_O[0], "head d_head d_model -> (head d_head) d_model")
-one_by_one = einsum(
-    cache["z", 0],
-    model.W_O[0],
-    "batch pos head d_head, head d_head d_model -> head batch pos d_model",
-)
+one_by_one = einsum(cache["z", 0], model.W_O[0],
+                    "batch pos head d_head, head d_head d_model -> head batch pos d_model")
 gap = (end_to_end @ stacked - one_by_one.sum(0)).abs().max().item()
 verdict("one large matrix and the sum of heads are the same", gap < 1e-5, f"difference {gap:.0e}")
 
 # %%
-plot_matrix(
-    one_by_one[:, 0].norm(dim=-1),
-    "How much each head writes",
-    x_labels=words,
-    x_title="position",
-    y_title="head",
-    unit="length of the written vector",
-)
+plot_matrix(one_by_one[:, 0].norm(dim=-1), "How much each head writes", x=("position", words),
+            y="head", unit="length of the written vector")
 
 # %% [markdown]
 # *What to see:* head 0 hardly writes until "in", where its vector is the longest of all; head 1
@@ -531,38 +502,31 @@ plot_heads(moved, "How much of a head's attention the turn moves", unit="share")
 # speak of.
 
 # %%
-sources, dests, outs = (
-    list(dict.fromkeys(getattr(t, role) for t in data.planted))
-    for role in ("source", "dest", "out")
-)
+sources, dests, outs = (list(dict.fromkeys(getattr(t, role) for t in data.planted))
+                        for role in ("source", "dest", "out"))
 ids = {word: model.to_single_token(word) for word in model.cfg.vocabulary}
 qk_words = model.W_E @ qk_circuit(model.W_Q[0], model.W_K[0]).AB @ model.W_E.T  # [head, query, key]
-ov_words = (
-    model.W_E @ FactoredMatrix(model.W_V[0], model.W_O[0]).AB @ model.W_U
-)  # [head, word, out]
+W_OV = FactoredMatrix(model.W_V[0], model.W_O[0]).AB
+ov_words = model.W_E @ W_OV @ model.W_U  # [head, word, out]
 
 
 # %%
-def named(table: Float[Tensor, "head row column"], rows: list[str], columns: list[str], **titles):
+def named(table: Float[Tensor, "head row column"], rows, columns, title, *, x, y, unit):
     """The named rows and columns of a table of words, all heads below each other."""
     cut = table[:, [ids[w] for w in rows]][:, :, [ids[w] for w in columns]]
     cut = rearrange(cut, "head row column -> (head row) column")
-    y_labels = [f"{head}:{row}" for head in range(len(table)) for row in rows]
-    return plot_matrix(cut, y_labels=y_labels, x_labels=columns, diverging=True, **titles)
+    down = [f"{head}:{row}" for head in range(len(table)) for row in rows]
+    return plot_matrix(cut, title, x=(x, columns), y=(f"head:{y}", down), unit=unit, diverging=True)
 
 
-named(
-    qk_words / model.cfg.d_head**0.5, dests, sources,
-    title="Where to look, as far as words go: scores of dest with source",
-    x_title="key (source)", y_title="head:query (dest)", unit="score",
-)  # fmt: skip
+named(qk_words / model.cfg.d_head**0.5, dests, sources,
+      "Where to look, as far as words go: scores of dest with source",
+      x="key (source)", y="query (dest)", unit="score")
 
 # %%
-named(
-    ov_words, sources, outs,
-    title="What to write: what looking at a source word adds to each logit",
-    x_title="out", y_title="head:word looked at (source)", unit="logits",
-)  # fmt: skip
+named(ov_words, sources, outs,
+      "What to write: what looking at a source word adds to each logit",
+      x="out", y="word looked at (source)", unit="logits")
 
 # %% [markdown]
 # *What to see:* in the first picture, head 0 draws each dest to its own sources; head 1 has much
@@ -623,14 +587,10 @@ kinds = {kind: [ids[word] for word in members] for kind, members in kinds.items(
 qk = qk_circuit(model.W_Q[0, 1], model.W_K[0, 1]).AB / model.cfg.d_head**0.5
 by_position = model.W_pos[1:] @ qk @ model.W_E.T  # [position, key word]
 by_position = by_position - by_position.mean(-1, keepdim=True)
-plot_lines(
-    {kind: by_position[:, members].mean(-1) for kind, members in kinds.items()},
-    "Head 1: what the query's position says about each kind of word",
-    x=range(1, model.cfg.n_ctx),
-    x_title="position of the query",
-    y_title="score above the mean word",
-    markers={"a source may still come": data.source_by - 2},
-)
+plot_lines({kind: by_position[:, members].mean(-1) for kind, members in kinds.items()},
+           "Head 1: what the query's position says about each kind of word",
+           x=("position of the query", range(1, model.cfg.n_ctx)), y="score above the mean word",
+           markers={"a source may still come": data.source_by - 2})
 
 # %% [markdown]
 # *What to see:* up to position 10 the position alone draws head 1 to whatever source there is, the more
@@ -641,10 +601,9 @@ plot_lines(
 
 # %%
 written = ov_words[1] - ov_words[1][:, 1:].mean(-1, keepdim=True)
-rows = {
-    f"looks at {kind}": [written[members][:, others].mean() for others in list(kinds.values())[1:]]
-    for kind, members in kinds.items()
-}
+rows = {f"looks at {kind}": [written[members][:, others].mean()
+                             for others in list(kinds.values())[1:]]
+        for kind, members in kinds.items()}
 show_table(rows, [f"{kind} next" for kind in list(kinds)[1:]], "Head 1: logits above the mean word")
 
 # %% [markdown]
@@ -657,11 +616,8 @@ show_table(rows, [f"{kind} next" for kind in list(kinds)[1:]], "Head 1: logits a
 fresh = data.batch(1000, torch.Generator().manual_seed(7))
 is_source = torch.isin(fresh, torch.tensor(kinds["source"]))
 none_yet, early = is_source.cumsum(1) == 0, (torch.arange(data.n_ctx) < data.source_by - 1)[None]
-places = {
-    "early, none yet": none_yet & early,
-    "early, one before": ~none_yet & early,
-    "later": ~early,
-}
+places = {"early, none yet": none_yet & early, "early, one before": ~none_yet & early,
+          "later": ~early}
 
 
 def silence(head: int):
@@ -676,7 +632,7 @@ def silence(head: int):
 runs = {"the model": [], "no positions": [("hook_qk_pos", switch_off)]}
 runs |= {f"head {head} silenced": [silence(head)] for head in range(2)}
 rows = {"the data": [is_source.roll(-1, 1)[:, :-1][at[:, :-1].expand(1000, -1)].float().mean()
-                     for at in places.values()]}  # fmt: skip
+                     for at in places.values()]}
 for name, hooks in runs.items():
     said = model.run_with_hooks(fresh, fwd_hooks=hooks).softmax(-1)[..., kinds["source"]].sum(-1)
     rows[name] = [said[:, :-1][at[:, :-1].expand(1000, -1)].mean() for at in places.values()]
@@ -716,7 +672,7 @@ W_OV = FactoredMatrix(model.W_V[0], model.W_O[0]).AB
 frozen = [frozen_attention(cache["pattern", 0], part, W_OV) for part in (a, x - a, x)]
 anew = [multi_head_attention(part, *weights) for part in (a, x - a, x)]
 apart = [(name, (of_a + of_b - of_x).abs().max())
-         for name, (of_a, of_b, of_x) in [("held", frozen), ("computed anew", anew)]]  # fmt: skip
+         for name, (of_a, of_b, of_x) in [("held", frozen), ("computed anew", anew)]]
 show_table(apart, ["pattern", "difference"], "What a and b make apart, against x at once")
 gap = (frozen[2] - rearrange(one_by_one, "head b p d -> b head p d")).abs().max().item()
 verdict("what you write is what the model's heads wrote", gap < 1e-4, f"difference {gap:.0e}")
@@ -755,12 +711,10 @@ gap = (paths["direct"] + paths["heads"].sum(0) - logits).abs().max().item()
 verdict("the paths add up to the model's logits", gap < 1e-4, f"largest difference {gap:.0e}")
 shares = {"direct": paths["direct"], **{f"head {h}": p for h, p in enumerate(paths["heads"])}}
 best = logits[0, -1].topk(4).indices.tolist()
-plot_matrix(
-    torch.stack([share[0, -1, best] for share in shares.values()]),
-    'After "keep the dog in": each path\'s part of the four highest logits',
-    x_labels=[model.cfg.vocabulary[token] for token in best], y_labels=list(shares),
-    x_title="next word", y_title="path", unit="logits", diverging=True,
-)  # fmt: skip
+plot_matrix({path: share[0, -1, best] for path, share in shares.items()},
+            'After "keep the dog in": each path\'s part of the four highest logits',
+            x=("next word", [model.cfg.vocabulary[token] for token in best]), y="path",
+            unit="logits", diverging=True)
 
 # %% [markdown]
 # *What to see:* the direct path knows what follows "in" and has a favourite of its own. Head 0
@@ -787,7 +741,7 @@ worth["all"] = direct + paths["heads"].sum(0)
 gained = {name: interval(losses(0 * direct) - losses(each)) for name, each in worth.items()}
 show_table({name: str(each) for name, each in gained.items()}, ["paths", "nats gained"])
 plot_bars({name: each.mean for name, each in gained.items()},
-          "What some of the paths gain over a guess", y_title="nats a word")  # fmt: skip
+          "What some of the paths gain over a guess", y="nats a word")
 
 # %% [markdown]
 # *What to see:* bigrams are most of what there is to gain; the heads add what bigrams cannot
@@ -827,7 +781,7 @@ strength[:, :, ids["BOS"]] = 0.0
 best = strength.flatten(1).max(1).values
 order = best.argsort(descending=True).tolist()
 plot_bars({model.cfg.vocabulary[i]: best[i].item() for i in order[:12]},
-          "Each word as a source: its strongest skip-trigram", y_title="logits")  # fmt: skip
+          "Each word as a source: its strongest skip-trigram", y="logits")
 
 # %% [markdown]
 # *What to see:* six words stand out; the seventh is ten times weaker than the sixth. Nobody had to
@@ -843,19 +797,16 @@ def listed(share: float) -> dict[tuple[str, str, str], float]:
     """The trigrams that reach this share of their source's strongest."""
     cells = ((strength[i] > share * best[i]).nonzero().tolist() for i in order[:6])
     return {(vocabulary[s], vocabulary[d], vocabulary[o]): strength[s, d, o].item()
-            for s, found in zip(order[:6], cells) for d, o in found}  # fmt: skip
+            for s, found in zip(order[:6], cells) for d, o in found}
 
 
 # %% tags=["nbval-check-output"]
 found = listed(0.5)
-rows = [
-    (" ... ".join(t[:2]), t[2], value, "planted" if t in planted else "")
-    for t, value in found.items()
-]
+rows = [(" ... ".join(t[:2]), t[2], value, "planted" if t in planted else "")
+        for t, value in found.items()]
 show_table(rows, ["source ... dest", "out", "logits", ""], digits=1)
-verdict(
-    "all planted rules are among them", planted <= found.keys(), f"{len(planted)} of {len(found)}"
-)
+verdict("all planted rules are among them", planted <= found.keys(),
+        f"{len(planted)} of {len(found)}")
 verdict("the list is the same at 0.40 and 0.55", listed(0.4).keys() == listed(0.55).keys())
 
 # %% [markdown]
@@ -898,7 +849,7 @@ def truth(source: str | None, dest: str, out: str) -> float:
 
 # %%
 pairs = [(a.source, a.dest, b.out, "planted" if a == b else "crossed")
-         for a in data.planted for b in data.planted if a.source == b.source in ("take", "keep")]  # fmt: skip
+         for a in data.planted for b in data.planted if a.source == b.source in ("take", "keep")]
 rows = []
 for *trigram, kind in pairs:
     values = said(*trigram)
@@ -906,7 +857,7 @@ for *trigram, kind in pairs:
 show_table(rows, ["source dest out", "", "model", "data", "places"], digits=3)
 excess = [said(*t).mean().item() / truth(*t) for *t, kind in pairs if kind == "crossed"]
 verdict("every crossed word comes too often", min(excess) > 1.5,
-        f"{min(excess):.1f} to {max(excess):.1f} times as often as in the data")  # fmt: skip
+        f"{min(excess):.1f} to {max(excess):.1f} times as often as in the data")
 
 # %% [markdown]
 # The bug happens. You said what the head does to "bay" after "keep ... in": it raises it. It cannot
@@ -932,16 +883,13 @@ def lead(source: str | None, dest: str, right: str, crossed: str) -> Float[Tenso
 
 
 contests = [(a.source, a.dest, a.out, b.out) for a in data.planted for b in data.planted
-            if a.source == b.source and a.out != b.out]  # fmt: skip
+            if a.source == b.source and a.out != b.out]
 path_names = ["direct", *(f"head {h}" for h in range(model.cfg.n_heads))]
 
 # %%
-plot_matrix(
-    torch.stack([lead(*contest) for contest in contests]),
-    "Who tells the right word from the crossed one?",
-    y_labels=[f"{source}…{dest}" for source, dest, _, _ in contests], x_labels=path_names,
-    x_title="path", y_title="rule", unit="lead, logits", diverging=True,
-)  # fmt: skip
+plot_matrix({f"{source}…{dest}": lead(source, dest, *outs) for source, dest, *outs in contests},
+            "Who tells the right word from the crossed one?", x=("path", path_names), y="rule",
+            unit="lead, logits", diverging=True)
 
 # %% [markdown]
 # *What to see:* signs change within each source, in both heads, as the algebra says. In the rows of
@@ -966,9 +914,8 @@ chapter.predict(
 )
 
 # %%
-rows = {
-    f"in {out}": (said(None, "in", out).mean(), truth(None, "in", out)) for out in ("mind", "bay")
-}
+rows = {f"in {out}": (said(None, "in", out).mean(), truth(None, "in", out))
+        for out in ("mind", "bay")}
 show_table(rows, ["the model", "the data"], 'After "in", where no source stood before', digits=3)
 objections = lead(None, "in", "mind", "bay")
 show_table(dict(zip(path_names, objections)), ["path", "lead of mind over bay"])
@@ -976,10 +923,8 @@ _, cache_said = model.run_with_cache(data_said)
 at = data.places(data_said, None, "in")
 itself = cache_said["pattern", 0][:, 0].diagonal(0, -2, -1)[at].mean()
 objection = ov_words[0, ids["in"], ids["mind"]] - ov_words[0, ids["in"], ids["bay"]]
-rows = {
-    'attention of head 0 from "in" to itself': itself,
-    "what a look there does to the lead": objection,
-}
+rows = {'attention of head 0 from "in" to itself': itself,
+        "what a look there does to the lead": objection}
 show_table(rows, ["", "size"])
 
 # %% [markdown]
@@ -996,7 +941,7 @@ show_table(rows, ["", "size"])
 # %%
 silenced = model.run_with_hooks(data_said, fwd_hooks=[silence(0)]).softmax(-1)
 rows = [(f"in {out}", said(None, "in", out).mean(), said(None, "in", out, silenced).mean(),
-         truth(None, "in", out)) for out in ("mind", "bay")]  # fmt: skip
+         truth(None, "in", out)) for out in ("mind", "bay")]
 show_table(rows, ["", "the model", "head 0 silenced", "the data"], digits=3)
 
 # %% [markdown]
@@ -1013,7 +958,7 @@ other = trained_again("skip-trigram-1l", seed=1)
 others = other(data_said).softmax(-1)
 rows = []
 for trigram in [("keep", "in", "bay"), ("take", "for", "account"), (None, "in", "mind"), (None, "in", "bay"),
-                (None, "for", "granted"), (None, "for", "account")]:  # fmt: skip
+                (None, "for", "granted"), (None, "for", "account")]:
     name = " ".join([trigram[0] or "(none)", *trigram[1:]])
     rows.append((name, said(*trigram).mean(), said(*trigram, others).mean(), truth(*trigram)))
 show_table(rows, ["source dest out", "the model", "trained again", "the data"], digits=3)
@@ -1039,7 +984,7 @@ for step in steps:
         curve.append(sum(means) / len(means))
 curves["crossed, in the data"] = [truth("keep", "in", "bay")] * len(steps)
 plot_lines(curves, "The bug comes with the rule, and is repaired after it",
-           x=steps, x_title="training step", y_title="probability")  # fmt: skip
+           x=("training step", steps), y="probability")
 
 # %% [markdown]
 # *What to see:* as the model learns the rules, the crossed words rise with the planted ones, as

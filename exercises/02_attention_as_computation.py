@@ -51,7 +51,7 @@ features = basis.feature_values.T.tolist()
 rows = {name: dict(zip(basis.vocabulary, values)) for name, values in zip(basis.features, features)}
 show_table(rows, caption="Symbols and their features", digits=0)
 sizes = {group: {"directions": len(names), "from": names[0], "to": names[-1]}
-         for group, names in basis.groups.items()}  # fmt: skip
+         for group, names in basis.groups.items()}
 show_table(sizes, caption=f"d_model = {basis.d_model}")
 
 # %% [markdown]
@@ -94,9 +94,8 @@ for name, stream in {"along the coordinates": basis, "rotated": rotated}.items()
     value = read_feature(resid, stream.direction("value"))[0]
     last = {f"coordinate {i}": resid[0, 2, i] for i in (-4, -3, -2, -1)}
     rows[name] = last | {f"value at {at}": abs(x.item()) for at, x in zip(("BOS", "a", "3"), value)}
-show_table(
-    rows, caption="Where a 3 stands: its last coordinates, and what the dot product reads", digits=1
-)
+show_table(rows, caption="Where a 3 stands: its last coordinates, and what the dot product reads",
+           digits=1)
 
 # %% [markdown]
 # *What to see:* in the rotated basis the coordinates show nothing, and the dot product still reads
@@ -112,9 +111,8 @@ show_table(
 # $$\text{share} = \frac{e^s}{e^s + (n - 1)}$$
 
 # %%
-chapter.predict(
-    "sharpness_growth", choices=["about the same", "about 5 more", "about 100 times as much"]
-)
+chapter.predict("sharpness_growth",
+                choices=["about the same", "about 5 more", "about 100 times as much"])
 
 # %% [markdown]
 # Turn the formula round: which score does a key need to get a given share?
@@ -164,10 +162,10 @@ show_table(
 head = route(basis, 2)
 pictures = {"W_Q of route(basis, 2): what a query asks for": head.W_Q, "W_K: what a key offers": head.W_K,
             "W_V: what is read at the place looked at": head.W_V,
-            "W_O, transposed: what is written": head.W_O.T}  # fmt: skip
+            "W_O, transposed: what is written": head.W_O.T}
 for title, matrix in pictures.items():
-    display(plot_named(basis.in_names, matrix, title, x_title="dimension of the head",
-                       y_title="direction", unit="weight", both=False))  # fmt: skip
+    display(plot_named(basis.in_names, matrix, title, x="dimension of the head",
+                       y="direction", unit="weight", both=False))
 
 # %% [markdown]
 # *What to see:* $W_K$ is a plain diagonal of positions. $W_Q$ is the same diagonal moved by two:
@@ -175,9 +173,8 @@ for title, matrix in pictures.items():
 # these two pairs; from now on we look at the products $W_Q W_K^\top$ and $W_V W_O$.
 
 # %%
-chapter.predict(
-    "nothing_so_far_back", choices=["to BOS", "to every position it can see, evenly", "to nothing"]
-)
+chapter.predict("nothing_so_far_back",
+                choices=["to BOS", "to every position it can see, evenly", "to nothing"])
 
 
 # %% [markdown]
@@ -187,10 +184,8 @@ chapter.predict(
 # %%
 def reads_and_says(ran: circuits.HandRun) -> None:
     """What stands at each position, and below it what the heads predict."""
-    show_table(
-        [["reads", *ran.labels], ["says", *ran.says]],
-        columns=["", *map(str, range(len(ran.labels)))],
-    )
+    show_table([["reads", *ran.labels], ["says", *ran.says]],
+               columns=["", *map(str, range(len(ran.labels)))])
 
 
 ran = basis.run("abc12e3d", head)
@@ -227,14 +222,14 @@ reads_and_says(basis.run("abc12e3d", lookup(basis, table)))
 
 # %%
 def ov_picture(head: HeadWeights, title: str):
-    return plot_named(basis.in_names, head.W_V @ head.W_O, title, x_title="written",
-                      y_title="read at the key", unit="written per read")  # fmt: skip
+    return plot_named(basis.in_names, head.W_V @ head.W_O, title, x="written",
+                      y="read at the key", unit="written per read")
 
 
 def qk_picture(head: HeadWeights, title: str):
     scores = head.W_Q @ head.W_K.T / math.sqrt(head.W_Q.shape[1])
-    return plot_named(basis.in_names, scores, title, x_title="at the key", y_title="at the query",
-                      unit="score")  # fmt: skip
+    return plot_named(basis.in_names, scores, title, x="at the key", y="at the query",
+                      unit="score")
 
 
 ov_picture(lookup(basis, table), "What lookup writes for what it reads")
@@ -285,18 +280,14 @@ plot_attention(ran.labels, ran.patterns, "aggregate(basis, 'vowel')", head_names
 # vowels:
 
 # %% tags=["nbval-check-output"]
-count_head = HeadWeights(
-    W_Q=20 * basis.direction("one")[:, None],
-    W_K=(basis.direction("vowel") + basis.token[0])[:, None],
-    W_V=basis.token[0][:, None],
-    W_O=basis.direction("result")[None],
-)
+count_head = HeadWeights(W_Q=20 * basis.direction("one")[:, None],
+                         W_K=(basis.direction("vowel") + basis.token[0])[:, None],
+                         W_V=basis.token[0][:, None], W_O=basis.direction("result")[None])
 ran = basis.run("abae123bcda", count_head)
 share = read_feature(ran.written[None], basis.direction("result"))[0]
 counted = [round(1 / x - 1) for x in share[1:].tolist()]
-show_table(
-    [["reads", *ran.labels[1:]], ["vowels so far", *counted]], columns=["", *map(str, range(1, 12))]
-)
+show_table([["reads", *ran.labels[1:]], ["vowels so far", *counted]],
+           columns=["", *map(str, range(1, 12))])
 
 # %% [markdown]
 # ## Filtering: attend only where
@@ -308,9 +299,8 @@ show_table(
 # `one`. The key reads the feature.
 
 # %%
-chapter.predict(
-    "feature_nowhere", choices=["to nothing", "to BOS", "evenly to everything it can see"]
-)
+chapter.predict("feature_nowhere",
+                choices=["to nothing", "to BOS", "evenly to everything it can see"])
 
 # %% [markdown]
 # RASP programs may select nothing, softmax cannot. Tracr, which compiles RASP programs into weights
@@ -366,7 +356,7 @@ seen_before = duplicate(basis)
 ran = basis.run("ab1cab2a", seen_before)
 answers = read_feature(ran.written[None], basis.direction("result"))[0]
 show_table([["reads", *ran.labels[1:]], ["before", *(f"{abs(x):.2f}" for x in answers[1:].tolist())]],
-           columns=["", *map(str, range(1, 9))])  # fmt: skip
+           columns=["", *map(str, range(1, 9))])
 plot_attention(ran.labels, ran.patterns, "duplicate(basis)", head_names=["0.0"])
 
 # %%
@@ -438,18 +428,16 @@ chapter.explain("why_two_layers")
 # $$M[a, b] = \frac{(W_E[a]\, W_Q^1) \cdot (W_E[b]\, W_V^0 W_O^0\, W_K^1)}{\sqrt{d_\text{head}}}$$
 
 # %%
-chapter.predict(
-    "shape_of_match", choices=["a bright diagonal", "a bright first column", "a dark diagonal"]
-)
+chapter.predict("shape_of_match",
+                choices=["a bright diagonal", "a bright first column", "a dark diagonal"])
 
 # %% exercise="match_matrix"
 
 # %%
-plot_matrix(
-    match_matrix(basis.W_E, first, second), "By hand: query's symbol against the one fetched",
-    x_labels=basis.vocabulary, y_labels=basis.vocabulary, x_title="fetched to the key",
-    y_title="at the query", unit="score", diverging=True,
-)  # fmt: skip
+plot_matrix(match_matrix(basis.W_E, first, second),
+            "By hand: query's symbol against the one fetched",
+            x=("fetched to the key", basis.vocabulary), y=("at the query", basis.vocabulary),
+            unit="score", diverging=True)
 
 # %% [markdown]
 # *What to see:* the whole matching of the circuit is one diagonal: a query attends where what was
@@ -490,12 +478,10 @@ show_table(rows)
 period = 25
 generator = torch.Generator().manual_seed(0)
 tokens = data.repeated_random_tokens(64, period, trained.cfg.d_vocab, generator)
-detectors = {
-    "previous token": lambda pattern: circuits.diagonal_mean(pattern, 1, 1),
-    "induction": lambda pattern: circuits.diagonal_mean(pattern, period - 1, period + 1),
-}
+detectors = {"previous token": lambda pattern: circuits.diagonal_mean(pattern, 1, 1),
+             "induction": lambda pattern: circuits.diagonal_mean(pattern, period - 1, period + 1)}
 scores = {(name, what): circuits.head_scores(model, tokens, detector)
-          for name, model in models.items() for what, detector in detectors.items()}  # fmt: skip
+          for name, model in models.items() for what, detector in detectors.items()}
 for (name, what), found in scores.items():
     display(plot_heads(found, f"{name.capitalize()}: {what} score"))
 
@@ -509,7 +495,7 @@ for (name, what), found in scores.items():
 source, target = (circuits.strongest_heads(scores["trained", what], 1)[0] for what in detectors)
 learned = tuple(circuits.head_circuits(trained, *head) for head in (source, target))
 show_table({"previous token": head_name(source), "induction": head_name(target)},
-           columns=["strongest in the trained model", "head"])  # fmt: skip
+           columns=["strongest in the trained model", "head"])
 
 # %%
 text = "qxbmztwqxbmztw"
@@ -520,7 +506,7 @@ for name, model in models.items():
     for layer, head in pairs[name]:
         pictures[f"{name} {layer}.{head}"] = cache["pattern", layer][0, head]
 plot_attention(trained.to_str_tokens(text), torch.stack(list(pictures.values())),
-               "By hand and trained, on the same sequence", head_names=list(pictures))  # fmt: skip
+               "By hand and trained, on the same sequence", head_names=list(pictures))
 
 # %% [markdown]
 # *What to see:* the same two diagonals. And before the second copy begins, what does the trained
@@ -535,7 +521,7 @@ for name, model in models.items():
     pattern = model.run_with_cache(tokens)[1]["pattern", layer][:, head]
     rows[name] = {"new symbol: on BOS": pattern[..., 0][new].mean(),
                   "new symbol: on itself": pattern.diagonal(0, -2, -1)[new].mean(),
-                  "repeated symbol: on BOS": pattern[..., 0][stood].mean()}  # fmt: skip
+                  "repeated symbol: on BOS": pattern[..., 0][stood].mean()}
 show_table(rows, caption="Mean attention of the induction head", digits=2)
 
 # %% [markdown]
@@ -554,11 +540,11 @@ for name, weights in {"by hand": pair, "trained": learned}.items():
     on, off = match[1:, 1:].diagonal(), match[1:, 1:][~torch.eye(63, dtype=torch.bool)]
     wins = int((match[1:, 1:].argmax(-1) == torch.arange(63)).sum())
     rows[name] = {"diagonal": on.mean(), "its spread": on.std(), "elsewhere": off.mean(),
-                  "spread": off.std(), "rows the diagonal wins, of 63": wins}  # fmt: skip
+                  "spread": off.std(), "rows the diagonal wins, of 63": wins}
 show_table(rows, digits=1)
 plot_matrix(match, f"Trained, {head_name(source)} to {head_name(target)}: the same matrix",
-            x_labels=symbols, y_labels=symbols, x_title="fetched to the key",
-            y_title="at the query", unit="score", diverging=True)  # fmt: skip
+            x=("fetched to the key", symbols), y=("at the query", symbols), unit="score",
+            diverging=True)
 
 # %% [markdown]
 # *What to see:* the diagonal again, and noise around it. You gave every symbol a dimension of its
@@ -577,17 +563,16 @@ chapter.predict("who_wins", choices=["the one by hand", "the trained one", "they
 
 
 # %%
-losses = {
-    name: model(tokens, return_type="loss", loss_per_token=True) for name, model in models.items()
-}
+losses = {name: model(tokens, return_type="loss", loss_per_token=True)
+          for name, model in models.items()}
 rows = {name: {"first copies": loss[:, :period].mean(), "second copies": loss[:, period + 1 :].mean()}
-        for name, loss in losses.items()}  # fmt: skip
+        for name, loss in losses.items()}
 show_table(rows | {"guessing among 63": {"first copies": math.log(63), "second copies": math.log(63)}},
-           caption="Loss in nats", digits=3)  # fmt: skip
+           caption="Loss in nats", digits=3)
 plot_lines({name: loss.mean(0) for name, loss in losses.items()},
-           "Loss along a random sequence that is repeated once", x=range(1, 1 + 2 * period),
-           x_title="position of the predicted token", y_title="loss, nats",
-           markers={"second copy starts": period + 1})  # fmt: skip
+           "Loss along a random sequence that is repeated once",
+           x=("position of the predicted token", range(1, 1 + 2 * period)), y="loss, nats",
+           markers={"second copy starts": period + 1})
 
 # %% [markdown]
 # *What to see:* both drop where the second copy starts, one token late: the first token of the
@@ -613,14 +598,12 @@ once, settled = torch.tensor(once), torch.tensor(settled)
 # %%
 rows = {name: {"stood once": loss[:, period + 1 :].flatten()[once].mean(),
                "several times": loss[:, period + 1 :].flatten()[~once].mean()}
-        for name, loss in losses.items()}  # fmt: skip
-show_table(
-    rows,
-    caption="Loss on second copies, where the current symbol stood in the first copy",
-    digits=3,
-)
+        for name, loss in losses.items()}
+show_table(rows,
+           caption="Loss on second copies, where the current symbol stood in the first copy",
+           digits=3)
 verdict("where it stood several times, the symbol before settles which is meant",
-        settled[~once].float().mean() > 0.95, f"{settled[~once].sum()} of {(~once).sum()} places")  # fmt: skip
+        settled[~once].float().mean() > 0.95, f"{settled[~once].sum()} of {(~once).sum()} places")
 
 # %% [markdown]
 # Most of what either loses, it loses there, a third of the places. The sequence does tell which
@@ -658,14 +641,14 @@ for p in periods:
 # %%
 lines = {f"{name}, mean": [row[p].mean() for p in periods] for name, row in found.items()}
 lines["trained, median"] = [found["trained"][p].median() for p in periods]
-plot_lines(lines, "Loss from the second copy on, by the length of the repeated segment", x=periods,
-           x_title="period, tokens", y_title="loss, nats", log_y=True,
-           markers={"shortest in training": 6, "longest in training": 30})  # fmt: skip
+plot_lines(lines, "Loss from the second copy on, by the length of the repeated segment",
+           x=("period, tokens", periods), y="loss, nats", log_y=True,
+           markers={"shortest in training": 6, "longest in training": 30})
 
 # %%
 show_table([{"period": p, "by hand": found["by hand"][p].mean(), "trained, mean": found["trained"][p].mean(),
              "median": found["trained"][p].median(), "sequences over 0.1 nats": int((found["trained"][p] > 0.1).sum())}
-            for p in (1, 3, 6, 10, 20, 30)], caption="256 sequences each", digits=3)  # fmt: skip
+            for p in (1, 3, 6, 10, 20, 30)], caption="256 sequences each", digits=3)
 
 # %% [markdown]
 # *What to see:* the line by hand is flat: a comparison of symbols does not care how far apart they
@@ -686,10 +669,9 @@ for name, row in {"the worst sequence": worst, "one symbol exchanged": changed}.
     logits, cache = trained.run_with_cache(row)
     rows[name] = {"begins": " ".join(trained.to_str_tokens(row[0])[:6]),
                   "loss": circuits.mean_losses(logits, row, p + 2).mean(),
-                  "induction head on BOS": cache["pattern", target[0]][0, target[1], p + 2 :, 0].mean()}  # fmt: skip
-show_table(
-    rows, caption=f"{trained.cfg.vocabulary[start]!r} is how nearly all chain texts begin", digits=2
-)
+                  "induction head on BOS": cache["pattern", target[0]][0, target[1], p + 2 :, 0].mean()}
+show_table(rows, caption=f"{trained.cfg.vocabulary[start]!r} is how nearly all chain texts begin",
+           digits=2)
 
 # %% [markdown]
 # *What to see:* the sequence carries, in its first two places, the symbol with which nearly all texts
@@ -733,7 +715,7 @@ def without_head(model, layer: int, head: int) -> float:
 for name, model in models.items():
     cost = [[without_head(model, layer, h) for h in range(model.cfg.n_heads)] for layer in (0, 1)]
     display(plot_heads(cost, f"{name.capitalize()}: what silencing each head costs on second copies",
-                       unit="added loss, nats", diverging=True))  # fmt: skip
+                       unit="added loss, nats", diverging=True))
 
 # %% [markdown]
 # *What to see:* of your two heads, both are needed. In the trained model the two that the detectors

@@ -105,15 +105,8 @@ chapter.predict("why_bos")
 
 # %%
 sinks = torch.stack([head_scores(model, rows, sink_share).flatten() for rows in (chain, copies)])
-plot_matrix(
-    sinks,
-    "Share of attention on BOS",
-    x_labels=names,
-    y_labels=["chain text", "repeated tokens"],
-    x_title="head",
-    y_title="kind of sequence",
-    unit="share",
-)
+plot_matrix(sinks, "Share of attention on BOS", x=("head", names),
+            y=("kind of sequence", ["chain text", "repeated tokens"]), unit="share")
 
 # %% [markdown]
 # *What to see:* a head can be a sink on one kind of text and at work on the other. 1.2 is at work
@@ -138,9 +131,8 @@ plot_matrix(
 # The same eight squares, weighted. One scale for all: 1 is the largest cell of any head.
 
 # %%
-weighted = torch.cat(
-    [value_weighted(cache["pattern", n], cache["v", n], model.W_O[n])[0] for n in (0, 1)]
-)
+weighted = torch.cat([value_weighted(cache["pattern", n], cache["v", n], model.W_O[n])[0]
+                      for n in (0, 1)])
 weighted = weighted / weighted.max()
 plot_attention(words, weighted, "The same, value-weighted", head_names=names, unit="moved")
 
@@ -192,16 +184,11 @@ print(f"length of the embedding: BOS {embedding[0]:.1f}, other tokens {embedding
 # reach 0.3 somewhere.
 
 # %%
-profiles = torch.cat(
-    [diagonal_scores(cache["pattern", layer][:64], 24).mean(0) for layer in range(2)]
-)
-plot_lines(
-    {name: row for name, row in zip(names, profiles) if row[: period + 1].max() > 0.3},
-    f"How far back each head looks, repeated tokens with period {period}",
-    x_title="offset, tokens",
-    y_title="mean attention",
-    markers={"one period less one": period - 1},
-)
+profiles = torch.cat([diagonal_scores(cache["pattern", layer][:64], 24).mean(0)
+                      for layer in range(2)])
+plot_lines({name: row for name, row in zip(names, profiles) if row[: period + 1].max() > 0.3},
+           f"How far back each head looks, repeated tokens with period {period}",
+           x="offset, tokens", y="mean attention", markers={"one period less one": period - 1})
 
 # %% [markdown]
 # *What to see:* one head, 0.3, with all its weight at offset 1. And one, 1.3, with a peak at
@@ -284,31 +271,20 @@ plot_heads(on_english, "Previous-token score of every head, English", unit="mean
 # *What to see:* a few heads stand out, in different layers. Most do not look at the token before.
 
 # %%
-plot_scatter(
-    on_random.flatten(),
-    on_english.flatten(),
-    "The same heads on random tokens and on English",
-    labels=[head_name(head) for head in heads],
-    x_title="score on random tokens",
-    y_title="score on English",
-)
+plot_scatter(("score on random tokens", on_random.flatten()),
+             ("score on English", on_english.flatten()),
+             "The same heads on random tokens and on English",
+             labels=[head_name(head) for head in heads])
 
 # %%
 both = torch.stack([on_random.flatten(), on_english.flatten()])
 over = both[:, both[0] > 0.5]
 gap = (over[0] - over[1]).mean()
-verdict(
-    "the two texts agree on which heads these are",
-    torch.corrcoef(both)[0, 1] > 0.85,
-    f"correlation over {len(heads)} heads {torch.corrcoef(both)[0, 1]:.2f}",
-    model=real,
-)
-verdict(
-    "the heads over 0.5 on random tokens score lower on English",
-    gap > 0.05,
-    f"{over.shape[1]} heads, {over[0].mean():.2f} there and {over[1].mean():.2f} on English",
-    model=real,
-)
+verdict("the two texts agree on which heads these are", torch.corrcoef(both)[0, 1] > 0.85,
+        f"correlation over {len(heads)} heads {torch.corrcoef(both)[0, 1]:.2f}", model=real)
+verdict("the heads over 0.5 on random tokens score lower on English", gap > 0.05,
+        f"{over.shape[1]} heads, {over[0].mean():.2f} there and {over[1].mean():.2f} on English",
+        model=real)
 
 # %% [markdown]
 # *What to see:* **higher on random tokens**, whatever you predicted. If you said *about the same*,
@@ -351,11 +327,8 @@ sink, moved, at_bos = (torch.stack(parts) for parts in (sink, moved, at_bos))
 rows = {}
 for low, high in [(0.5, 1.0), (0.2, 0.5), (0.0, 0.2)]:
     at = (sink > low) & (sink <= high)
-    rows[f"{low} to {high}"] = [
-        at.sum().item(),
-        at_bos[at].median().item(),
-        moved[at].mean().item(),
-    ]
+    rows[f"{low} to {high}"] = [at.sum().item(), at_bos[at].median().item(),
+                                moved[at].mean().item()]
 columns = ["sink share", "heads", "length from BOS, others = 1", "share of what is moved"]
 show_table(rows, columns, "English; medians of lengths, means of shares", digits=2)
 
@@ -436,16 +409,9 @@ print({kind: mask.sum().item() for kind, mask in token_kinds(tokens).items()})
 kinds = list(token_kinds(tokens))
 every_head = [(layer, head) for layer in range(2) for head in range(4)]
 effects = {head: knock_out_effect(model, tokens, [head]) for head in every_head}
-plot_matrix(
-    torch.tensor([[effects[head][kind] for kind in kinds] for head in every_head]),
-    "What the knock-out of each head costs (mean ablation)",
-    x_labels=kinds,
-    y_labels=names,
-    x_title="kind of token",
-    y_title="head",
-    unit="added loss, nats",
-    diverging=True,
-)
+plot_matrix({head: list(effect.values()) for head, effect in effects.items()},
+            "What the knock-out of each head costs (mean ablation)", x=("kind of token", kinds),
+            y="head", unit="added loss, nats", diverging=True)
 
 # %% tags=["nbval-check-output"]
 twin = max((h for h in every_head if h != previous), key=lambda h: effects[h]["second copy"])
@@ -471,18 +437,14 @@ show_table({head_name(head): effects[head] for head in (previous, twin)}, digits
 
 # %%
 sequence = repeats_for(model, 8, batch=1, seed=3)
-before, after = (
-    cache_without(model, sequence, silent)["pattern", twin[0]][0, twin[1]]
-    for silent in ([], [previous])
-)
+before, after = (cache_without(model, sequence, silent)["pattern", twin[0]][0, twin[1]]
+                 for silent in ([], [previous]))
 
 # %%
-plot_attention(
-    model.to_str_tokens(sequence[0]),
-    torch.stack([before, after]),
-    f"Head {head_name(twin)} with and without head {head_name(previous)}",
-    head_names=[f"{head_name(twin)} {how} {head_name(previous)}" for how in ("with", "without")],
-)
+plot_attention(model.to_str_tokens(sequence[0]), torch.stack([before, after]),
+               f"Head {head_name(twin)} with and without head {head_name(previous)}",
+               head_names=[f"{head_name(twin)} {how} {head_name(previous)}"
+                           for how in ("with", "without")])
 
 # %%
 stripe = [pattern.diagonal(-7)[2:].mean().item() for pattern in (before, after)]
@@ -577,21 +539,18 @@ from circuits_course.circuits import beside_controls, per_sequence
 
 of_copies, of_text = token_kinds(random_text), token_kinds(english)["ordinary text"]
 second = of_copies["second copy"]
-table = {
-    kind: beside_controls(on_copies, of_copies[kind]) for kind in ("first copy", "second copy")
-}
+table = {kind: beside_controls(on_copies, of_copies[kind])
+         for kind in ("first copy", "second copy")}
 table["English"] = beside_controls(on_english_text, of_text)
 show_table(table, caption="Mean ablation of the previous-token heads, nats a token", digits=2)
 
 # %%
 plot_scatter(
-    torch.stack([per_sequence(change, second).mean() for change in on_copies]),
-    torch.stack([change[of_text].mean() for change in on_english_text]),
+    ("added loss on second copies, nats", torch.stack([per_sequence(change, second).mean() for change in on_copies])),
+    ("added loss on English, nats", torch.stack([change[of_text].mean() for change in on_english_text])),
     "What knock-outs of four heads cost SmolLM2",
     labels=[" ".join(map(head_name, chosen)) for chosen in sets],
     groups=["under test", *["control"] * (len(sets) - 1)],
-    x_title="added loss on second copies, nats",
-    y_title="added loss on English, nats",
 )
 
 # %% [markdown]
@@ -606,14 +565,9 @@ plot_scatter(
 # %%
 singles = [[head] for head in real_previous]
 alone = zip(real_previous, added_losses(random_text, singles), added_losses(english, singles))
-show_table(
-    {
-        head_name(h): (copy[second].mean().item(), text[of_text].mean().item())
-        for h, copy, text in alone
-    },
-    ["knocked out alone", "second copies", "English"],
-    digits=2,
-)
+show_table({head_name(h): (copy[second].mean().item(), text[of_text].mean().item())
+            for h, copy, text in alone}, ["knocked out alone", "second copies", "English"],
+           digits=2)
 
 # %% [markdown]
 # *What to see:* on second copies it is **16.0 alone**. The strongest induction heads of SmolLM2 sit
@@ -645,11 +599,8 @@ print(
 
 # %%
 few, some = random_text[:2], sets[:21]
-ways = {
-    "mean over repeats": on_copies[:21, :2],
-    "zeros": added_losses(few, some, "zero"),
-    "mean over repeats and English": added_losses(torch.cat([few, english[:2]]), some)[:, :2],
-}
+ways = {"mean over repeats": on_copies[:21, :2], "zeros": added_losses(few, some, "zero"),
+        "mean over repeats and English": added_losses(torch.cat([few, english[:2]]), some)[:, :2]}
 rows = {way: beside_controls(added, second[:2]) for way, added in ways.items()}
 columns = ["", "effect", "lowest control", "highest", "ours is"]
 show_table(rows, columns, "Second copies, two sequences, 20 controls", digits=2)
@@ -775,11 +726,8 @@ def bigram_head_looks(rows, without=(), mode="zero") -> tuple[float, float]:
     return diagonal_scores(pattern[:, 1:, 1:], 0).mean().item(), sink_share(pattern).mean().item()
 
 
-away = {
-    f"0.{head} set to {mode}": bigram_head_looks(chain, [(0, head)], mode)
-    for mode in ("zero", "mean")
-    for head in range(4)
-}
+away = {f"0.{head} set to {mode}": bigram_head_looks(chain, [(0, head)], mode)
+        for mode in ("zero", "mean") for head in range(4)}
 show_table(away, ["", "bigram head at itself", "at BOS"], digits=2)
 
 # %% [markdown]
@@ -796,7 +744,7 @@ place = by_position.argmax().item()
 print(f"head 0.0 looks most at position {place}: {by_position[place]:.1f} of its attention")
 start = data.bigrams[0].argmax()
 print(f"share of chain texts that begin with {model.to_str_tokens(start[None], prepend_bos=False)[0]!r}: "
-      f"{data.bigrams[0, start]:.1%}")  # fmt: skip
+      f"{data.bigrams[0, start]:.1%}")
 
 # %% [markdown]
 # It weighs up nothing. It looks at the **first token** after BOS (the second column of its square
@@ -859,12 +807,10 @@ follower = likeliest_followers(rest, at_least=8)
 tops = {token: direct_path_bigrams(real, token, 10) for token in follower}
 among_ten = sum(follower[token] in top for token, top in tops.items())
 itself = sum(top[0] == token for token, top in tops.items())
-verdict(
-    "SmolLM2's direct path says 'the same again' more often than what follows",
-    itself > 2 * among_ten,
-    f"of {len(tops)} tokens: itself first {itself}, the usual follower among ten {among_ten}",
-    model=real,
-)
+verdict("SmolLM2's direct path says 'the same again' more often than what follows",
+        itself > 2 * among_ten,
+        f"of {len(tops)} tokens: itself first {itself}, the usual follower among ten {among_ten}",
+        model=real)
 
 # %% [markdown]
 # *What to see:* not a bigram table at all. If you said *tokens that often follow it*, you had the
@@ -908,10 +854,8 @@ print(f"every head of the model: {to_pairs[-1][last].mean():+.2f}")
 words = [real.to_str_tokens(row) for row in english]
 piece = torch.tensor([[word[0].isalpha() for word in row] for row in words])[:, :-1]
 says = {"a later piece of a word": piece, "the first piece of a word, or none": ~piece}
-places = {
-    name: {"places": mask.sum().item()} | beside_controls(on_english_text, mask)
-    for name, mask in says.items()
-}
+places = {name: {"places": mask.sum().item()} | beside_controls(on_english_text, mask)
+          for name, mask in says.items()}
 show_table(places, caption="Added loss on English by the current token, nats", digits=2)
 
 # %% [markdown]

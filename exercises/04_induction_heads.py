@@ -60,9 +60,8 @@ chapter.quiz("previous_token_writes")
 
 # %%
 PERIOD = 25
-tokens = repeated_tokens(
-    batch=32, period=PERIOD, d_vocab=model.cfg.d_vocab, bos=bos_token(model), seed=0
-)
+tokens = repeated_tokens(batch=32, period=PERIOD, d_vocab=model.cfg.d_vocab, bos=bos_token(model),
+                         seed=0)
 print(" ".join(model.to_str_tokens(tokens[0])))
 
 # %%
@@ -87,14 +86,10 @@ chapter.predict(
 # %%
 logits, cache = model.run_with_cache(tokens)
 losses = loss_per_token(logits, tokens)
-plot_lines(
-    {"loss": losses.mean(0), "even guessing": torch.full((2 * PERIOD,), 63.0).log()},
-    "induction-2l on random tokens shown twice",
-    x=torch.arange(1, 2 * PERIOD + 1),
-    x_title="position of the token",
-    y_title="loss (nats), mean of 32 sequences",
-    markers={"second copy begins": PERIOD + 1},
-)
+plot_lines({"loss": losses.mean(0), "even guessing": torch.full((2 * PERIOD,), 63.0).log()},
+           "induction-2l on random tokens shown twice",
+           x=("position of the token", torch.arange(1, 2 * PERIOD + 1)),
+           y="loss (nats), mean of 32 sequences", markers={"second copy begins": PERIOD + 1})
 
 # %% [markdown]
 # *What to see:* a cliff. The first token of the second copy is still a surprise, since nothing says that a repeat
@@ -109,17 +104,14 @@ plot_lines(
 current = tokens[:, :PERIOD]
 came_before = (current[:, :, None] == current[:, None, :]).tril(-1).any(-1)
 first = losses[:, :PERIOD]
-show_table(
-    {
-        f"the current symbol {name}": {"places": int(mask.sum()), "loss (nats)": first[mask].mean()}
-        for name, mask in (("is new", ~came_before), ("has come before", came_before))
-    },
-    digits=2,
-)
+show_table({f"the current symbol {name}": {"places": int(mask.sum()),
+                                           "loss (nats)": first[mask].mean()}
+            for name, mask in (("is new", ~came_before), ("has come before", came_before))},
+           digits=2)
 excess = first - torch.tensor(63.0).log()
 verdict("chance repeats make more than 90 % of what the first copy costs beyond guessing",
         (excess * came_before).sum() > 0.9 * excess.sum(),
-        f"{(excess * came_before).sum() / excess.sum():.0%}")  # fmt: skip
+        f"{(excess * came_before).sum() / excess.sum():.0%}")
 
 # %% [markdown]
 # New symbols cost about what even guessing costs. Where a symbol turns up twice by chance, the model bets on what followed it
@@ -132,10 +124,8 @@ verdict("chance repeats make more than 90 % of what the first copy costs beyond 
 # where. Take `BOS q x b q x b`: at the second `q` it should say `x`.
 
 # %%
-chapter.predict(
-    "where_from_second_q",
-    choices=["BOS", "the first q", "the first x", "the first b"],
-)
+chapter.predict("where_from_second_q",
+                choices=["BOS", "the first q", "the first x", "the first b"])
 
 # %% [markdown]
 # An **induction head** attends from a token to the one that *followed* an earlier copy of it
@@ -150,7 +140,7 @@ chapter.predict("which_layer", choices=["layer 0", "layer 1", "either"])
 # %%
 scores = head_scores(model, tokens, lambda pattern: induction_score(pattern, PERIOD))
 plot_heads(scores, "induction-2l: who looks at the token after the earlier copy?",
-           unit="induction score")  # fmt: skip
+           unit="induction score")
 
 # %% [markdown]
 # *What to see:* layer 0, the upper row, is pale: none of its heads does it. One cell of layer 1 is bright. If you said
@@ -161,16 +151,14 @@ plot_heads(scores, "induction-2l: who looks at the token after the earlier copy?
 # %%
 short = model.to_tokens("qxbmztqxbmzt")
 _, short_cache = model.run_with_cache(short)
-previous = head_scores(
-    model, tokens, lambda pattern: pattern[..., 1:, 1:].diagonal(-1, -2, -1).mean(-1)
-)
+previous = head_scores(model, tokens,
+                       lambda pattern: pattern[..., 1:, 1:].diagonal(-1, -2, -1).mean(-1))
 before, after = strongest_heads(previous, 1)[0], strongest_heads(scores, 1)[0]
-plot_attention(
-    model.to_str_tokens(short),
-    torch.stack([short_cache["pattern", layer][0, head] for layer, head in (before, after)]),
-    "The strongest previous-token head and the strongest induction head",
-    head_names=[head_name(before), head_name(after)],
-)
+plot_attention(model.to_str_tokens(short),
+               torch.stack([short_cache["pattern", layer][0, head]
+                            for layer, head in (before, after)]),
+               "The strongest previous-token head and the strongest induction head",
+               head_names=[head_name(before), head_name(after)])
 
 # %% [markdown]
 # *What to see:* two diagonals. The head of layer 0 looks one token back, everywhere. The head of layer 1 rests
@@ -209,9 +197,8 @@ print("Induction heads of induction-2l:", ", ".join(map(head_name, induction_hea
 # %%
 trace = trace_induction(model, "qxbmztq")
 print(trace)
-verdict(
-    "the model says what followed the earlier q", trace.is_induction, f"it says {trace.predicted!r}"
-)
+verdict("the model says what followed the earlier q", trace.is_induction,
+        f"it says {trace.predicted!r}")
 
 # %% [markdown]
 # ### Cut the wire
@@ -235,7 +222,7 @@ def where_it_looks(heads: list) -> dict[str, Tensor]:
 
 whole, cut = where_it_looks([]), where_it_looks([before])
 show_table({"whole model": whole, f"without {head_name(before)}": cut},
-           caption=f"Where head {head_name(after)} looks in the second copy", digits=2)  # fmt: skip
+           caption=f"Where head {head_name(after)} looks in the second copy", digits=2)
 verdict("without the head below, most of its attention rests on BOS", cut["on BOS"] > 0.5)
 
 # %% [markdown]
@@ -283,9 +270,9 @@ total = total[:, 1 + PERIOD :].mean()
 # %%
 share = pushes[after] / total
 show_table([{"head": head_name(head), "looks: induction score": scores[head], "writes: direct logit": value}
-            for head, value in pushes.items()], digits=2)  # fmt: skip
+            for head, value in pushes.items()], digits=2)
 verdict(f"{head_name(after)} writes nearly all of the right token's logit by itself", share > 0.9,
-        f"{pushes[after]:.1f} of {total:.1f}, the mean of the vocabulary being 0")  # fmt: skip
+        f"{pushes[after]:.1f} of {total:.1f}, the mean of the vocabulary being 0")
 
 # %% [markdown]
 # In this model one head does all of the writing. Remember that: the real model in section 8 does not work this way.
@@ -312,15 +299,10 @@ from circuits_course.circuits import token_OV
 
 every_head = list(pushes)
 copying = {head: copying_score(token_OV(model, *head)).item() for head in every_head}
-plot_scatter(
-    [scores[head].item() for head in every_head],
-    list(copying.values()),
-    "Looking and copying are two things",
-    labels=list(map(head_name, every_head)),
-    groups=[f"layer {layer}" for layer, _ in every_head],
-    x_title="induction score (where it looks)",
-    y_title="copying score (what it writes)",
-)
+plot_scatter(("induction score (where it looks)", [scores[head].item() for head in every_head]),
+             ("copying score (what it writes)", list(copying.values())),
+             "Looking and copying are two things", labels=list(map(head_name, every_head)),
+             groups=[f"layer {layer}" for layer, _ in every_head])
 
 # %% [markdown]
 # *What to see:* the induction head is at the right **and** at the top. Another is as high and far to the left: 0.0. Does it copy
@@ -334,10 +316,10 @@ def raises_itself_most(head: tuple[int, int]) -> int:
 
 
 rows = [{"head": head_name(h), "copying score": copying[h], "raise themselves most, of 63": raises_itself_most(h)}
-        for h in every_head if copying[h] > 0.5]  # fmt: skip
+        for h in every_head if copying[h] > 0.5]
 show_table(rows, digits=2)
 verdict("a score near 1 is no proof of copying: head 0.0", copying[0, 0] > 0.9 and raises_itself_most((0, 0)) < 10,
-        f"score {copying[0, 0]:.2f}, {raises_itself_most((0, 0))} of 63")  # fmt: skip
+        f"score {copying[0, 0]:.2f}, {raises_itself_most((0, 0))} of 63")
 
 # %% [markdown]
 # Positive eigenvalues say that *mixtures* of tokens are raised along themselves. Elhage et al. warn of it in the same section: they
@@ -358,7 +340,7 @@ seen = effective_embedding(model, symbols, layer=1)
 change = (seen - model.W_E[symbols]).norm(dim=-1) / model.W_E[symbols].norm(dim=-1)
 effective = copying_score(token_OV(model, *after, seen, symbols))
 show_table({"from W_E": copying[after], "from the effective embedding": effective},
-           columns=["", f"copying score of {head_name(after)}"], digits=2)  # fmt: skip
+           columns=["", f"copying score of {head_name(after)}"], digits=2)
 print(f"Layer 0 changes a symbol that stands alone by {change.mean():.0%} of its length.")
 
 # %% [markdown]
@@ -392,7 +374,7 @@ fresh = repeated_tokens(32, PERIOD, model.cfg.d_vocab, bos_token(model), seed=7)
 added = added_losses(model, fresh, [[head] for head in every_head])
 second_copy = added[:, :, 1 + PERIOD :].mean((1, 2)).view(2, 4)
 plot_heads(second_copy, "What the second copy costs more without each head (mean ablation)",
-           unit="added loss (nats)", diverging=True)  # fmt: skip
+           unit="added loss (nats)", diverging=True)
 
 # %% [markdown]
 # *What to see:* two dark cells, one in each layer, and next to nothing elsewhere. You said the induction head, or the head
@@ -444,25 +426,14 @@ def measure(step: int) -> dict[str, float]:
 # %%
 frames = {step: measure(step) for step in saved}
 names = ["loss, first copy", "loss, second copy", "in-context-learning score"]
-plot_lines(
-    {name: [frame[name] for frame in frames.values()] for name in names},
-    "Losses during training",
-    x=saved,
-    x_title="training step",
-    y_title="nats",
-)
+plot_lines({name: [frame[name] for frame in frames.values()] for name in names},
+           "Losses during training", x=("training step", saved), y="nats")
 
 # %%
-plot_lines(
-    {
-        f"head {head_name(head)}, {role}": [frame[role] for frame in frames.values()]
-        for head, role in ((before, "previous token"), (after, "induction"))
-    },
-    "Scores during training",
-    x=saved,
-    x_title="training step",
-    y_title="mean attention to the right place",
-)
+plot_lines({f"head {head_name(head)}, {role}": [frame[role] for frame in frames.values()]
+            for head, role in ((before, "previous token"), (after, "induction"))},
+           "Scores during training", x=("training step", saved),
+           y="mean attention to the right place")
 
 # %% [markdown]
 # *What to see:* nothing for a long time, then everything within a short stretch: the **phase change**. Second-copy loss and
@@ -474,7 +445,7 @@ second = torch.tensor([frame["loss, second copy"] for frame in frames.values()])
 fallen = (second[0] - second) / (second[0] - second[-1])
 tenth, most = (saved[int((fallen > share).int().argmax())] for share in (0.1, 0.9))
 verdict("the middle 80 % of the fall takes less than a quarter of all steps",
-        most - tenth < saved[-1] / 4, f"steps {tenth} to {most} of {saved[-1]}")  # fmt: skip
+        most - tenth < saved[-1] / 4, f"steps {tenth} to {most} of {saved[-1]}")
 
 # %% [markdown]
 # Now walk through it. Move the slider (or use the arrow keys) and watch the two diagonals appear. A saved
@@ -487,12 +458,11 @@ from circuits_course.plots import CheckpointScrubber
 
 def show_frame(step: int, frame: dict[str, float]):
     _, cache = load_model("induction-2l", checkpoint=step).run_with_cache(short)
-    return plot_attention(
-        model.to_str_tokens(short),
-        torch.stack([cache["pattern", layer][0, head] for layer, head in (before, after)]),
-        f"Step {step}: second-copy loss {frame['loss, second copy']:.2f}",
-        head_names=[head_name(before), head_name(after)],
-    )
+    return plot_attention(model.to_str_tokens(short),
+                          torch.stack([cache["pattern", layer][0, head]
+                                       for layer, head in (before, after)]),
+                          f"Step {step}: second-copy loss {frame['loss, second copy']:.2f}",
+                          head_names=[head_name(before), head_name(after)])
 
 
 CheckpointScrubber(frames, show_frame)
@@ -529,7 +499,7 @@ def train_live(name: str, title: str, last: int, repeats_share: float = 0.75, st
 
 # %%
 born = train_live("induction-2l", "Two layers, from scratch", 600,
-                  stop=lambda seen: seen["second copy"][-1] < seen["first copy"][-1] / 3)  # fmt: skip
+                  stop=lambda seen: seen["second copy"][-1] < seen["first copy"][-1] / 3)
 verdict("the phase change happened while you watched", born["second copy"][-1] < 2)
 
 # %% [markdown]
@@ -562,24 +532,17 @@ from circuits_course.models import smear
 
 keys, alpha = torch.randn(2, 5, 3, 4), torch.randn(3)
 difference = (smear_keys(keys, alpha) - smear(keys, alpha)).abs().max().item()
-verdict(
-    "your smeared keys are the model's own",
-    difference < 1e-5,
-    f"largest difference {difference:.0e}",
-)
+verdict("your smeared keys are the model's own", difference < 1e-5,
+        f"largest difference {difference:.0e}")
 plain = train_live("plain-1l", "One layer, plain keys", 250)
 smeared = train_live("smeared-1l", "One layer, smeared keys", 250)
 
 # %%
-plot_lines(
-    {"plain keys": plain["second copy"], "smeared keys": smeared["second copy"]},
-    "Second copies, predicted by a single layer",
-    x=smeared["step"],
-    x_title="training step",
-    y_title="second-copy loss (nats)",
-)
+plot_lines({"plain keys": plain["second copy"], "smeared keys": smeared["second copy"]},
+           "Second copies, predicted by a single layer", x=("training step", smeared["step"]),
+           y="second-copy loss (nats)")
 verdict("only the model with smeared keys learns it",
-        smeared["second copy"][-1] < 1.5 and plain["second copy"][-1] > 3)  # fmt: skip
+        smeared["second copy"][-1] < 1.5 and plain["second copy"][-1] > 3)
 
 # %% [markdown]
 # *What to see:* the same phase change with one layer, once keys know their predecessor. Without it the loss barely moves:
@@ -616,15 +579,13 @@ REAL_PERIOD = 40
 real_tokens = repeated_tokens(8, REAL_PERIOD, real.cfg.d_vocab, bos_token(real), seed=0)
 kept = ("hook_pattern", "hook_z", "ln_final.hook_scale")
 real_logits, real_cache = real.run_with_cache(
-    real_tokens, names_filter=lambda name: name.endswith(kept)
-)
+    real_tokens, names_filter=lambda name: name.endswith(kept))
 real_loss = loss_per_token(real_logits, real_tokens).mean(0)
 plot_lines(
     {"loss": real_loss, "even guessing": torch.full_like(real_loss, real.cfg.d_vocab).log()},
     "The language model on random tokens shown twice",
-    x=torch.arange(1, 2 * REAL_PERIOD + 1),
-    x_title="position of the token",
-    y_title="loss (nats), mean of 8 sequences",
+    x=("position of the token", torch.arange(1, 2 * REAL_PERIOD + 1)),
+    y="loss (nats), mean of 8 sequences",
     markers={"second copy begins": REAL_PERIOD + 1},
 )
 
@@ -641,7 +602,7 @@ print("Induction heads at every period, strongest first:", ", ".join(map(head_na
 depths = [layer / (real.cfg.n_layers - 1) for layer, _ in real_heads]
 verdict("its induction heads begin past the middle and end before the last fifth",
         min(depths) > 0.5 and max(depths) < 0.85,
-        f"depth {min(depths):.2f} to {max(depths):.2f}, 0 being the first layer", model=real)  # fmt: skip
+        f"depth {min(depths):.2f} to {max(depths):.2f}, 0 being the first layer", model=real)
 
 # %% [markdown]
 # Eight heads, in layers 17, 18, 20 and 23 of 0 to 29. "Around the middle" and "in the last third" are each half right;
@@ -652,9 +613,8 @@ verdict("its induction heads begin past the middle and end before the last fifth
 # In the small model the head that looked was the head that wrote. Before you look: is it so here?
 
 # %%
-chapter.predict(
-    "who_writes", choices=["all eight", "most of them", "about half", "none: others write"]
-)
+chapter.predict("who_writes",
+                choices=["all eight", "most of them", "about half", "none: others write"])
 
 # %%
 from circuits_course.circuits import interval
@@ -664,12 +624,10 @@ seen = effective_embedding(real, words, layer=1)
 writes = {head: push(real, real_cache, real_tokens, head).mean(1) for head in real_heads}
 rows = {}
 for head, (layer, h) in zip(map(head_name, real_heads), real_heads, strict=True):
-    rows[head] = {
-        "looks": real_scores[layer, h],
-        "writes: next token's logit": str(interval(writes[layer, h])),
-        "copying, W_E": copying_score(token_OV(real, layer, h, real.W_E[words], words)),
-        "copying, effective": copying_score(token_OV(real, layer, h, seen, words)),
-    }
+    rows[head] = {"looks": real_scores[layer, h],
+                  "writes: next token's logit": str(interval(writes[layer, h])),
+                  "copying, W_E": copying_score(token_OV(real, layer, h, real.W_E[words], words)),
+                  "copying, effective": copying_score(token_OV(real, layer, h, seen, words))}
 show_table(rows, caption="What heads with high induction scores look at and write", digits=2)
 
 # %%
@@ -677,10 +635,9 @@ writers = [head for head in real_heads if interval(writes[head]).low > 0.05] or 
 silent = [head for head in real_heads if head not in writers] or real_heads[:1]
 verdict("17.3, 17.4 and 17.5 look and do not write, the other five write",
         sorted(silent) == [(17, 3), (17, 4), (17, 5)],
-        "write: " + ", ".join(map(head_name, writers)), model=real)  # fmt: skip
-agree = all(
-    (rows[head_name(head)]["copying, effective"] > 0.5) == (head in writers) for head in real_heads
-)
+        "write: " + ", ".join(map(head_name, writers)), model=real)
+agree = all((rows[head_name(head)]["copying, effective"] > 0.5) == (head in writers)
+            for head in real_heads)
 verdict("the copying score from the effective embedding names the same five", agree, model=real)
 
 # %% [markdown]
@@ -698,16 +655,15 @@ from circuits_course.circuits import direct_scores
 
 queries = slice(1 + REAL_PERIOD, 2 * REAL_PERIOD)
 direct = direct_scores(real, real_cache, real_tokens, queries).mean(-1)
-plot_heads(
-    direct, "Direct push on the token that comes next, second copy", unit="logits", diverging=True
-)
+plot_heads(direct, "Direct push on the token that comes next, second copy", unit="logits",
+           diverging=True)
 strongest = strongest_heads(direct, 1)[0]
 target_logit = (real_logits - real_logits.mean(-1, keepdim=True))[:, queries]
 target_logit = target_logit.gather(-1, real_tokens.roll(-1, 1)[:, queries, None]).mean()
 show_table({"all of it": target_logit, "all heads": direct.sum(),
             "these induction heads": sum(direct[head] for head in real_heads),
             f"{head_name(strongest)}, induction score {real_scores[strongest]:.2f}": direct[strongest]},
-           columns=["written by", "logits"], digits=1)  # fmt: skip
+           columns=["written by", "logits"], digits=1)
 
 # %% [markdown]
 # *What to see:* the darkest cell is 29.1, a head of the last layer that does not look back at all (induction score 0.00). It makes louder what
@@ -722,9 +678,8 @@ def best_writer_without(heads: list) -> dict[str, float]:
     """Induction score and direct push of the strongest writer while some heads are out."""
     layer, h = max(writers, key=lambda head: float(direct[head]))
     with real.hooks(fwd_hooks=knock_out_hooks([head for head in heads if head[0] < layer])):
-        _, cache = real.run_with_cache(
-            real_tokens, return_type=None, names_filter=lambda n: n.endswith(kept)
-        )
+        _, cache = real.run_with_cache(real_tokens, return_type=None,
+                                       names_filter=lambda n: n.endswith(kept))
     score = induction_score(cache["pattern", layer][:, h], REAL_PERIOD).mean()
     pushed = direct_scores(real, cache, real_tokens, queries)[layer, h].mean()
     return {"looks": score, "writes": pushed}
@@ -737,7 +692,7 @@ chain = {f"without {name}": best_writer_without(heads) for name, heads in sets.i
 chain = {"whole model": best_writer_without([]), **chain}
 show_table(chain, caption="The strongest writer, with others removed", digits=2)
 verdict("without layers 17's and 18's five, 23.2 hardly finds the place any more",
-        list(chain.values())[-1]["looks"] < 0.4 * chain["whole model"]["looks"], model=real)  # fmt: skip
+        list(chain.values())[-1]["looks"] < 0.4 * chain["whole model"]["looks"], model=real)
 
 # %% [markdown]
 # The writer of layer 23 leans on the lookers of layers 17 and 18: without them it looks a fraction as sharply. They have told it, or the tokens on the way,
@@ -758,13 +713,10 @@ for name, heads in groups.items():
     cost, *others = added_losses(real, fresh, [heads, *controls])[:, :, 25:].mean(-1)
     found = beats(cost.mean(), [other.mean() for other in others])
     groups[name] = {"added loss": str(interval(cost)), "most of a control": max([o.mean() for o in others], default=0.0),
-                    "beats": str(found), "ok": found.more_than >= 20}  # fmt: skip
+                    "beats": str(found), "ok": found.more_than >= 20}
 show_table(groups, columns=["added loss", "most of a control", "beats"], digits=2)
-verdict(
-    "both cost second copies more than every control",
-    all(row["ok"] for row in groups.values()),
-    model=real,
-)
+verdict("both cost second copies more than every control",
+        all(row["ok"] for row in groups.values()), model=real)
 
 # %% [markdown]
 # Even the three that write nothing are worth more than a nat. **Direct attribution says who writes, not who is needed.**
@@ -783,7 +735,7 @@ print(trace_induction(real, "The cat sat on the mat. The cat"))
 probs = real(real.to_tokens("The cat sat on the mat. The cat"))[0, -1].softmax(-1)
 best = probs.topk(3)
 show_table([{"token": repr(real.to_str_tokens(i[None], prepend_bos=False)[0]), "probability": p}
-            for p, i in zip(best.values, best.indices, strict=True)], digits=2)  # fmt: skip
+            for p, i in zip(best.values, best.indices, strict=True)], digits=2)
 
 # %% [markdown]
 # SmolLM2 says ` was`, with ` sat` second, so "sat" is what induction votes for and not what wins: everything the model knows about English
@@ -810,7 +762,7 @@ HeadBrowser(lambda prompt: read_patterns(real, prompt), invented, start=real_hea
 from circuits_course.circuits import PUBLISHED
 
 show_table({role: ", ".join(map(head_name, heads)) for role, heads in PUBLISHED["gpt2-small"].items()},
-           columns=["in GPT-2 small", "heads"])  # fmt: skip
+           columns=["in GPT-2 small", "heads"])
 published = [layer / 11 for layer, _ in PUBLISHED["gpt2-small"]["induction"]]
 print(f"GPT-2 small, published: depth {min(published):.2f} to {max(published):.2f}")
 
@@ -851,14 +803,14 @@ for name, text in {"twice": real_tokens, "once": once, "English": english}.items
     ]
     icl[name] = dict(zip(["whole model", "without them"], with_and_without, strict=True))
 show_table({name: {key: str(interval(value)) for key, value in row.items()} for name, row in icl.items()},
-           caption="In-context-learning score (nats), 8 sequences each")  # fmt: skip
+           caption="In-context-learning score (nats), 8 sequences each")
 
 # %%
 change = interval(icl["English"]["without them"] - icl["English"]["whole model"])
 verdict("on random tokens shown twice they carry most of it",
-        icl["twice"]["without them"].mean() > 0.4 * icl["twice"]["whole model"].mean(), model=real)  # fmt: skip
+        icl["twice"]["without them"].mean() > 0.4 * icl["twice"]["whole model"].mean(), model=real)
 verdict("on English of this length they carry next to nothing of it",
-        abs(change.mean) < 0.1, f"change {change} nats", model=real)  # fmt: skip
+        abs(change.mean) < 0.1, f"change {change} nats", model=real)
 
 # %% [markdown]
 # On repeated random tokens the sentence is nearly right. Not wholly: a nat or so is gained where **nothing** repeats (the model comes to

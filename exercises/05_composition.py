@@ -77,9 +77,8 @@ for kind, (_, cache) in runs.items():
     if kind == "repeats":
         looks["after the earlier copy"] = mean(pattern, PERIOD - 1, PERIOD + 1)
 all_heads = [(layer, h) for layer in (0, 1) for h in range(n_heads)]
-plot_matrix(torch.stack(list(looks.values())), "What the heads of induction-2l look at",
-            x_labels=list(map(head_name, all_heads)), y_labels=list(looks), x_title="head", y_title="",
-            unit="mean attention")  # fmt: skip
+plot_matrix(looks, "What the heads of induction-2l look at", x=("head", all_heads), y="",
+            unit="mean attention")
 
 # %% tags=["nbval-check-output"]
 previous = all_heads[int(looks["the one before, repeats"].argmax())]
@@ -141,13 +140,12 @@ chapter.predict("which_kind", choices=["queries", "keys", "values"])
 # %%
 lower, higher = ([circuits.head_circuits(model, la, h) for h in range(n_heads)] for la in (0, 1))
 tables = {kind: torch.tensor([[composition_score(kind, a, b) for b in higher] for a in lower])
-          for kind in "QKV"}  # fmt: skip
+          for kind in "QKV"}
 plot_matrix(torch.cat(list(tables.values()), dim=1),
             "Composition scores between the two layers of induction-2l",
-            x_labels=[f"{kind} of 1.{h}" for kind in "QKV" for h in range(n_heads)],
-            y_labels=[f"0.{h}" for h in range(n_heads)],
-            x_title="how it is read, and by which head", y_title="source",
-            unit="composition score")  # fmt: skip
+            x=("how it is read, and by which head",
+               [f"{kind} of 1.{h}" for kind in "QKV" for h in range(n_heads)]),
+            y=("source", [f"0.{h}" for h in range(n_heads)]), unit="composition score")
 
 # %% tags=["nbval-check-output"]
 paths = [(kind, (0, a), (1, b)) for kind in "QKV" for a in range(n_heads) for b in range(n_heads)]
@@ -161,7 +159,7 @@ def path_name(path: tuple) -> str:
 
 order = score.argsort(descending=True).tolist()
 show_table([{"path": path_name(paths[i]), "score": score[i]} for i in order[:6]],
-           caption="The six highest of 48", digits=2)  # fmt: skip
+           caption="The six highest of 48", digits=2)
 
 # %% [markdown]
 # *What to see:* in the row of the previous-token head one cell is bright, the keys of the induction
@@ -205,14 +203,16 @@ chapter.predict(
 # %%
 sizes = [16, 32, 64, 128, 256]
 drawn = {f"d_head {width}": [random_composition_baseline(size, width, 60, seed=0) for size in sizes]
-         for width in (1, 4, 16)}  # fmt: skip
+         for width in (1, 4, 16)}
 plot_lines(
     {"1 / sqrt(d_model)": [size**-0.5 for size in sizes]}
     | {name: [scores.mean() for scores in rows] for name, rows in drawn.items()},
-    "Composition scores of random heads", x=sizes, x_title="d_model", y_title="composition score",
+    "Composition scores of random heads",
+    x=("d_model", sizes),
+    y="composition score",
     bands={name: ([s.quantile(0.1) for s in rows], [s.quantile(0.9) for s in rows])
            for name, rows in drawn.items()},
-)  # fmt: skip
+)
 
 # %% tags=["nbval-check-output"]
 chance = model.cfg.d_model**-0.5
@@ -262,20 +262,17 @@ for step in steps:
     history.append((ours, (scores.sum() - ours) / 15, right))
 names = ["previous-token to induction", "all other pairs", "attention to the right token"]
 curves = dict(zip(names, torch.tensor(history).T))
-plot_lines(curves, "K-composition over training", x=steps, x_title="training step",
-           y_title="composition score, or mean attention", markers={"peak": steps[curves[names[0]].argmax()]})  # fmt: skip
+plot_lines(curves, "K-composition over training", x=("training step", steps),
+           y="composition score, or mean attention",
+           markers={"peak": steps[curves[names[0]].argmax()]})
 
 # %%
 rows = {}
 for name in (names[0], names[2]):
     ys = curves[name]
     half = next(s for s, y in zip(steps, ys) if y - ys[0] >= (ys[-1] - ys[0]) / 2)
-    rows[name] = {
-        "first": ys[0],
-        "highest": ys.max(),
-        "last": ys[-1],
-        "half of the rise at step": half,
-    }
+    rows[name] = {"first": ys[0], "highest": ys.max(), "last": ys[-1],
+                  "half of the rise at step": half}
 show_table(rows, digits=2)
 
 # %% [markdown]
@@ -322,7 +319,7 @@ low, high = (hand_cache["pattern", layer][0, 0] for layer in (0, 1))
 plot_attention(by_hand.to_str_tokens(hand_tokens),
                torch.stack([low, high, virtual_pattern(low, high)]),
                "Two heads that look one back, and their virtual head",
-               head_names=["0.0", "1.0", "virtual"])  # fmt: skip
+               head_names=["0.0", "1.0", "virtual"])
 
 # %% tags=["nbval-check-output"]
 said = by_hand.to_str_tokens(hand_logits[0, 3:].argmax(-1), prepend_bos=False)
@@ -347,8 +344,8 @@ show_table({"score": by_kind | {"chance": basis.d_model**-0.5}}, digits=2)
 virtual = virtual_ov(one, two)
 plot_matrix(basis.token @ virtual.A @ (virtual.B @ basis.out.T),
             "The virtual head's OV: from the symbol read to the symbol predicted",
-            x_labels=basis.vocabulary, y_labels=basis.vocabulary, x_title="out direction",
-            y_title="token direction", unit="weight")  # fmt: skip
+            x=("out direction", basis.vocabulary), y=("token direction", basis.vocabulary),
+            unit="weight")
 
 # %% [markdown]
 # *What to see:* one diagonal: every symbol is read as itself and predicted as itself.
@@ -373,9 +370,8 @@ for kind, added in expanded.items():
 # think of the five costliest paths on repeats.
 
 # %%
-chapter.predict(
-    "importance_of_previous", choices=["most of them", "about half", "none, or nearly none"]
-)
+chapter.predict("importance_of_previous",
+                choices=["most of them", "about half", "none, or nearly none"])
 
 # %% exercise="path_importance"
 
@@ -387,7 +383,7 @@ for kind, added in expanded.items():
         name = " > ".join(map(head_name, path)) or "direct"
         rows[kind, name] = (kind, name, rises[path], previous in path or switch in path)
 show_table(list(rows.values()), columns=["kind", "path", "added loss, nats", "through 0.0 or 0.3"],
-           caption="The five costliest paths on each kind of data", digits=2)  # fmt: skip
+           caption="The five costliest paths on each kind of data", digits=2)
 
 # %% [markdown]
 # *What to see:* one path on each kind, a single head of layer 1 that copies or answers straight from an
@@ -403,7 +399,7 @@ rows = {}
 for kind, added in expanded.items():
     single = sum(value for path, value in added.items() if len(path) < 2)
     orders = {"uniform guess": torch.zeros_like(single), "direct path": added[()],
-              "and single heads": single, "and virtual heads": sum(added.values())}  # fmt: skip
+              "and single heads": single, "and virtual heads": sum(added.values())}
     rows[kind] = {name: loss_on(kind, value) for name, value in orders.items()}
 show_table(rows, caption="Loss of paths up to a length, patterns frozen, in nats", digits=2)
 
@@ -455,12 +451,12 @@ verdict("the parts sum to the scores", error < 1e-3)
 writers = ["embed + pos", *(f"0.{h}" for h in range(n_heads))]
 plot_matrix(parts[:, 0, second_q, : second_q + 1],
             f"Scores of the second q in head {head_name(induction)}, by who wrote the key",
-            x_labels=symbols[: second_q + 1], y_labels=writers, x_title="key", y_title="writer",
-            unit="score", diverging=True)  # fmt: skip
+            x=("key", symbols[: second_q + 1]), y=("writer", writers), unit="score",
+            diverging=True)
 
 # %% tags=["nbval-check-output"]
 rows = {name: {"BOS": row[0], "x": row[2], "range over the other keys": row[[1, 3, 4, 5, 6, 7]].max() - row[[1, 3, 4, 5, 6, 7]].min()}
-        for name, row in zip(writers, parts[:, 0, second_q, : second_q + 1])}  # fmt: skip
+        for name, row in zip(writers, parts[:, 0, second_q, : second_q + 1])}
 show_table(rows, columns=["BOS", "x", "range over the other keys"], digits=1)
 
 # %% [markdown]
@@ -484,16 +480,15 @@ parts = decompose_keys(model, repeats, *induction)
 second_copy = slice(PERIOD + 1, None)
 seen = visible_scores(parts)[:, :, second_copy].pow(2).mean((1, 2, 3)).sqrt()
 size = parts.tril()[:, :, second_copy].pow(2).mean((1, 2, 3)).sqrt()
-plot_matrix(torch.stack([size, seen]),
-            f"Score terms of head {head_name(induction)}: whole, and what the softmax sees of them",
-            x_labels=writers, y_labels=["whole", "visible"], x_title="writer", y_title="",
-            unit="root mean square")  # fmt: skip
+plot_matrix({"whole": size, "visible": seen},
+            f"Score terms of {head_name(induction)}: whole, and what the softmax sees of them",
+            x=("writer", writers), y="", unit="root mean square")
 
 # %%
 to_match = mean(visible_scores(parts), PERIOD - 1, PERIOD + 1).mean(-1)
 plot_bars(dict(zip(writers, to_match.tolist())),
           f"What each writer adds to the score of the right key, head {head_name(induction)}",
-          y_title="score above the query's mean", x_title="writer")  # fmt: skip
+          x="writer", y="score above the query's mean")
 
 # %% [markdown]
 # *What to see:* of all writers only the previous-token head lifts the key after the match above the
@@ -533,7 +528,7 @@ for kind, tokens in texts.items():
     moved[kind] = torch.stack([
         circuits.attention_moved(cache["pattern", 1][:, target[1]], cut.pattern)[:, first:].mean()
         for (_, _, target), cut in zip(paths, cuts)
-    ])  # fmt: skip
+    ])
 
 
 # %% tags=["nbval-check-output"]
@@ -542,7 +537,7 @@ def rows_of(chosen: list[int]) -> list[dict]:
     return [{"path": path_name(paths[i]), "score": score[i], "times chance": score[i] / chance}
             | {f"{what}, {kind}": number[kind][i] for kind in texts
                for what, number in (("added loss", cost), ("moved", moved))}
-            for i in chosen]  # fmt: skip
+            for i in chosen]
 
 
 show_table(rows_of(order[:10]), caption="The ten highest scores", digits=2)
@@ -565,11 +560,11 @@ show_table(rows_of(order[:10]), caption="The ten highest scores", digits=2)
 best = torch.maximum(cost["repeats"], cost["chain"])
 used_by = {kind: cost[kind] > 0.1 for kind in texts}
 groups = ["costs on repeats" if used_by["repeats"][i] else "costs on the chain" if used_by["chain"][i]
-          else "costs nothing" for i in range(len(paths))]  # fmt: skip
-plot_scatter(score, torch.maximum(moved["repeats"], moved["chain"]),
-             "Weights against what cutting does, induction-2l", labels=list(map(path_name, paths)),
-             groups=groups, x_title="composition score",
-             y_title="attention moved, the larger of both")  # fmt: skip
+          else "costs nothing" for i in range(len(paths))]
+plot_scatter(("composition score", score), ("attention moved, the larger of both",
+                                            torch.maximum(moved["repeats"], moved["chain"])),
+             "Weights against what cutting does, induction-2l",
+             labels=list(map(path_name, paths)), groups=groups)
 
 # %% [markdown]
 # *What to see:* of the four paths whose cut costs more than 0.1 nats, one shows on repeats and three on
@@ -586,10 +581,9 @@ plot_scatter(score, torch.maximum(moved["repeats"], moved["chain"]),
 most_moved = torch.maximum(moved["repeats"], moved["chain"])
 asked = {"costs over 0.1 nats": (best, 0.1), "moves over 0.1 of the attention": (most_moved, 0.1)}
 rows = {name: {f"of {size} cuts": found_by_shortlist(score, effect, size, least)
-               for size in (4, 8, 16, 24, 36)} for name, (effect, least) in asked.items()}  # fmt: skip
-show_table(
-    rows, caption="Share of the paths that matter, found by cutting the highest scores", digits=2
-)
+               for size in (4, 8, 16, 24, 36)} for name, (effect, least) in asked.items()}
+show_table(rows, caption="Share of the paths that matter, found by cutting the highest scores",
+           digits=2)
 
 # %% tags=["nbval-check-output"]
 low = [i for i in order if score[i] < chance and most_moved[i] > 0.1]
@@ -615,12 +609,11 @@ for _, source, target in (paths[idle[0]], ("K", previous, induction)):
     name = f"K {head_name(source)} > {head_name(target)}"
     for kind, tokens in texts.items():
         part = decompose_keys(model, tokens, *target)[1 + source[1]]
-        size, seen = (
-            x[:, PERIOD + 1 :].pow(2).mean().sqrt() for x in (part.tril(), visible_scores(part))
-        )
+        size, seen = (x[:, PERIOD + 1 :].pow(2).mean().sqrt()
+                      for x in (part.tril(), visible_scores(part)))
         rows[name, kind] = (name, kind, size, seen)
 show_table(list(rows.values()), columns=["path", "kind", "size of its term in the scores", "visible"],
-           caption="Root mean square", digits=2)  # fmt: skip
+           caption="Root mean square", digits=2)
 
 # %% [markdown]
 # *What to see:* head 0.1 writes almost nothing that 1.0's keys could use; its term in the scores is a
@@ -674,7 +667,7 @@ for role, measured in {
 show_table(rows, caption="The strongest heads, and their mean attention")
 pairs = scores[scores > 0]
 show_table([{"pairs of heads": len(pairs), "mean K score": pairs.mean(), "highest": pairs.max(),
-             "chance": real.cfg.d_model**-0.5}], digits=3)  # fmt: skip
+             "chance": real.cfg.d_model**-0.5}], digits=3)
 
 # %% [markdown]
 # *What to see:* in SmolLM2 the strongest previous-token head is 16.0 (0.89), and the strongest induction heads
@@ -693,25 +686,24 @@ chosen = circuits.strongest_heads(to_match, 5)
 losses = {head: circuits.key_cuts(real, real_cache, *head, matched) for head in chosen}
 target = chosen[0]
 below = [(layer, h) for layer in range(target[0]) for h in range(real.cfg.n_heads)]
-plot_scatter([scores[(*h, *target)] for h in below], [losses[target][head_name(h)] for h in below],
+plot_scatter(("K-composition score", [scores[(*h, *target)] for h in below]),
+             ("induction attention lost", [losses[target][head_name(h)] for h in below]),
              f"Keys of {head_name(target)}: weights against what cutting does",
-             labels=list(map(head_name, below)), x_title="K-composition score",
-             y_title="induction attention lost")  # fmt: skip
+             labels=list(map(head_name, below)))
 
 # %%
 rows = []
 for head in chosen:
-    feeds = {
-        name: scores[(*map(int, name.split(".")), *head)] for name in losses[head] if "." in name
-    }
+    feeds = {name: scores[(*map(int, name.split(".")), *head)] for name in losses[head]
+             if "." in name}
     by_cause = sorted(feeds, key=losses[head].get, reverse=True)
     rank = sorted(feeds, key=feeds.get, reverse=True).index(by_cause[0]) + 1
     rows.append({"head": head_name(head), "attention": to_match[head], "costliest source": by_cause[0],
                  "lost": losses[head][by_cause[0]], "its rank by weight": rank, "of": len(feeds),
-                 "second": by_cause[1], "it loses": losses[head][by_cause[1]]})  # fmt: skip
+                 "second": by_cause[1], "it loses": losses[head][by_cause[1]]})
 show_table(rows, digits=2)
 verdict("for all five, the costliest source is first or second by weight",
-        all(row["its rank by weight"] <= 2 for row in rows), model=real)  # fmt: skip
+        all(row["its rank by weight"] <= 2 for row in rows), model=real)
 
 # %% [markdown]
 # *What to see:* one previous-token head, 16.0, feeds all five, and without its part of the keys nothing is
@@ -723,13 +715,10 @@ verdict("for all five, the costliest source is first or second by weight",
 # attention or more. What is 17.8?
 
 # %%
-second = (
-    (17, 8)
-    if real.cfg.n_layers > 17 and real.cfg.n_heads > 8
-    else circuits.strongest_heads(one_back, 2)[1]
-)
+named_here = real.cfg.n_layers > 17 and real.cfg.n_heads > 8
+second = (17, 8) if named_here else circuits.strongest_heads(one_back, 2)[1]
 rows = {head_name(h): {f"{back} back": circuits.diagonal_mean(patterns[h[0], :, h[1]], back, back).mean()
-                       for back in range(6)} for h in (circuits.strongest_heads(one_back, 1)[0], second)}  # fmt: skip
+                       for back in range(6)} for h in (circuits.strongest_heads(one_back, 1)[0], second)}
 show_table(rows, caption="How far back two sources look: mean attention", digits=2)
 
 # %% [markdown]
@@ -745,7 +734,7 @@ show_table(rows, caption="How far back two sources look: mean attention", digits
 # %%
 head = (17, 3) if (17, 3) in chosen else target
 lift = {name: matched(visible_scores(part)).mean()
-        for name, part in circuits.key_parts(real, real_cache, *head).items()}  # fmt: skip
+        for name, part in circuits.key_parts(real, real_cache, *head).items()}
 lost = circuits.key_cuts(real, real_cache, *head, matched)
 swapped = circuits.key_cuts(real, real_cache, *head, matched, instead="another")
 feeds = scores[:, :, head[0], head[1]]
@@ -753,9 +742,9 @@ rows = []
 for name in sorted(lost, key=lost.get, reverse=True)[:7]:
     place = tuple(map(int, name.split("."))) if "." in name else None
     weight = {"K score": "no head", "rank": ""} if place is None else {
-        "K score": f"{feeds[place]:.3f}", "rank": int((feeds > feeds[place]).sum()) + 1}  # fmt: skip
+        "K score": f"{feeds[place]:.3f}", "rank": int((feeds > feeds[place]).sum()) + 1}
     rows.append({"writer": name, "lost, replaced by nothing": lost[name], "by another sequence's": swapped.get(name),
-                 "added to the right key": lift[name]} | weight)  # fmt: skip
+                 "added to the right key": lift[name]} | weight)
 show_table(rows, caption=f"Who writes the keys of {head_name(head)}", digits=2)
 
 # %% [markdown]
@@ -806,7 +795,7 @@ show_table(rows, caption="The twelve highest K-composition scores", digits=2)
 # %%
 source = circuits.strongest_heads(one_back, 1)[0]
 near = [(layer, h) for layer in range(max(source[0] - 2, 0), source[0] + 1)
-        for h in range(real.cfg.n_heads) if (layer, h) != source]  # fmt: skip
+        for h in range(real.cfg.n_heads) if (layer, h) != source]
 
 
 def added_by(head: tuple[int, int]) -> Float[Tensor, " batch"]:
@@ -818,7 +807,7 @@ def added_by(head: tuple[int, int]) -> Float[Tensor, " batch"]:
 whole = circuits.mean_losses(real(real_tokens), real_tokens, REAL_PERIOD + 2)
 ours, others = circuits.interval(added_by(source)), [added_by(h).mean() for h in near]
 show_table([{"cut": head_name(source), "added loss, nats": str(ours), "highest control": max(others),
-             "it costs": str(circuits.beats(ours.mean, others))}], digits=2)  # fmt: skip
+             "it costs": str(circuits.beats(ours.mean, others))}], digits=2)
 
 # %% [markdown]
 # *What to see:* cutting one head's write out of two groups of keys costs eight nats on second copies, most
@@ -838,7 +827,7 @@ for distance in (0, 1, 5, 20, 60):
         turned = receiver._replace(W_Q=circuits.turn(receiver.W_Q, cos, sin))
         rows[str(distance)] = composition_score("K", sender, turned)
 show_table({"K score": rows or {"every distance": "the same"}},
-           caption=f"{head_name(source)} to {head_name(target)}, by distance", digits=3)  # fmt: skip
+           caption=f"{head_name(source)} to {head_name(target)}, by distance", digits=3)
 
 # %% [markdown]
 # It hardly does, and this is why: a turn mixes dimensions *inside* the head. Which directions of the

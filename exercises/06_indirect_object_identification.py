@@ -67,11 +67,9 @@ show_table([{"order": p.order, "prompt": str(p), "answer": p.io} for p in batch.
 
 # %%
 words = [model.tokenizer.decode([token]) for token in batch.tokens[0].tolist()]
-show_table([
-    {"place": name, "in the first prompt": int(at[0]), "token there": words[at[0]],
-     "in all prompts": f"{int(at.min())} to {int(at.max())}"}
-    for name, at in batch.positions.items()
-])  # fmt: skip
+show_table([{"place": name, "in the first prompt": int(at[0]), "token there": words[at[0]],
+             "in all prompts": f"{int(at.min())} to {int(at.max())}"}
+            for name, at in batch.positions.items()])
 
 # %% [markdown]
 # Position 0 is the beginning-of-sequence token. Places move with template and order, so we find
@@ -93,23 +91,20 @@ wide = ioi_batch(model, 32, seed=1)
 logits, _ = circuits.run_at_end(model, wide.tokens, wide.positions["END"])
 per_prompt = logit_difference(logits, wide.io, wide.s)
 template = {f"template {t}": per_prompt[wide.groups // 2 == t] for t in range(8)}
-plot_bars(
-    {name: part.mean() for name, part in template.items()},
-    "Logit difference by template (bars: spread of 4 prompts)",
-    y_title="logits, IO minus subject",
-    errors={name: part.std() for name, part in template.items()},
-)
+plot_bars({name: part.mean() for name, part in template.items()},
+          "Logit difference by template (bars: spread of 4 prompts)",
+          y="logits, IO minus subject",
+          errors={name: part.std() for name, part in template.items()})
 
 # %%
 right = (per_prompt > 0).float().mean()
 p_io = logits[:, -1].softmax(-1).gather(1, wide.io[:, None]).mean()
-show_table({
-    "all": str(circuits.pair_interval(per_prompt)),
-    "ABBA": str(circuits.pair_interval(per_prompt[wide.groups % 2 == 0])),
-    "BABA": str(circuits.pair_interval(per_prompt[wide.groups % 2 == 1])),
-}, columns=["prompts", "logit difference"])  # fmt: skip
+show_table({"all": str(circuits.pair_interval(per_prompt)),
+            "ABBA": str(circuits.pair_interval(per_prompt[wide.groups % 2 == 0])),
+            "BABA": str(circuits.pair_interval(per_prompt[wide.groups % 2 == 1]))},
+           columns=["prompts", "logit difference"])
 verdict("the model prefers the IO in 9 of 10 prompts or more", right >= 0.9,
-        f"IO above S in {right:.0%}, P(IO) {p_io:.2f}", model=model)  # fmt: skip
+        f"IO above S in {right:.0%}, P(IO) {p_io:.2f}", model=model)
 
 # %% [markdown]
 # SmolLM2 does the task: the IO is above the subject in nearly every prompt, by about 4 logits.
@@ -129,9 +124,8 @@ verdict("the model prefers the IO in 9 of 10 prompts or more", right >= 0.9,
 # `answer_directions` gives the vector in brackets for each prompt.
 
 # %%
-chapter.predict(
-    "late_or_early", choices=["in the first third", "in the middle", "in the last third"]
-)
+chapter.predict("late_or_early",
+                choices=["in the first third", "in the middle", "in the last third"])
 
 # %% exercise="attribute_layers"
 
@@ -140,21 +134,19 @@ logits, cache = circuits.run_at_end(model, batch.tokens, batch.positions["END"])
 direction = circuits.answer_directions(model, batch.io, batch.s)
 by_layer = attribute_layers(cache, direction)
 parts = by_layer.mean(-1)
-plot_lines(
-    {"attention": parts[1::2], "MLP": parts[2::2]},
-    "What each layer adds to the logit difference", x_title="layer", y_title="logits",
-)  # fmt: skip
+plot_lines({"attention": parts[1::2], "MLP": parts[2::2]},
+           "What each layer adds to the logit difference", x="layer", y="logits")
 
 # %%
 whole = logit_difference(logits, batch.io, batch.s)
 gap = by_layer.sum(0) + model.b_U[batch.io] - model.b_U[batch.s] - whole
 verdict("the parts sum to the logit difference", gap.abs().max() < 0.01,
-        f"largest gap {gap.abs().max():.0e} of {whole.mean():.2f}")  # fmt: skip
+        f"largest gap {gap.abs().max():.0e} of {whole.mean():.2f}")
 largest = circuits.component_names(model)[int(parts.argmax())]
 verdict("the largest part is the attention of layer 23", largest == "23 attn",
-        f"{largest}: {parts.max():+.2f}", model=model)  # fmt: skip
+        f"{largest}: {parts.max():+.2f}", model=model)
 show_table({"embedding": parts[0], "attention, all layers": parts[1::2].sum(), "MLPs": parts[2::2].sum()},
-           columns=["part", "logits"])  # fmt: skip
+           columns=["part", "logits"])
 
 # %% [markdown]
 # *What to see:* nothing for twenty layers, then one large step up at layer 23, one down at 24, and
@@ -170,7 +162,7 @@ show_table({"embedding": parts[0], "attention, all layers": parts[1::2].sum(), "
 # %%
 direct = attribute_heads(cache, direction)
 plot_heads(direct.mean(-1), "Direct effect of each head on the logit difference", unit="logits",
-           diverging=True)  # fmt: skip
+           diverging=True)
 
 # %%
 constant = circuits.output_biases(model) / cache["ln_final.hook_scale"][:, -1] @ direction.T
@@ -178,7 +170,7 @@ gap = (direct.sum((0, 1)) + constant.diagonal() - by_layer[1::2].sum(0)).abs().m
 verdict("heads sum to their layers", gap < 0.01, f"largest gap {gap:.0e}")
 top = circuits.strongest_heads(direct.mean(-1), 1)[0]
 verdict("one head gives about half of the logit difference by itself: 23.3", top == (23, 3),
-        f"{head_name(top)}: {circuits.pair_interval(direct[top])} of {whole.mean():.2f}", model=model)  # fmt: skip
+        f"{head_name(top)}: {circuits.pair_interval(direct[top])} of {whole.mean():.2f}", model=model)
 
 # %% [markdown]
 # *What to see:* a handful of heads carry nearly all of it, with both signs, and one of them towers
@@ -190,10 +182,8 @@ verdict("one head gives about half of the logit difference by itself: 23.3", top
 # movers**. Look first, then ask what is written.
 
 # %%
-chapter.predict(
-    "largest_head_looks",
-    choices=["the IO, whose name it copies", "the subject", "neither"],
-)
+chapter.predict("largest_head_looks",
+                choices=["the IO, whose name it copies", "the subject", "neither"])
 
 # %% exercise="name_mover_scores"
 
@@ -207,13 +197,10 @@ looks = circuits.looks_by_name(model, batch)
 to_io = name_mover_scores(model, batch)
 verdict("your scores are the tool's", (to_io - looks["END to IO"]).abs().max() < 1e-4)
 strongest = circuits.strongest_heads(direct.mean(-1).abs(), 10)
-show_table([
-    {"head": head_name(h), "direct effect": str(circuits.pair_interval(direct[h])),
-     "END looks at IO": to_io[h], "on ABC": looks["END to IO, ABC"][h],
-     "at S2": looks["END to S2"][h], "S2 on ABC": looks["END to S2, ABC"][h],
-     "at END": looks["END to END"][h]}
-    for h in strongest
-], digits=2)  # fmt: skip
+show_table([{"head": head_name(h), "direct effect": str(circuits.pair_interval(direct[h])),
+             "END looks at IO": to_io[h], "on ABC": looks["END to IO, ABC"][h],
+             "at S2": looks["END to S2"][h], "S2 on ABC": looks["END to S2, ABC"][h],
+             "at END": looks["END to END"][h]} for h in strongest], digits=2)
 
 # %% [markdown]
 # You said the IO, whose name it copies? That is the story of GPT-2 small. Here the largest head,
@@ -239,22 +226,19 @@ copied = circuits.copies_by_name(model, batch, readers)
 first = readers[0]
 same = abs(copy_score(model, batch, first) - copied["copies IO"][first].mean()) < 1e-4
 verdict("your copy score is the tool's", same, f"head {head_name(first)}")
-show_table([
-    {"head": head_name(h), **{what: copied[what][h].mean() for what in copied}, "direct effect": direct[h].mean()}
-    for h in sorted(readers, key=lambda h: -direct[h].mean())
-], digits=2)  # fmt: skip
+show_table([{"head": head_name(h), **{what: copied[what][h].mean() for what in copied},
+             "direct effect": direct[h].mean()}
+            for h in sorted(readers, key=lambda h: -direct[h].mean())], digits=2)
 
 # %%
 to_s = looks["END to S1"] + looks["END to S2"]
-plot_scatter(
-    [(to_io[h] - to_s[h]).item() for h in readers],
-    [direct[h].mean().item() for h in readers],
-    "Where a head looks, what it writes, and what it does",
-    labels=list(map(head_name, readers)),
-    groups=["copies" if copied["copies S2"][h].mean() > 0.5 else "writes against"
-            if copied["against S2"][h].mean() > 0.5 else "neither" for h in readers],
-    x_title="attention from END to IO minus to S1 and S2", y_title="direct effect (logits)",
-)  # fmt: skip
+plot_scatter(("attention from END to IO minus to S1 and S2",
+              [(to_io[h] - to_s[h]).item() for h in readers]),
+             ("direct effect (logits)", [direct[h].mean().item() for h in readers]),
+             "Where a head looks, what it writes, and what it does",
+             labels=list(map(head_name, readers)),
+             groups=["copies" if copied["copies S2"][h].mean() > 0.5 else "writes against"
+                     if copied["against S2"][h].mean() > 0.5 else "neither" for h in readers])
 
 # %% [markdown]
 # *What to see:* four corners. Heads that copy and look at the IO help: **name movers** (23.0, 23.2,
@@ -291,7 +275,7 @@ show_table([
     {"from S2 to": pair[1], "head": head_name(h), "attention": looks[" to ".join(pair)][h],
      "on ABC": looks[" to ".join(pair) + ", ABC"][h], "difference": scores[h]}
     for pair, scores in sees.items() for h in circuits.strongest_heads(looks[" to ".join(pair)], 9)
-], digits=2)  # fmt: skip
+], digits=2)
 
 # %% [markdown]
 # *What to see:* without the control the lists would mislead. From S2 to S1+1, 17.4 and 17.5 fall
@@ -322,17 +306,15 @@ movers = first_roles["name mover"] or circuits.strongest_heads(direct.mean(-1), 
 few = ioi_batch(model, 8, seed=2, templates=FOUND)
 effect = s_inhibition_effect(model, few, movers)
 plot_heads(effect, "Through the name movers' queries: change of the logit difference", unit="logits",
-           diverging=True)  # fmt: skip
+           diverging=True)
 
 # %%
 inhibition = circuits.strongest_heads(-effect, 2)
-show_table([
-    {"head": head_name(h), "effect": effect[h], "END looks at S2": looks["END to S2"][h],
-     "on ABC": looks["END to S2, ABC"][h], "direct effect": direct[h].mean()}
-    for h in circuits.strongest_heads(effect.abs(), 6)
-], digits=2)  # fmt: skip
+show_table([{"head": head_name(h), "effect": effect[h], "END looks at S2": looks["END to S2"][h],
+             "on ABC": looks["END to S2, ABC"][h], "direct effect": direct[h].mean()}
+            for h in circuits.strongest_heads(effect.abs(), 6)], digits=2)
 verdict("20.0 and 19.2 speak to the movers, and no head more", inhibition == [(20, 0), (19, 2)],
-        ", ".join(f"{head_name(h)} {effect[h]:+.2f}" for h in inhibition), model=model)  # fmt: skip
+        ", ".join(f"{head_name(h)} {effect[h]:+.2f}" for h in inhibition), model=model)
 
 # %% [markdown]
 # *What to see:* one dark cell, 20.0, a lighter one, 19.2, and little else. Both look from END at
@@ -354,15 +336,13 @@ chapter.predict("position_or_token", choices=["the name", "the place", "both ali
 signals = circuits.signal_table(model, few, inhibition)
 meaning = {"clean": ("true", "true"), "swap_names": ("true", "false"), "new_names": ("true", "another"),
            "swap_first": ("false", "true"), "swap_s2": ("false", "false"),
-           "new_names_swap_s2": ("false", "another"), "ABC": ("none", "none")}  # fmt: skip
-show_table([
-    {"place of the subject": meaning[how][0], "name of the subject": meaning[how][1],
-     "logit difference": str(circuits.pair_interval(values))}
-    for how, values in signals.items()
-])  # fmt: skip
+           "new_names_swap_s2": ("false", "another"), "ABC": ("none", "none")}
+show_table([{"place of the subject": meaning[how][0], "name of the subject": meaning[how][1],
+             "logit difference": str(circuits.pair_interval(values))}
+            for how, values in signals.items()])
 position, token, rest = circuits.fit_signals(signals)
 verdict("S-inhibition says the place, not the name", position > 1 and abs(token) < 0.3,
-        f"logit difference = {rest:.2f} {position:+.2f} place {token:+.2f} name", model=model)  # fmt: skip
+        f"logit difference = {rest:.2f} {position:+.2f} place {token:+.2f} name", model=model)
 
 # %% [markdown]
 # In the last line place and name are +1 where they are true, -1 where they are false, 0 where there
@@ -380,13 +360,11 @@ verdict("S-inhibition says the place, not the name", position > 1 and abs(token)
 # %%
 suppressor = (first_roles["subject suppressor"] or circuits.strongest_heads(direct.mean(-1), 1))[0]
 halves = circuits.pattern_and_values(model, few, suppressor, few.corrupt("ABC"))
-show_table([
-    {"direct effect of " + head_name(suppressor): how, "logits": str(circuits.pair_interval(values))}
-    for how, values in halves.items()
-])  # fmt: skip
+show_table([{"direct effect of " + head_name(suppressor): how,
+             "logits": str(circuits.pair_interval(values))} for how, values in halves.items()])
 position, token, rest = circuits.fit_signals(circuits.signal_table(model, few, [suppressor]))
 verdict("the suppressor says the name, not the place", token > 1 and abs(position) < 0.3,
-        f"logit difference = {rest:.2f} {position:+.2f} place {token:+.2f} name", model=model)  # fmt: skip
+        f"logit difference = {rest:.2f} {position:+.2f} place {token:+.2f} name", model=model)
 
 # %% [markdown]
 # *What to see:* with the pattern of a prompt without a repetition 23.3 keeps about half of its
@@ -413,11 +391,11 @@ F = KnockOuts(model, small)
 everything = set(F.heads)
 without_movers = knock_out(model, small, movers)
 verdict("the package's engine gives the same",
-        abs(without_movers.mean() - F(everything - set(movers))) < 0.01)  # fmt: skip
+        abs(without_movers.mean() - F(everything - set(movers))) < 0.01)
 cost = without_movers - F.each(everything)
 verdict("without its name movers the model does no worse", circuits.pair_interval(cost).high > -0.3,
         f"{F(everything):.2f}, then {without_movers.mean():.2f}: {circuits.pair_interval(cost)}",
-        model=model)  # fmt: skip
+        model=model)
 
 # %% [markdown]
 # `KnockOuts` is that, made fast for many sets of heads. `F(heads)` is the mean logit difference
@@ -434,13 +412,12 @@ lost = sum(before[h].item() for h in movers)
 others = torch.ones_like(change)
 others[[layer for layer, _ in movers], [head for _, head in movers]] = 0
 change = change * others
-show_table([
-    {"head": head_name(h), "direct effect": before[h], "without the movers": before[h] + change[h]}
-    for h in circuits.strongest_heads(change.abs(), 5)
-], digits=2)  # fmt: skip
+show_table([{"head": head_name(h), "direct effect": before[h],
+             "without the movers": before[h] + change[h]}
+            for h in circuits.strongest_heads(change.abs(), 5)], digits=2)
 made_good = sum(change[h].item() for h in first_roles["negative name mover"])
 verdict("24.4 makes good about half of what the movers take away", 0.3 < made_good / lost < 0.7,
-        f"lost {lost:.2f}, made good {change.sum():.2f}, by negative movers {made_good:.2f}", model=model)  # fmt: skip
+        f"lost {lost:.2f}, made good {change.sum():.2f}, by negative movers {made_good:.2f}", model=model)
 
 # %% [markdown]
 # *What to see:* no backup steps in. The negative mover 24.4 falls silent: it writes against the
@@ -458,28 +435,24 @@ verdict("24.4 makes good about half of what the movers take away", 0.3 < made_go
 
 # %%
 tries = {h for h, s in scores.items() if max(sees[p][h] for p in sees) > 0.1
-         or looks["S1+1 to S1"][h] > 0.25 or effect[h] < -0.05}  # fmt: skip
+         or looks["S1+1 to S1"][h] > 0.25 or effect[h] < -0.05}
 missed = {h: F.each(everything - {h}) - F.each(everything) for h in tries}
 spreads = {h: circuits.pair_interval(values) for h, values in missed.items()}
-scores = circuits.scores_by_head({
-    **looks, **copied, "direct": direct.mean(-1), "to the movers": effect,
-    "knocked out": {h: s.mean for h, s in spreads.items()},
-    "knocked out, high": {h: s.high for h, s in spreads.items()},
-})  # fmt: skip
+scores = circuits.scores_by_head({**looks, **copied, "direct": direct.mean(-1),
+                                  "to the movers": effect,
+                                  "knocked out": {h: s.mean for h, s in spreads.items()},
+                                  "knocked out, high": {h: s.high for h, s in spreads.items()}})
 roles = {role: heads for role, heads in circuits.roles_of(scores).items() if heads}
 roles = roles or {"writer at END, role open": strongest}  # a model in which the rule finds nothing
 
 # %%
-losses = {
-    role: F.each(everything - set(heads)) - F.each(everything) for role, heads in roles.items()
-}
+losses = {role: F.each(everything - set(heads)) - F.each(everything)
+          for role, heads in roles.items()}
 plot_bars({role: values.mean() for role, values in losses.items()}, "Whole classes knocked out",
-          y_title="change of the logit difference (logits)")  # fmt: skip
-show_table([
-    {"role": role, "heads": ", ".join(map(head_name, heads)),
-     "knocked out": str(circuits.pair_interval(losses[role]))}
-    for role, heads in roles.items()
-])  # fmt: skip
+          y="change of the logit difference (logits)")
+show_table([{"role": role, "heads": ", ".join(map(head_name, heads)),
+             "knocked out": str(circuits.pair_interval(losses[role]))}
+            for role, heads in roles.items()])
 
 # %% [markdown]
 # *What to see:* the model misses the suppressor, S-inhibition and the induction heads most; the
@@ -509,11 +482,11 @@ new = KnockOuts(model, ioi_batch(model, 16, seed=5, templates=KEPT_ASIDE))
 show_table({
     f"all {len(everything)} heads": new(everything), f"the circuit, {len(circuit)} heads": new(circuit),
     "no heads": new(set()), "all but the circuit": new(everything - circuit),
-}, columns=["what is left", "logit difference"], digits=2)  # fmt: skip
+}, columns=["what is left", "logit difference"], digits=2)
 verdict("an eighth of the heads keeps three quarters of the logit difference, or more",
         new(circuit) > 0.75 * new(everything) and len(circuit) <= len(everything) / 8,
         f"{new(circuit) / new(everything):.0%}; faithfulness {faithfulness(new, everything, circuit):.2f}",
-        model=model)  # fmt: skip
+        model=model)
 
 # %% [markdown]
 # You said "more than half", or "about a third"? An eighth is enough: the other heads do other things.
@@ -525,7 +498,7 @@ brief = KnockOuts(model, ioi_batch(model, 8, seed=6, templates=KEPT_ASIDE))
 controls = [brief(chosen) for chosen in circuits.other_circuits(circuit, everything, fewest=1)]
 verdict("no such set comes near", brief(circuit) > max(controls),
         f"{brief(circuit):.2f}, {circuits.beats(brief(circuit), controls)}; the best of them {max(controls):.2f}",
-        model=model)  # fmt: skip
+        model=model)
 
 # %% [markdown]
 # **Completeness**: model and circuit suffer alike when the same heads $K$ are taken from both,
@@ -541,17 +514,18 @@ verdict("no such set comes near", brief(circuit) > max(controls),
 # %% exercise="minimality"
 
 # %%
-incomplete = {
-    role: completeness(brief, everything, circuit, set(heads)) for role, heads in roles.items()
-}
+incomplete = {role: completeness(brief, everything, circuit, set(heads))
+              for role, heads in roles.items()}
 plot_bars({"nothing removed": faithfulness(brief, everything, circuit), **incomplete},
-          "Completeness: circuit and model without each class", y_title="|F(C \\ K) - F(M \\ K)| (logits)")  # fmt: skip
+          "Completeness: circuit and model without each class",
+          y="|F(C \\ K) - F(M \\ K)| (logits)")
 firsts = [heads[0] for heads in roles.values()] + [
     heads[-1] for heads in roles.values() if heads[1:]
 ]
 matters = {head: minimality(brief, circuit, head) for head in sorted(firsts)}
 plot_bars({head_name(h): value for h, value in matters.items()},
-          "Minimality: the strongest and the weakest head of each role", y_title="|F(C \\ v) - F(C)| (logits)")  # fmt: skip
+          "Minimality: the strongest and the weakest head of each role",
+          y="|F(C \\ v) - F(C)| (logits)")
 
 # %% [markdown]
 # *What to see:* in the first picture, bars of about the same height say that the circuit reacts as
@@ -570,7 +544,7 @@ tiny = KnockOuts(model, ioi_batch(model, 2, seed=7, templates=KEPT_ASIDE))
 worst = largest_gap(tiny, everything, circuit, 2)
 found_gap = completeness(brief, everything, circuit, set(worst))
 show_table([{"K": "greedy: " + ", ".join(map(head_name, worst)), "incompleteness": found_gap},
-            {"K": "the worst class", "incompleteness": max(incomplete.values(), default=0.0)}], digits=2)  # fmt: skip
+            {"K": "the worst class", "incompleteness": max(incomplete.values(), default=0.0)}], digits=2)
 
 # %%
 chapter.explain("why_three_criteria")
@@ -586,21 +560,18 @@ chapter.explain("why_three_criteria")
 # %%
 table = circuits.measured_circuit("smollm2-135m")
 published = circuits.PUBLISHED_IOI["gpt2-small"]
-show_table([
-    {"role": role, "yours": ", ".join(map(head_name, roles.get(role, ()))),
-     "SmolLM2, shipped table": ", ".join(table["classes"].get(role, ())),
-     "GPT-2 small (Wang et al.)": ", ".join(map(head_name, published.get(role, ())))}
-    for role in dict.fromkeys([*table["classes"], *published])
-])  # fmt: skip
+show_table([{"role": role, "yours": ", ".join(map(head_name, roles.get(role, ()))),
+             "SmolLM2, shipped table": ", ".join(table["classes"].get(role, ())),
+             "GPT-2 small (Wang et al.)": ", ".join(map(head_name, published.get(role, ())))}
+            for role in dict.fromkeys([*table["classes"], *published])])
 
 # %%
 text = "{:+.2f} [{:+.2f}, {:+.2f}]".format
-show_table([
-    {"head": head, "role": row["role"], "direct": text(*row["held out"]["direct"]),
-     "knocked out": text(*row["held out"].get("knocked out", (0, 0, 0))),
-     "fits its role again": "yes" if row["fits the role on held-out prompts"] else "no"}
-    for head, row in table["heads"].items()
-], caption="Other templates and seeds than those by which the heads were chosen")  # fmt: skip
+show_table([{"head": head, "role": row["role"], "direct": text(*row["held out"]["direct"]),
+             "knocked out": text(*row["held out"].get("knocked out", (0, 0, 0))),
+             "fits its role again": "yes" if row["fits the role on held-out prompts"] else "no"}
+            for head, row in table["heads"].items()],
+           caption="Other templates and seeds than those by which the heads were chosen")
 
 # %%
 scored = table["circuit"]
@@ -610,7 +581,7 @@ show_table({
     "each head at its position only": text(*scored["F(C), each head at its position"]),
     "best of 23 random circuits": f"{max(scored['random circuits of the same layers']):+.2f}",
     "F(C) - F(M) without " + ", ".join(worst["K"]): text(*worst["held out"]),
-}, columns=["held-out prompts", "logit difference"])  # fmt: skip
+}, columns=["held-out prompts", "logit difference"])
 
 # %% [markdown]
 # Same jobs, other heads. "At its position" is the stricter version of Wang et al.: an induction
@@ -623,11 +594,11 @@ show_table({
 # %%
 heard = table["mechanism"]["who hears S-inhibition"]
 show_table({who: text(*values) for who, values in heard.items()},
-           columns=["queries that hear it from ABC prompts", "change of the logit difference"])  # fmt: skip
+           columns=["queries that hear it from ABC prompts", "change of the logit difference"])
 
 # %%
 show_table({path: text(*values) for path, values in table["mechanism"]["paths between classes"].items()},
-           columns=["senders, heard from ABC prompts, and what listens", "change of the logit difference"])  # fmt: skip
+           columns=["senders, heard from ABC prompts, and what listens", "change of the logit difference"])
 
 # %% [markdown]
 # *What to see:* in the first table, the name movers listen, and the suppressor does not. Let the
@@ -650,11 +621,9 @@ variants = {}
 for variant in ("plain", "bystander", "duplicated_io"):
     tried = ioi_batch(model, 16, seed=4, variant=variant)
     variants[variant] = circuits.pair_interval(tried.metric.each()(model(tried.tokens)))
-plot_bars(
-    {name: found.mean for name, found in variants.items()},
-    "Logit difference when the IO is said twice as well", y_title="logits",
-    errors={name: (found.high - found.low) / 2 for name, found in variants.items()},
-)  # fmt: skip
+plot_bars({name: found.mean for name, found in variants.items()},
+          "Logit difference when the IO is said twice as well", y="logits",
+          errors={name: (found.high - found.low) / 2 for name, found in variants.items()})
 show_table({name: str(found) for name, found in variants.items()}, columns=["prompts", "logits"])
 
 # %% [markdown]

@@ -61,15 +61,10 @@ chapter.quiz("why_logit_difference")
 # %% tags=["nbval-check-output"]
 clean_prompt, corrupt_prompt = "qxbmztq", "wxbmztq"
 clean_logits, corrupt_logits = model(clean_prompt), model(corrupt_prompt)
-show_table(
-    {
-        name: {"prompt": " ".join(prompt), "answer": model.to_string(logits[0, -1].argmax()[None])}
-        for name, prompt, logits in (
-            ("clean", clean_prompt, clean_logits),
-            ("corrupted", corrupt_prompt, corrupt_logits),
-        )
-    }
-)
+show_table({name: {"prompt": " ".join(prompt),
+                   "answer": model.to_string(logits[0, -1].argmax()[None])}
+            for name, prompt, logits in (("clean", clean_prompt, clean_logits),
+                                         ("corrupted", corrupt_prompt, corrupt_logits))})
 
 # %% [markdown]
 # ### What do we measure?
@@ -126,15 +121,8 @@ verdict("and so does your function", abs(yours - sweep[1, 2]) < 1e-3, f"{yours:.
 
 # %%
 words = model.to_str_tokens(clean_prompt)
-plot_matrix(
-    sweep.round(decimals=2),
-    "The clean residual stream in the corrupted run",
-    x_labels=words,
-    x_title="position",
-    y_title="layer it enters",
-    unit="restored",
-    diverging=True,
-)
+plot_matrix(sweep, "The clean residual stream in the corrupted run",
+            x=("position", words), y="layer it enters", unit="restored", diverging=True)
 
 # %% [markdown]
 # *What to see:* two dark cells, and they are not above one another. Into layer 0 the information comes at
@@ -158,19 +146,13 @@ plot_matrix(
 # the prompts.
 
 # %%
-both = {
-    mode: patching.patch_sweep(model, *tokens, metric, mode=mode)
-    for mode in ("denoising", "noising")
-}
+both = {mode: patching.patch_sweep(model, *tokens, metric, mode=mode)
+        for mode in ("denoising", "noising")}
 n_heads = model.cfg.n_heads
-plot_matrix(
-    torch.cat(list(both.values()), dim=1).round(decimals=2),
-    "One head patched, in both directions",
-    x_labels=[f"{mode} {h}" for mode in both for h in range(n_heads)],
-    x_title="direction and head",
-    y_title="layer",
-    unit="metric",
-)
+plot_matrix(torch.cat(list(both.values()), dim=1),
+            "One head patched, in both directions",
+            x=("direction and head", [f"{mode} {h}" for mode in both for h in range(n_heads)]),
+            y="layer", unit="metric")
 
 # %% tags=["nbval-check-output"]
 previous, induction = (strongest_heads(both["denoising"][[la]], 1)[0][1] for la in (0, 1))
@@ -229,19 +211,13 @@ show_table(table, caption=f"Lost by noising, {int(solved.sum())} prompts", digit
 
 # %% tags=["nbval-check-output"]
 gates = {gate: gate_model(gate) for gate in ("and", "or")}
-show_table(
-    {
-        bits: {gate: g.to_string(g(f"{bits}=")[0, -1].argmax()[None]) for gate, g in gates.items()}
-        for bits in ("00", "01", "10", "11")
-    },
-    caption="What each gate says",
-)
+show_table({bits: {gate: g.to_string(g(f"{bits}=")[0, -1].argmax()[None])
+                   for gate, g in gates.items()} for bits in ("00", "01", "10", "11")},
+           caption="What each gate says")
 
 # %%
-chapter.predict(
-    "gates_denoising",
-    choices=["1: the head is restored", "0: nothing changes", "half of each"],
-)
+chapter.predict("gates_denoising",
+                choices=["1: the head is restored", "0: nothing changes", "half of each"])
 
 # %% [markdown]
 # To see a gate, compare two heads together with the two alone. Their **surplus** is what the pair does, less what
@@ -327,15 +303,8 @@ chapter.predict(
 
 # %%
 resid = share("resid_pre")
-plot_matrix(
-    resid.round(decimals=2),
-    "The clean residual stream in the corrupted run, real model",
-    x_labels=real_words,
-    x_title="position",
-    y_title="layer it enters",
-    unit="restored",
-    diverging=True,
-)
+plot_matrix(resid, "The clean residual stream in the corrupted run, real model",
+            x=("position", real_words), y="layer it enters", unit="restored", diverging=True)
 
 # %%
 at_s2, at_end = (int(batch.positions[place][0]) for place in ("S2", "END"))
@@ -343,12 +312,9 @@ after_s2 = resid[:, at_s2 + 1]
 layers = range(real.cfg.n_layers)
 leaves = max((la for la in layers if resid[la, at_s2] > 0.5), default=0)
 arrives = min((la for la in layers if resid[la, at_end] > 0.5), default=len(layers))
-verdict(
-    "S2 holds more than half of it into layer 20, END from layer 24 on",
-    (leaves, arrives) == (20, 24),
-    f"S2 to layer {leaves}, END from layer {arrives}, of {len(layers)}",
-    model=real,
-)
+verdict("S2 holds more than half of it into layer 20, END from layer 24 on",
+        (leaves, arrives) == (20, 24),
+        f"S2 to layer {leaves}, END from layer {arrives}, of {len(layers)}", model=real)
 print(f"the word after S2 holds {after_s2.max():.2f} at layer {int(after_s2.argmax())}")
 
 # %% [markdown]
@@ -368,20 +334,12 @@ plot_heads(denoised, "One head denoised, real model", unit="restored", diverging
 
 # %%
 chosen = strongest_heads(denoised.abs(), 8)
-by_position = patching.patch_sweep(
-    real, clean, s2, logit_diff, ("layer", "head", "position"), heads=chosen
-)
+by_position = patching.patch_sweep(real, clean, s2, logit_diff, ("layer", "head", "position"),
+                                   heads=chosen)
 by_position = (by_position - low["swap_s2"]) / (high - low["swap_s2"])
-plot_matrix(
-    torch.stack([by_position[head] for head in chosen])[:, at_s2:].round(decimals=2),
-    "The strongest heads, position by position",
-    x_labels=real_words[at_s2:],
-    y_labels=[head_name(head) for head in chosen],
-    x_title="position",
-    y_title="head",
-    unit="restored",
-    diverging=True,
-)
+plot_matrix({head: by_position[head][at_s2:] for head in chosen},
+            "The strongest heads, position by position", x=("position", real_words[at_s2:]),
+            y="head", unit="restored", diverging=True)
 
 # %% [markdown]
 # *What to see:* each head does its work at one position. 17.4 acts at S2, *before* the hand-over: it puts something
@@ -409,16 +367,8 @@ for part in ("z", "pattern", "q", "keys", "values", "v"):
     parts[part] = [(found[head].item() - low["swap_s2"]) / gap for head in asked]
 
 # %%
-plot_matrix(
-    torch.tensor(list(parts.values())).round(decimals=2),
-    "One part of one head denoised (v: shared by its group)",
-    x_labels=[head_name(head) for head in few],
-    y_labels=list(parts),
-    x_title="head",
-    y_title="what is patched",
-    unit="restored",
-    diverging=True,
-)
+plot_matrix(parts, "One part of one head denoised (v: shared by its group)", x=("head", few),
+            y="what is patched", unit="restored", diverging=True)
 
 # %% [markdown]
 # *What to see:* go down each column. 17.4: `pattern` is as strong as `z`, and `q` with it. It *looks elsewhere*. 20.0,
@@ -460,15 +410,10 @@ verdict("your values, put in by hand, restore what the engine says", same, detai
 
 # %%
 noised = -share("z", "noising")  # the share that is lost
-plot_scatter(
-    [denoised[head] for head in chosen],
-    [noised[head] for head in chosen],
-    "The same heads, denoised and noised",
-    labels=[head_name(head) for head in chosen],
-    x_title="restored by denoising",
-    y_title="lost by noising",
-    diagonal=True,
-)
+plot_scatter(("restored by denoising", [denoised[head] for head in chosen]),
+             ("lost by noising", [noised[head] for head in chosen]),
+             "The same heads, denoised and noised", labels=[head_name(head) for head in chosen],
+             diagonal=True)
 
 # %% [markdown]
 # *What to see:* points near the diagonal, 20.0 and 23.3 above it, 19.2 below. It is tempting to read a gate from a
@@ -482,11 +427,8 @@ ends = [mirror.metric(real(x)).item() for x in (turned_s2, mirror.tokens)]
 found = patching.patch_sweep(real, mirror.tokens, turned_s2, mirror.metric, heads=chosen)
 turned = (found - ends[0]) / (ends[1] - ends[0])
 largest = max(float((turned[head] - noised[head]).abs()) for head in chosen)
-verdict(
-    "denoising BABA prompts is noising ABBA prompts",
-    largest < 1e-3,
-    f"largest difference over these heads {largest:.0e}",
-)
+verdict("denoising BABA prompts is noising ABBA prompts", largest < 1e-3,
+        f"largest difference over these heads {largest:.0e}")
 
 # %% [markdown]
 # So with this corruption "sufficient" and "necessary" are one experiment on two orders, and a gap between them is a
@@ -499,16 +441,8 @@ verdict(
 # %%
 line = sorted(few[:4])
 pairs = interactions(real, clean, s2, logit_diff, line) / gap
-plot_matrix(
-    pairs.round(decimals=2),
-    "Single heads (diagonal) and the surplus of pairs, denoised",
-    x_labels=[head_name(head) for head in line],
-    y_labels=[head_name(head) for head in line],
-    x_title="head",
-    y_title="head",
-    unit="restored",
-    diverging=True,
-)
+plot_matrix(pairs, "Single heads (diagonal) and the surplus of pairs, denoised",
+            x=("head", line), y=("head", line), unit="restored", diverging=True)
 
 # %% [markdown]
 # *What to see:* 17.4 with 20.0 has a surplus of -0.19: the two together restore less than their sum, as links of one chain must,
@@ -575,22 +509,14 @@ plot_heads(directly, "What each head tells the logits directly", unit="lost", di
 
 # %%
 estimate = attribution_patch(real, clean, s2, logit_diff) / gap
-plot_scatter(
-    denoised.flatten(),
-    estimate.flatten(),
-    "Attribution patching against the exact sweep",
-    labels=[f"{la}.{h}" for la in range(real.cfg.n_layers) for h in range(real.cfg.n_heads)],
-    x_title="exact",
-    y_title="estimated",
-    diagonal=True,
-)
+plot_scatter(("exact", denoised.flatten()), ("estimated", estimate.flatten()),
+             "Attribution patching against the exact sweep",
+             labels=[f"{la}.{h}" for la in range(real.cfg.n_layers)
+                     for h in range(real.cfg.n_heads)], diagonal=True)
 
 # %%
-show_table(
-    {head_name(h): {"exact": denoised[h], "estimated": estimate[h]} for h in few},
-    caption="The strongest heads",
-    digits=2,
-)
+show_table({head_name(h): {"exact": denoised[h], "estimated": estimate[h]} for h in few},
+           caption="The strongest heads", digits=2)
 
 # %% [markdown]
 # *What to see:* the heads of the last layers lie on the diagonal, for little stands between them and the logits. 20.0 and
@@ -607,13 +533,8 @@ chapter.predict("estimate_of_previous", choices=["about the same", "half of it",
 # %% tags=["nbval-check-output"]
 small = attribution_patch(model, clean_prompt, corrupt_prompt, metric)
 exact = both["denoising"]
-show_table(
-    {
-        head_name(h): {"exact": exact[h].item(), "estimated": small[h].item()}
-        for h in ((0, previous), (1, induction))
-    },
-    digits=2,
-)
+show_table({head_name(h): {"exact": exact[h].item(), "estimated": small[h].item()}
+            for h in ((0, previous), (1, induction))}, digits=2)
 
 # %% [markdown]
 # Next to nothing: 0.00 for a head without which nothing works. "About the same" would hold if the metric were a straight
@@ -624,17 +545,11 @@ show_table(
 shares = torch.linspace(0, 1, 21)
 watch = (1, induction, -1, 2)  # attention of the induction head from the last position to x
 walk = patching.walk_head(model, *tokens, metric, (0, previous), shares, watch)
-plot_lines(
-    {
-        "exact": walk.metric.tolist(),
-        "the estimate's straight line": (shares * small[0, previous]).tolist(),
-        f"attention of 1.{induction} to x": walk.attention.tolist(),
-    },
-    f"From the corrupted to the clean output of 0.{previous}",
-    x=shares,
-    x_title="share of the way",
-    y_title="restored, and attention",
-)
+plot_lines({"exact": walk.metric.tolist(),
+            "the estimate's straight line": (shares * small[0, previous]).tolist(),
+            f"attention of 1.{induction} to x": walk.attention.tolist()},
+           f"From the corrupted to the clean output of 0.{previous}",
+           x=("share of the way", shares), y="restored, and attention")
 
 # %% [markdown]
 # *What to see:* the curve is flat at the start, where the gradient is taken, and rises when the score of
@@ -648,16 +563,10 @@ swapped = [model.to_tokens(p) for p in ("qxbmwtq", "wxbmqtq")]
 measure = partial(patching_metric, clean=model(swapped[0]), corrupted=model(swapped[1]))
 over = attribution_patch(model, *swapped, measure)[0, previous]
 walk = patching.walk_head(model, *swapped, measure, (0, previous), shares, watch)
-plot_lines(
-    {
-        "exact": walk.metric.tolist(),
-        "the estimate's straight line": (shares * over).clamp(max=1.2).tolist(),
-    },
-    f"Another corruption: the same walk of 0.{previous} (the line goes on to {over:.1f})",
-    x=shares,
-    x_title="share of the way",
-    y_title="restored",
-)
+plot_lines({"exact": walk.metric.tolist(),
+            "the estimate's straight line": (shares * over).clamp(max=1.2).tolist()},
+           f"Another corruption: the same walk of 0.{previous} (the line goes on to {over:.1f})",
+           x=("share of the way", shares), y="restored")
 
 # %% [markdown]
 # *What to see:* the curve jumps to .3 within a tenth or two, rests there until three quarters of the way, and rises again
@@ -679,11 +588,9 @@ exact_path = (high - patching.path_patch(real, clean, s2, giver, taker, logit_di
 guess_path = -patching.attribution_path(real, clean, s2, logit_diff, giver, taker) / gap
 guess = -patching.attribution_patch(real, clean, s2, logit_diff, mode="noising")[giver] / gap
 name = f"through the queries of {head_name(taker[:2])}"
-table = {
-    "to the logits directly": {"exact": directly[giver], "estimated": directly[giver]},
-    name: {"exact": exact_path, "estimated": guess_path},
-    "altogether": {"exact": noised[giver], "estimated": guess},
-}
+table = {"to the logits directly": {"exact": directly[giver], "estimated": directly[giver]},
+         name: {"exact": exact_path, "estimated": guess_path},
+         "altogether": {"exact": noised[giver], "estimated": guess}}
 show_table(table, caption=f"Lost by noising {head_name(giver)}", digits=2)
 
 # %% [markdown]
@@ -699,15 +606,10 @@ says_one = LogitDifference(torch.tensor([2]), torch.tensor([1]))
 slopes = attribution_patch(gates["or"], "11=", "00=", says_one)[0]
 found = interactions(gates["or"], "11=", "00=", says_one, [(0, 0), (0, 1)])
 together = found[0, 0] + found[1, 1] + found[0, 1]
-show_table(
-    {
-        "0.0": {"exact": found[0, 0].item(), "estimated": slopes[0].item()},
-        "0.1": {"exact": found[1, 1].item(), "estimated": slopes[1].item()},
-        "both": {"exact": together.item(), "estimated": slopes.sum().item()},
-    },
-    caption="An OR gate, denoised: change in logits",
-    digits=0,
-)
+show_table({"0.0": {"exact": found[0, 0].item(), "estimated": slopes[0].item()},
+            "0.1": {"exact": found[1, 1].item(), "estimated": slopes[1].item()},
+            "both": {"exact": together.item(), "estimated": slopes.sum().item()}},
+           caption="An OR gate, denoised: change in logits", digits=0)
 
 # %% [markdown]
 # *What to see:* each estimate alone is right, and their sum is twice the truth. A straight line knows no gates.
@@ -731,23 +633,15 @@ chapter.explain("false_negative")
 # %% exercise="share_changed"
 
 # %%
-outputs = {
-    how: real.run_with_cache(tokens, names_filter=lambda name: name.endswith("hook_z"))[1]
-    for how, tokens in {"clean": clean, **corrupted}.items()
-}
-touched = {
-    how: torch.stack([
-        share_changed(outputs["clean"]["z", la], outputs[how]["z", la]).amax(0)
-        for la in range(real.cfg.n_layers)
-    ])
-    for how in corrupted
-}  # fmt: skip
+outputs = {how: real.run_with_cache(tokens, names_filter=lambda name: name.endswith("hook_z"))[1]
+           for how, tokens in {"clean": clean, **corrupted}.items()}
+touched = {how: torch.stack([share_changed(outputs["clean"]["z", la],
+                                           outputs[how]["z", la]).amax(0)
+                             for la in range(real.cfg.n_layers)]) for how in corrupted}
 
 # %%
-counts = {
-    how: {"below 0.05": int((x < 0.05).sum()), "above 0.5": int((x > 0.5).sum())}
-    for how, x in touched.items()
-}
+counts = {how: {"below 0.05": int((x < 0.05).sum()), "above 0.5": int((x > 0.5).sum())}
+          for how, x in touched.items()}
 show_table(counts, caption=f"Heads, of {denoised.numel()}, by the most that their output changes")
 
 # %% [markdown]
@@ -759,10 +653,8 @@ show_table(counts, caption=f"Heads, of {denoised.numel()}, by the most that thei
 from circuits_course.circuits import head_scores
 
 exacts = {}
-estimates = {
-    how: patching.attribution_patch(real, clean, x, logit_diff) / (high - low[how])
-    for how, x in corrupted.items()
-}
+estimates = {how: patching.attribution_patch(real, clean, x, logit_diff) / (high - low[how])
+             for how, x in corrupted.items()}
 looks_back = head_scores(real, clean, lambda pattern: pattern.diagonal(-1, -2, -1).mean(-1))
 seen = {*few, *strongest_heads(looks_back, 2)}
 seen = sorted(seen.union(*(strongest_heads(x.abs(), 3) for x in estimates.values())))
@@ -771,26 +663,16 @@ for how, x in corrupted.items():
     exacts[how] = (found - low[how]) / (high - low[how])
 
 # %%
-plot_matrix(
-    torch.tensor([[exacts[how][h] for h in seen] for how in corrupted]).round(decimals=2),
-    "The same heads under four corruptions",
-    x_labels=[head_name(head) for head in seen],
-    y_labels=list(corrupted),
-    x_title="head",
-    y_title="corruption",
-    unit="restored",
-    diverging=True,
-)
+plot_matrix({how: [exact[h] for h in seen] for how, exact in exacts.items()},
+            "The same heads under four corruptions", x=("head", seen), y="corruption",
+            unit="restored", diverging=True)
 
 # %%
 missed = max(seen, key=lambda h: abs(exacts["swap_names"][h]) - abs(estimates["swap_names"][h]))
-verdict(
-    "exchanging the names brings up head 16.0, and its estimate misses it",
-    missed == (16, 0) and exacts["swap_names"][missed] > 0.3 > 10 * estimates["swap_names"][missed],
-    f"{head_name(missed)}: exact {exacts['swap_names'][missed]:.2f}, "
-    f"estimated {estimates['swap_names'][missed]:.3f}",
-    model=real,
-)
+verdict("exchanging the names brings up head 16.0, and its estimate misses it", missed == (16, 0)
+        and exacts["swap_names"][missed] > 0.3 > 10 * estimates["swap_names"][missed],
+        f"{head_name(missed)}: exact {exacts['swap_names'][missed]:.2f}, "
+        f"estimated {estimates['swap_names'][missed]:.3f}", model=real)
 
 # %% [markdown]
 # *What to see:* heads that appear in one row only. 17.4 and 20.0 carry "which name is said twice": they show where S2 changes, and vanish
@@ -813,16 +695,10 @@ under = partial(patching.patch_under_noise, real, clean, where_s2, logit_diff, f
 noisy = [under(seed=seed) for seed in range(3)]
 rows = [[exacts[how][head].item() for head in few] for how in ("swap_s2", "new_s2")]
 rows += [((run.patched - run.corrupted) / (high - run.corrupted)).tolist() for run in noisy]
-plot_matrix(
-    torch.tensor(rows).round(decimals=2),
-    "Tokens replaced against noise added, at the same position",
-    x_labels=[head_name(head) for head in few],
-    y_labels=["swap_s2", "new_s2", *(f"noise {seed}" for seed in range(3))],
-    x_title="head",
-    y_title="corruption",
-    unit="restored",
-    diverging=True,
-)
+plot_matrix(torch.tensor(rows),
+            "Tokens replaced against noise added, at the same position", x=("head", few),
+            y=("corruption", ["swap_s2", "new_s2", *(f"noise {seed}" for seed in range(3))]),
+            unit="restored", diverging=True)
 
 # %%
 print(f"nearest token: {noisy[0].names:.1f} from a name, {noisy[0].distance:.1f} from a noised one")
@@ -857,16 +733,10 @@ def four_metrics(logits: Float[Tensor, "batch pos d_vocab"]) -> Float[Tensor, "4
 runs = {head: patch_heads(real, clean, s2, [head]) for head in few}
 bad, good = four_metrics(real(s2)), four_metrics(real(clean))
 on_scale = torch.stack([(four_metrics(run) - bad) / (good - bad) for run in runs.values()], dim=1)
-plot_matrix(
-    on_scale.round(decimals=2),
-    "One patch, four metrics, each from corrupted (0) to clean (1)",
-    x_labels=[head_name(head) for head in few],
-    y_labels=["logit difference", "probability", "log-probability", "rank"],
-    x_title="head",
-    y_title="metric",
-    unit="restored",
-    diverging=True,
-)
+plot_matrix(on_scale,
+            "One patch, four metrics, each from corrupted (0) to clean (1)", x=("head", few),
+            y=("metric", ["logit difference", "probability", "log-probability", "rank"]),
+            unit="restored", diverging=True)
 
 # %% [markdown]
 # *What to see:* in the row "probability" the negative heads all but vanish: -.02 and -.02, where the logit difference has -.25
@@ -910,16 +780,9 @@ ways = {mode: patching.Ablation(real, clean, mode, **same) for mode in ("zero", 
 first_layer = [(0, h) for h in range(real.cfg.n_heads)]
 looked_at = [*first_layer, *few[:4]]
 cost = {way: [a.score([h], logit_diff) - high for h in looked_at] for way, a in ways.items()}
-plot_matrix(
-    torch.tensor(list(cost.values())).round(decimals=2),
-    "One head taken away: the first layer, then four strong heads",
-    x_labels=[head_name(head) for head in looked_at],
-    y_labels=list(cost),
-    x_title="head",
-    y_title="put in its place",
-    unit="change of the logit difference",
-    diverging=True,
-)
+plot_matrix(cost, "One head taken away: the first layer, then four strong heads",
+            x=("head", looked_at), y="put in its place", unit="change of the logit difference",
+            diverging=True)
 
 # %%
 yours = logit_diff(mean_ablate(real, clean, reference, [few[0]])).item() - high
@@ -935,13 +798,9 @@ show_table(sizes, ["put in its place", "mean size of the change, layer 0"], digi
 # what is constant. Resampling keeps the output one that really occurs, and scatters with the prompt it came from.
 
 # %%
-table = {
-    head_name(head): {
-        "by its mean": cost["mean"][len(first_layer) + i],
-        "by its output after swap_s2": -noised[head].item() * gap,
-    }
-    for i, head in enumerate(few[:4])
-}
+table = {head_name(head): {"by its mean": cost["mean"][len(first_layer) + i],
+                           "by its output after swap_s2": -noised[head].item() * gap}
+         for i, head in enumerate(few[:4])}
 show_table(table, caption="Replaced ...: change of the logit difference", digits=2)
 
 # %% [markdown]
@@ -966,7 +825,7 @@ mean_of_it = ways["mean"].instead[strongest[0]][:, :, strongest[1]]
 after = patching.direct_effects(real, clean, logit_diff, {strongest: mean_of_it})
 own = (before.heads - after.heads).mean(0)[strongest].item()
 print(f"{head_name(strongest)} added {own:.2f} directly; "
-      f"the logit difference fell by {before.metric - after.metric:.2f}")  # fmt: skip
+      f"the logit difference fell by {before.metric - after.metric:.2f}")
 
 # %% [markdown]
 # A direct effect can change for two reasons. The part writes something else. Or it writes the same, and the final norm
@@ -984,12 +843,8 @@ bars = {head_name(head): change[head].item() for head in reacting}
 bars["other heads"] = change.sum().item() - sum(bars.values())
 bars["MLPs"] = written[n_in_heads:].sum().item()
 bars["norm's scale"] = scaled.sum().item()
-plot_bars(
-    bars,
-    f"What the rest does when {head_name(strongest)} is knocked out",
-    y_title="change of direct effect, logits",
-    x_title="part",
-)
+plot_bars(bars, f"What the rest does when {head_name(strongest)} is knocked out", x="part",
+          y="change of direct effect, logits")
 
 # %%
 back = sum(bars.values())
@@ -1021,12 +876,8 @@ from circuits_course.plots import PatchingExplorer
 two = slice(0, 2)  # one mirrored pair, so that nobody waits long
 choices = {"swap_s2": s2[two], "new_s2": corrupted["new_s2"][two]}
 asked = LogitDifference(batch.io[two], batch.s[two])
-PatchingExplorer(
-    patching.gap_sweep(real, clean[two], choices, asked),
-    list(choices),
-    words=real_words,
-    start={"corruption": "new_s2", "component": "resid_pre"},
-)
+PatchingExplorer(patching.gap_sweep(real, clean[two], choices, asked), list(choices),
+                 words=real_words, start={"corruption": "new_s2", "component": "resid_pre"})
 
 # %% [markdown]
 # ## How sure is this?

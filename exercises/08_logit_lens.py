@@ -65,10 +65,8 @@ for name, (tokens, answer) in prompts.items():
 show_table(rows, ["kind", "prompt", "answer", "probability", "on top"], digits=2)
 
 # %%
-chapter.predict(
-    "when_does_it_know",
-    choices=["in the first third", "in the second third", "in the last third"],
-)
+chapter.predict("when_does_it_know",
+                choices=["in the first third", "in the second third", "in the last third"])
 
 # %% [markdown]
 # The **logit lens** (nostalgebraist 2020) takes the state after some layer and does with it what the
@@ -130,13 +128,9 @@ chapter.predict(
 step = max(1, n_layers // 10)
 shown = sorted({*range(0, n_layers, step), n_layers - 2, n_layers - 1, n_layers})
 lens_logits = {name: logit_lens(model, tokens)[:, -1] for name, (tokens, _) in prompts.items()}
-show_table(
-    [
-        {"state": i} | {name: spell(logits[i].argmax()) for name, logits in lens_logits.items()}
-        for i in shown
-    ],
-    caption="The token on top after each state, at the last position",
-)
+show_table([{"state": i} | {name: spell(logits[i].argmax())
+                            for name, logits in lens_logits.items()} for i in shown],
+           caption="The token on top after each state, at the last position")
 
 # %% [markdown]
 # *What to see:* read a column downwards. State 0 repeats the token that stands there. From then until
@@ -155,12 +149,9 @@ show_table(
 
 # %%
 ranks = {name: rank_by_layer(model, tokens, answer) for name, (tokens, answer) in prompts.items()}
-plot_lines(
-    {name: (1 + rank).float().log10() for name, rank in ranks.items()},
-    "Rank of the answer, state by state",
-    x_title="state (layers done)",
-    y_title="log10(1 + rank); 0 is the top",
-)
+plot_lines({name: (1 + rank).float().log10() for name, rank in ranks.items()},
+           "Rank of the answer, state by state", x="state (layers done)",
+           y="log10(1 + rank); 0 is the top")
 
 # %% [markdown]
 # *What to see:* 0 is the top, 4 is a rank of ten thousand. After the first few states the lines hardly
@@ -188,8 +179,7 @@ found = interval(of_capitals)
 verdict("known capitals are settled in the last third of the layers",
         found.low > 2 * n_layers / 3,
         f"mean state {found.mean:.1f} [{found.low:.1f}, {found.high:.1f}], {found.n} prompts, "
-        f"of {n_layers} layers",
-        model=model)  # fmt: skip
+        f"of {n_layers} layers", model=model)
 
 # %% [markdown]
 # You said when it knows. By the lens the *last third*, and mostly the last layer: the known capitals are
@@ -223,19 +213,17 @@ some = states[:, :, ::6].flatten(1, 2)
 kl = kl_to_final(model, some).unflatten(1, (len(pride), -1)).mean(-1)  # [state, window]
 final = model.unembed(model.ln_final(some[-1:]))[0].log_softmax(-1)
 even = torch.tensor(float(final.shape[-1])).log() + (final.exp() * final).sum(-1).mean()
-plot_lines(
-    {"logit lens": kl.mean(1), "even guessing": even.expand(n_layers)},
-    "How far each state is from the end, on Pride and Prejudice",
-    x_title="state (layers done)", y_title="KL to the final prediction (nats)", log_y=True,
-    bands=interval_bands({"logit lens": kl.T}),
-)  # fmt: skip
+plot_lines({"logit lens": kl.mean(1), "even guessing": even.expand(n_layers)},
+           "How far each state is from the end, on Pride and Prejudice", x="state (layers done)",
+           y="KL to the final prediction (nats)", log_y=True,
+           bands=interval_bands({"logit lens": kl.T}))
 
 # %%
 worse = int((kl.mean(1) > even).sum())
 rows = {f"state {i}": str(interval(kl[i])) for i in (0, n_layers // 2, n_layers - 1)}
 show_table(rows | {"even guessing": f"{even:+.2f}"}, ["", "nats from the end"])
 verdict("most states are further from the end than even guessing", worse > n_layers / 2,
-        f"{worse} of {n_layers} states before the last", model=model)  # fmt: skip
+        f"{worse} of {n_layers} states before the last", model=model)
 
 # %% [markdown]
 # *What to see:* the axis is logarithmic, the shaded range is the interval over the windows, and the flat line
@@ -249,7 +237,7 @@ verdict("most states are further from the end than even guessing", worse > n_lay
 here = pride[:, 1::6].flatten()
 own = model.unembed(model.ln_final(some[:1]))[0].softmax(-1)[torch.arange(len(here)), here]
 verdict("state 0 says the token that stands there", own.mean() > 0.5,
-        f"mean probability {own.mean():.3f}", model=model)  # fmt: skip
+        f"mean probability {own.mean():.3f}", model=model)
 
 # %% [markdown]
 # KL charges for every likely token that was called impossible, and a word's embedding calls all others
@@ -276,16 +264,13 @@ chapter.predict("sum_of_normed", choices=["still the logit", "too large", "too s
 # %%
 parts = contributions_by_component(model, fact, paris)
 strongest = sorted(parts, key=lambda name: -abs(parts[name]))[:12]
-plot_bars(
-    {name: parts[name] for name in strongest},
-    "The twelve largest contributions to the logit of ' Paris'",
-    y_title="logit",
-)
+plot_bars({name: parts[name] for name in strongest},
+          "The twelve largest contributions to the logit of ' Paris'", y="logit")
 
 # %%
 logit = model(fact)[0, -1, paris].item()
 verdict("the contributions sum to the logit", abs(sum(parts.values()) - logit) < 1e-2,
-        f"{len(parts)} parts, {sum(parts.values()):.3f} and {logit:.3f}")  # fmt: skip
+        f"{len(parts)} parts, {sum(parts.values()):.3f} and {logit:.3f}")
 
 # %% [markdown]
 # *What to see:* a few late components, attention and MLPs, for and against. In SmolLM2 attention layer 23
@@ -300,7 +285,7 @@ _, cache = model.run_with_cache(fact)
 stack = cache.decompose_resid(layer=-1, pos_slice=-1)  # [component, 1, d_model]
 recomputed = (model.ln_final(stack)[:, 0] @ model.W_U[:, paris]).sum() + model.b_U[paris]
 verdict("normed one by one, they do not sum to the logit", abs(recomputed - logit) > 1,
-        f"{recomputed:.1f} against {logit:.1f}")  # fmt: skip
+        f"{recomputed:.1f} against {logit:.1f}")
 
 # %% [markdown]
 # You said what the sum would be. *Too large*, ten times over in SmolLM2: each of the 61 writes is blown up to
@@ -319,7 +304,7 @@ scale = cache["ln_final.hook_scale"][0, -1]
 centred = (stack - stack.mean(-1, keepdim=True))[:, 0] / scale
 centred_sum = (centred @ model.W_U[:, paris]).sum() + model.b_U[paris]
 show_table({"norm of this model": str(model.cfg.normalization_type), "logit": f"{logit:.3f}",
-            "sum of centred writes": f"{centred_sum:.3f}"}, ["", "found"])  # fmt: skip
+            "sum of centred writes": f"{centred_sum:.3f}"}, ["", "found"])
 
 # %% [markdown]
 # **Tied is not equal.** SmolLM2 has one matrix for embedding and unembedding. Before attribution, the
@@ -332,7 +317,7 @@ with_W_E = model.ln_final(residual_states(model, fact)[-1:, 0])[0, -1] @ model.W
 both = torch.stack([with_W_E, fact_logits[-1, -1]])
 verdict("W_U is not W_E transposed", difference > 0.1,
         f"relative difference {difference:.2f}; read with W_E^T the last state says "
-        f"{spell(with_W_E.argmax())}, {lens_kl(both)[0]:.1f} nats away", model=model)  # fmt: skip
+        f"{spell(with_W_E.argmax())}, {lens_kl(both)[0]:.1f} nats away", model=model)
 
 # %% [markdown]
 # ### Where the lens is exact
@@ -347,7 +332,7 @@ steps = logit_lens(small, small_tokens)[:, -1, target].diff()
 small_parts = contributions_by_component(small, small_tokens, target)
 of_layers = torch.tensor([small_parts[f"{layer}_attn_out"] for layer in range(2)])
 verdict("each step of the lens is the layer's contribution", (steps - of_layers).abs().max() < 1e-3,
-        f"layer 0: {steps[0]:.1f}, layer 1: {steps[1]:.1f}")  # fmt: skip
+        f"layer 0: {steps[0]:.1f}, layer 1: {steps[1]:.1f}")
 
 # %% [markdown]
 # In a model with norms it is not: later writes change the scale of what came before.
@@ -364,7 +349,7 @@ ioi, mary = prompts["IOI"]
 john = model.to_single_token(" John")
 head_parts = circuits.head_contributions(model, ioi, mary, john)
 plot_heads(head_parts, "Each head's direct contribution to Mary minus John",
-           unit="logit", diverging=True)  # fmt: skip
+           unit="logit", diverging=True)
 
 # %%
 rows = {}
@@ -376,7 +361,7 @@ for sign in (1, -1):
             "Mary - John": head_parts[layer, head].item(),
             "raises most": ", ".join(spell(token) for token in effect.topk(3).indices),
             "lowers most": ", ".join(spell(token) for token in (-effect).topk(3).indices),
-        }  # fmt: skip
+        }
 show_table(rows, digits=1)
 
 # %% [markdown]
@@ -414,31 +399,24 @@ swapped = circuits.swap_states(model, capitals.tokens, capitals.tokens[order])
 lens = capital_logits[:-1, order]  # what it reads in the state that is put in
 lines = {"the model says, after the swap": swapped, "the lens reads in that state": lens}
 lines = {name: x[:, row, theirs] - x[:, row, mine] for name, x in lines.items()}
-plot_lines(
-    {name: x.mean(1) for name, x in lines.items()},
-    f"The other capital minus the own one, {len(row)} swaps",
-    x_title="state that is swapped", y_title="logit difference",
-    bands=interval_bands({name: x.T for name, x in lines.items()}),
-)  # fmt: skip
+plot_lines({name: x.mean(1) for name, x in lines.items()},
+           f"The other capital minus the own one, {len(row)} swaps", x="state that is swapped",
+           y="logit difference", bands=interval_bands({name: x.T for name, x in lines.items()}))
 
 # %%
 says = (swapped.argmax(-1) == theirs).float().mean(1)
 reads = (lens.argmax(-1) == theirs).float().mean(1)
 ranks = circuits.token_ranks(lens, theirs).median(1).values
 flip = int((says > 0.5).float().argmax())
-show_table(
-    [
-        {"state": i, "model says it": says[i].item(), "lens has it on top": reads[i].item(),
-         "median rank by the lens": int(ranks[i])}
-        for i in range(max(0, flip - 3), min(n_layers, flip + 6))
-    ],
-    caption="The other capital: share of swaps in which it is on top", digits=2,
-)  # fmt: skip
+show_table([{"state": i, "model says it": says[i].item(), "lens has it on top": reads[i].item(),
+             "median rank by the lens": int(ranks[i])}
+            for i in range(max(0, flip - 3), min(n_layers, flip + 6))],
+           caption="The other capital: share of swaps in which it is on top", digits=2)
 
 # %%
 verdict("the state decides before the lens has its answer on top", says[flip] > 0.5 > reads[flip],
         f"state {flip}: {100 * says[flip]:.0f} % of the swaps, {100 * reads[flip]:.0f} % on top of "
-        f"the lens, median rank {ranks[flip]:.0f}", model=model)  # fmt: skip
+        f"the lens, median rank {ranks[flip]:.0f}", model=model)
 
 # %% [markdown]
 # *What to see:* up to state 23 the swap changes nothing: the model names the capital of its own country in every
@@ -508,7 +486,7 @@ chapter.predict(
 held_out = states[kept][:, :, ::4].flatten(1, 2)
 lenses = {"logit lens": same, "mean final state": constant, "shift by the means": shift,
           "trained 60 steps from the identity": short, "least squares": squares,
-          "trained 100 steps from least squares": tuned}  # fmt: skip
+          "trained 100 steps from least squares": tuned}
 windows_of = {
     name: kl_to_final(model, held_out, lens).unflatten(1, (len(pride), -1)).mean(-1)
     for name, lens in lenses.items()
@@ -518,7 +496,7 @@ columns = ["reader", *(f"state {state}" for state in kept[:-1])]
 table = {name: x.mean(1).tolist() for name, x in windows_of.items()}
 table["mean prediction"] = [guess] * (len(kept) - 1)
 show_table([(name, *row) for name, row in table.items()], columns, digits=2,
-           caption="KL to the final prediction on Pride and Prejudice, nats")  # fmt: skip
+           caption="KL to the final prediction on Pride and Prejudice, nats")
 
 # %%
 *others, ours = windows_of.values()
@@ -527,7 +505,7 @@ ahead = [interval(row) for row in best - ours]
 verdict("the lens trained from least squares is ahead of every other reader at every state",
         min(found.low for found in ahead) > 0,
         "; ".join(f"{state}: {found}" for state, found in zip(kept, ahead, strict=False))
-        + f" nats, {ahead[0].n} windows", model=model)  # fmt: skip
+        + f" nats, {ahead[0].n} windows", model=model)
 
 # %% [markdown]
 # *What to see:* row by row.
@@ -555,7 +533,7 @@ for name, lens in lenses.items():
     ranks = circuits.token_ranks(model.unembed(model.ln_final(lens(of_state))), mine)
     rows.append((name, *ranks.median(1).values.tolist()))
 show_table(rows, columns,
-           caption=f"Median rank of the right capital, {len(mine)} prompts; 0 is the top")  # fmt: skip
+           caption=f"Median rank of the right capital, {len(mine)} prompts; 0 is the top")
 
 # %% [markdown]
 # *What to see:* up to state 20 no reader finds the capital, and none should: the swap showed that it is not here
@@ -601,34 +579,24 @@ trace = circuits.trace_writes(model, batch.tokens, swapped_ioi, answers, n_rando
 layer = 2 * n_layers // 3
 yours = write_survival(model, batch.tokens[:1], swapped_ioi[:1], layer)
 gap = (yours - trace.shares[0, layer, 0]).abs().max()
-verdict(
-    f"your function says the same of layer {layer}", gap < 1e-2, f"largest difference {gap:.0e}"
-)
+verdict(f"your function says the same of layer {layer}", gap < 1e-2,
+        f"largest difference {gap:.0e}")
 
 # %%
 left = {"the write about the answer": trace.left, "random directions": trace.random_left.mean(-1)}
-plot_lines(
-    {name: values.mean(0) for name, values in left.items()},
-    "How much of each attention layer's write is left at the end",
-    x_title="layer that wrote it", y_title="share left in the last state",
-    bands=interval_bands(left),
-)  # fmt: skip
+plot_lines({name: values.mean(0) for name, values in left.items()},
+           "How much of each attention layer's write is left at the end", x="layer that wrote it",
+           y="share left in the last state", bands=interval_bands(left))
 
 # %%
 show_table(trace.table(8), digits=2, caption="The eight layers whose writes are worth most "
-           "(IO minus S, logits; means of 6 prompts)")  # fmt: skip
+           "(IO minus S, logits; means of 6 prompts)")
 
 # %%
 total, direct = trace.total.mean(0), trace.direct.mean(0)
-plot_scatter(
-    direct,
-    total,
-    "What a layer adds directly, and what its write is worth",
-    labels=[f"layer {layer}" for layer in range(n_layers)],
-    x_title="direct contribution (logits)",
-    y_title="total effect (logits)",
-    diagonal=True,
-)
+plot_scatter(("direct contribution (logits)", direct), ("total effect (logits)", total),
+             "What a layer adds directly, and what its write is worth",
+             labels=[f"layer {layer}" for layer in range(n_layers)], diagonal=True)
 
 # %% [markdown]
 # *What to see:* in the scatter, layers on the diagonal are worth what they add. **Layer 23** adds 8 logits and is
@@ -648,19 +616,16 @@ plot_scatter(
 # %%
 lowest = int((total - direct).abs().argmax())
 own = trace.shares[:, lowest].mean(0)  # [direction, state]
-plot_lines(
-    {"the write about the answer": own[0], "random directions, mean": own[1:].mean(0)},
-    f"Layer {lowest}: how much of its write is left in each state",
-    x_title="state (layers done)",
-    y_title="share of the write",
-    bands={"random directions, mean": (own[1:].amin(0), own[1:].amax(0))},
-)
+plot_lines({"the write about the answer": own[0], "random directions, mean": own[1:].mean(0)},
+           f"Layer {lowest}: how much of its write is left in each state",
+           x="state (layers done)", y="share of the write",
+           bands={"random directions, mean": (own[1:].amin(0), own[1:].amax(0))})
 
 # %%
 lower = (trace.left[:, lowest, None] < trace.random_left[:, lowest]).sum(-1)
 verdict(f"layer {lowest}'s write is erased beyond random directions", (lower >= 22).all(),
         f"on each of {len(lower)} prompts less is left of it than of {int(lower.min())} of 23; "
-        f"{interval(trace.erased[:, lowest])} more is gone", model=model)  # fmt: skip
+        f"{interval(trace.erased[:, lowest])} more is gone", model=model)
 
 # %% [markdown]
 # *What to see:* both lines begin at the layer's own state. The shaded range holds all 23 random directions. The

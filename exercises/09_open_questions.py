@@ -72,10 +72,8 @@ example = small.to_tokens("abcab")
 masks = behaviour_masks(example)
 symbols = small.to_str_tokens(example[0])
 together = sum((i + 1) * mask[0].int() for i, mask in enumerate(masks.values()))
-plot_matrix(
-    together, "1 previous token, 2 duplicate token, 3 induction",
-    x_labels=symbols, y_labels=symbols, x_title="key", y_title="query",
-)  # fmt: skip
+plot_matrix(together, "1 previous token, 2 duplicate token, 3 induction", x=("key", symbols),
+            y=("query", symbols))
 
 # %% [markdown]
 # *What to see:* the diagonal of 1s is what a previous-token head looks at. Below it each repeated
@@ -113,10 +111,8 @@ for behaviour, mask in masks.items():
 # part C), and the real model. Each gets random tokens of its own vocabulary, shown twice.
 
 # %%
-chapter.predict(
-    "where_induction_sits",
-    choices=["in the first third", "in the middle third", "in the last third"],
-)
+chapter.predict("where_induction_sits",
+                choices=["in the first third", "in the middle third", "in the last third"])
 
 # %%
 chapter.predict(
@@ -143,11 +139,9 @@ show_table(rows, caption="The strongest head of each behaviour, and its score")
 
 # %% tags=["nbval-check-output"]
 found = [strongest_heads(profiles[name]["induction"], 1)[0] for name in siblings]
-verdict(
-    "five seeds keep their induction head in one layer, and not under one number",
-    len({layer for layer, _ in found}) == 1 and len({head for _, head in found}) > 1,
-    ", ".join(map(head_name, found)),
-)
+verdict("five seeds keep their induction head in one layer, and not under one number",
+        len({layer for layer, _ in found}) == 1 and len({head for _, head in found}) > 1,
+        ", ".join(map(head_name, found)))
 
 # %% [markdown]
 # If you said that seeds share layer *and* number: a head's number cannot be universal. Exchanging two
@@ -165,11 +159,9 @@ verdict(
 
 # %%
 places = compare_profiles(profiles, at_least=0.3)
-show_table(
-    {n: {b: found[n].depth if n in found else None for b, found in places.items()} for n in profiles},
-    caption="Relative depth of the strongest head, where any scores .3",
-    digits=2,
-)  # fmt: skip
+show_table({n: {b: found[n].depth if n in found else None for b, found in places.items()}
+            for n in profiles},
+           caption="Relative depth of the strongest head, where any scores .3", digits=2)
 
 # %% [markdown]
 # The small models have no duplicate-token head at all; their best scores lie between .06 and .16. SmolLM2
@@ -178,17 +170,13 @@ show_table(
 # be (they are in layers 5 to 7 of 12, .45 to .64), and the last third holds weaker ones.
 
 # %%
-points = [
-    (layer / max(len(scores) - 1, 1), scores[layer, head].item(), f"{name} {layer}.{head}", behaviour)
-    for name, profile in profiles.items() if name not in siblings
-    for behaviour, scores in profile.items() if behaviour != "duplicate token"
-    for layer, head in (scores > 0.3).nonzero().tolist()
-]  # fmt: skip
+points = [(layer / max(len(scores) - 1, 1), scores[layer, head].item(), f"{name} {layer}.{head}",
+           behaviour) for name, profile in profiles.items() if name not in siblings
+          for behaviour, scores in profile.items() if behaviour != "duplicate token"
+          for layer, head in (scores > 0.3).nonzero().tolist()]
 depth, score, names, kinds = map(list, zip(*points, strict=True))
-plot_scatter(
-    depth, score, "Every head with a score above .3",
-    labels=names, groups=kinds, x_title="relative depth", y_title="score",
-)  # fmt: skip
+plot_scatter(("relative depth", depth), ("score", score), "Every head with a score above .3",
+             labels=names, groups=kinds)
 
 # %% [markdown]
 # *What to see:* induction reads what previous-token heads wrote, so some of the latter must stand to the
@@ -202,14 +190,10 @@ plot_scatter(
 from circuits_course.circuits import known_circuits
 
 order = ("previous token", "induction", "S-inhibition", "name mover")
-depths = {
-    name: {r: [layer / (n_layers - 1) for layer, _ in classes.get(r, [])] for r in order}
-    for name, (n_layers, classes) in known_circuits().items()
-}
-cells = {
-    name: {r: f"{sum(d) / len(d):.2f} ({min(d):.2f} to {max(d):.2f})" if d else "none" for r, d in row.items()}
-    for name, row in depths.items()
-}  # fmt: skip
+depths = {name: {r: [layer / (n_layers - 1) for layer, _ in classes.get(r, [])] for r in order}
+          for name, (n_layers, classes) in known_circuits().items()}
+cells = {name: {r: f"{sum(d) / len(d):.2f} ({min(d):.2f} to {max(d):.2f})" if d else "none"
+                for r, d in row.items()} for name, row in depths.items()}
 show_table(cells, caption="Relative depth of a class: mean (lowest to highest)")
 means = {name: [sum(d) / len(d) for d in row.values() if d] for name, row in depths.items()}
 for name, found in means.items():
@@ -248,30 +232,19 @@ def induction_without(one, count: int) -> list[float]:
 
 # %%
 dependence = {n: induction_without(m, 3 if m.cfg.n_layers > 12 else 1) for n, m in models.items()}
-lost = {
-    name: {
-        "whole": whole,
-        "without previous-token heads": cut,
-        "lowest without others": min(others, default=None),
-        "costs more than": str(beats(-cut, [-other for other in others])),
-    }
-    for name, (whole, cut, *others) in dependence.items()
-}
+lost = {name: {"whole": whole, "without previous-token heads": cut,
+               "lowest without others": min(others, default=None),
+               "costs more than": str(beats(-cut, [-other for other in others]))}
+        for name, (whole, cut, *others) in dependence.items()}
 show_table(lost, caption="Score of the strongest induction head", digits=2)
 
 # %% tags=["nbval-check-output"]
 cut = [lost[name]["without previous-token heads"] / lost[name]["whole"] for name in models]
-verdict(
-    "without its previous-token head each small model loses all of its induction score",
-    max(cut[:-1]) < 0.05,
-    f"at most {max(cut[:-1]):.0%} is left",
-)
-verdict(
-    "without three of its own SmolLM2's 18.6 loses more than half, more than in any control",
-    cut[-1] < 0.5 and len(set(lost[real]["costs more than"].split()[2::2])) == 1,
-    f"{cut[-1]:.0%} is left, {lost[real]['costs more than']}",
-    model=model,
-)
+verdict("without its previous-token head each small model loses all of its induction score",
+        max(cut[:-1]) < 0.05, f"at most {max(cut[:-1]):.0%} is left")
+verdict("without three of its own SmolLM2's 18.6 loses more than half, more than in any control",
+        cut[-1] < 0.5 and len(set(lost[real]["costs more than"].split()[2::2])) == 1,
+        f"{cut[-1]:.0%} is left, {lost[real]['costs more than']}", model=model)
 
 # %% [markdown]
 # The algorithm is shared: in every model that we cut, induction needs previous-token heads.
@@ -301,11 +274,8 @@ for name in ["induction-2l", *siblings]:
     one, tokens = models[name], repeats_for(models[name])
     itself = head_scores(one, tokens, looks_at_itself)[0]
     head = int(itself.argmax())
-    rows[name] = {
-        "head": f"0.{head}",
-        "at itself": itself[head].item(),
-        "whole": dependence[name][0],
-    }
+    rows[name] = {"head": f"0.{head}", "at itself": itself[head].item(),
+                  "whole": dependence[name][0]}
     for letter, reads in (("q", "queries"), ("k", "keys")):
         with input_cut(one, tokens, head, letter):
             scores = head_profile(one, tokens)["induction"][1]
@@ -357,11 +327,10 @@ def band(curves: list[list[float]]) -> tuple[Tensor, tuple[Tensor, Tensor]]:
 
 kinds = ("previous token", "induction")
 lines = {kind: band([t.births[kind] for t in siblings.values()]) for kind in kinds}
-plot_lines(
-    {kind: mean for kind, (mean, _) in lines.items()}, "Strongest head during training, five seeds",
-    bands={kind: edges for kind, (_, edges) in lines.items()},
-    x=EVERY * torch.arange(len(lines["induction"][0])), x_title="training step", y_title="score",
-)  # fmt: skip
+plot_lines({kind: mean for kind, (mean, _) in lines.items()},
+           "Strongest head during training, five seeds",
+           x=("training step", EVERY * torch.arange(len(lines["induction"][0]))), y="score",
+           bands={kind: edges for kind, (_, edges) in lines.items()})
 
 # %% [markdown]
 # *What to see:* the previous-token line rises first. Then the induction line overtakes it: induction is nearly whole
@@ -376,11 +345,8 @@ def first_over(curve: list[float], level: float) -> int:
 steps_over = {n: {k: first_over(t.births[k], 0.3) for k in kinds} for n, t in siblings.items()}
 show_table(steps_over, caption="Step at which the strongest score first passes .3")
 ahead = [row["induction"] - row["previous token"] for row in steps_over.values()]
-verdict(
-    "the previous-token head comes first in every seed",
-    min(ahead) > 0,
-    f"ahead by {interval(ahead)} steps, n = {len(ahead)}",
-)
+verdict("the previous-token head comes first in every seed", min(ahead) > 0,
+        f"ahead by {interval(ahead)} steps, n = {len(ahead)}")
 
 # %%
 chapter.explain("what_is_universal")
@@ -407,49 +373,36 @@ chapter.predict("jobs_by_context", choices=["the same", "clearly lower", "clearl
 # %%
 from circuits_course.data import ioi_batch, passage, text_tokens
 
-texts = {
-    "random, twice": repeats_for(model, batch=8, seed=1),
-    "English": text_tokens(model, passage("alice"), 8, 41),
-    "names (IOI)": ioi_batch(model, 8, seed=0).tokens,
-}
+texts = {"random, twice": repeats_for(model, batch=8, seed=1),
+         "English": text_tokens(model, passage("alice"), 8, 41),
+         "names (IOI)": ioi_batch(model, 8, seed=0).tokens}
 chosen = [strongest_heads(scores, 1)[0] for scores in profiles[real].values()]
 jobs = head_jobs(model, chosen, texts)
-rows = [
-    {"head": head_name(head), "context": context, **found, "cost": str(interval(found["cost"]))}
-    for head in chosen for context, row in jobs.items() for found in [row[head]]
-]  # fmt: skip
-show_table(
-    rows, caption="Scores, and nats lost per token without the head (8 sequences each)", digits=2
-)
+rows = [{"head": head_name(head), "context": context, **found,
+         "cost": str(interval(found["cost"]))} for head in chosen for context, row in jobs.items()
+        for found in [row[head]]]
+show_table(rows, caption="Scores, and nats lost per token without the head (8 sequences each)",
+           digits=2)
 
 # %%
-plot_matrix(
-    torch.tensor([[row[head]["cost"].mean().item() for row in jobs.values()] for head in chosen]),
-    "What is lost without the head",
-    x_labels=list(texts), y_labels=[head_name(h) for h in chosen], x_title="context", y_title="head",
-    unit="nats per token", diverging=True,
-)  # fmt: skip
+plot_matrix({head: [row[head]["cost"].mean().item() for row in jobs.values()] for head in chosen},
+            "What is lost without the head", x=("context", texts), y="head",
+            unit="nats per token", diverging=True)
 
 # %% tags=["nbval-check-output"]
 BEHAVIOURS = list(masks)
-tops = [
-    {max(BEHAVIOURS, key=lambda b: row[head].get(b, 0)) for row in jobs.values()} for head in chosen
-]
-verdict(
-    "each of the three heads has the same strongest behaviour in all three contexts",
-    all(len(top) == 1 for top in tops),
-    "; ".join(f"{head_name(h)}: {', '.join(sorted(top))}" for h, top in zip(chosen, tops)),
-    model=model,
-)
+tops = [{max(BEHAVIOURS, key=lambda b: row[head].get(b, 0)) for row in jobs.values()}
+        for head in chosen]
+verdict("each of the three heads has the same strongest behaviour in all three contexts",
+        all(len(top) == 1 for top in tops),
+        "; ".join(f"{head_name(h)}: {', '.join(sorted(top))}" for h, top in zip(chosen, tops)),
+        model=model)
 
 # %% tags=["nbval-check-output"]
 first = [row[chosen[0]]["cost"] for row in jobs.values()]
-verdict(
-    "16.0 costs much on repeated tokens and nothing that we can see on English",
-    interval(first[0]).low > 0.2 and interval(first[1]).high < 0.1,
-    f"{interval(first[0])} against {interval(first[1])} nats",
-    model=model,
-)
+verdict("16.0 costs much on repeated tokens and nothing that we can see on English",
+        interval(first[0]).low > 0.2 and interval(first[1]).high < 0.1,
+        f"{interval(first[0])} against {interval(first[1])} nats", model=model)
 
 # %% [markdown]
 # From random tokens to English the score of 16.0 falls from .88 to .76. *The same* and *clearly lower* both have a point:
@@ -527,21 +480,16 @@ tokens = held_out(at_once)
 few, many = shipped_family("all at once", counts=[2, 8], seeds=[0])
 backs = [f"{back} back" for back in at_once.backs]
 rows = {f"{t.n_heads} heads": at_once.loss(t.model, tokens).tolist() for t in (few, many)}
-show_table(
-    rows, ["", *backs], caption=f"Loss by job, nats (guessing {at_once.worst:.2f})", digits=2
-)
-plot_matrix(
-    ablation_costs(few.model, tokens, at_once.loss)[:, 0], "All at once, two heads",
-    x_labels=["head 0", "head 1"], y_labels=backs, x_title="head taken away", y_title="job",
-    unit="nats", diverging=True,
-)  # fmt: skip
+show_table(rows, ["", *backs], caption=f"Loss by job, nats (guessing {at_once.worst:.2f})",
+           digits=2)
+plot_matrix(ablation_costs(few.model, tokens, at_once.loss)[:, 0], "All at once, two heads",
+            x=("head taken away", ["head 0", "head 1"]), y=("job", backs), unit="nats",
+            diverging=True)
 
 # %%
-plot_matrix(
-    ablation_costs(many.model, tokens, at_once.loss)[:, 0], "All at once, eight heads",
-    x_labels=[f"head {h}" for h in range(8)], y_labels=backs, x_title="head taken away",
-    y_title="job", unit="nats", diverging=True,
-)  # fmt: skip
+plot_matrix(ablation_costs(many.model, tokens, at_once.loss)[:, 0], "All at once, eight heads",
+            x=("head taken away", [f"head {h}" for h in range(8)]), y=("job", backs), unit="nats",
+            diverging=True)
 
 # %% [markdown]
 # *What to see:* a column is a head, a row a job, and red is what the job loses without the head. Two heads take two
@@ -603,13 +551,11 @@ show_table(table, caption="Mean ± standard error over five seeds, or those in u
 
 # %%
 jobs_of_each = {f"{task}, {n}": mean_and_error(rows["jobs of each"])
-                for (task, n), rows in measured.items()}  # fmt: skip
-plot_bars(
-    {name: mean for name, (mean, _) in jobs_of_each.items()},
-    "Jobs carried by a head in use, by task and number of heads",
-    y_title="effective number of jobs",
-    errors={name: error for name, (_, error) in jobs_of_each.items()},
-)
+                for (task, n), rows in measured.items()}
+plot_bars({name: mean for name, (mean, _) in jobs_of_each.items()},
+          "Jobs carried by a head in use, by task and number of heads",
+          y="effective number of jobs",
+          errors={name: error for name, (_, error) in jobs_of_each.items()})
 
 # %% tags=["nbval-check-output"]
 alone, shared = (interval(measured[t, 8]["jobs of each"]) for t in ("all at once", "look-ups"))
@@ -637,9 +583,8 @@ chapter.explain("when_heads_share")
 # %% tags=["nbval-check-output"]
 induction = {n: shipped_family("induction", counts=[n]) for n in COUNTS}
 sizes = {n: sum(w.numel() for w in family[0].model.parameters()) for n, family in induction.items()}
-verdict(
-    "all of them have the same number of parameters", len(set(sizes.values())) == 1, f"{sizes[1]}"
-)
+verdict("all of them have the same number of parameters", len(set(sizes.values())) == 1,
+        f"{sizes[1]}")
 
 # %%
 chapter.predict(
@@ -656,12 +601,10 @@ chapter.predict(
 
 # %%
 curves = {n: band([t.history for t in family]) for n, family in induction.items()}
-plot_lines(
-    {f"{n} x {64 // n}": mean for n, (mean, _) in curves.items()},
-    "Induction: loss on second copies, five seeds; heads x dimension",
-    bands={f"{n} x {64 // n}": edges for n, (_, edges) in curves.items()},
-    x=EVERY * torch.arange(len(curves[1][0])), x_title="training step", y_title="nats",
-)  # fmt: skip
+plot_lines({f"{n} x {64 // n}": mean for n, (mean, _) in curves.items()},
+           "Induction: loss on second copies, five seeds; heads x dimension",
+           x=("training step", EVERY * torch.arange(len(curves[1][0]))), y="nats",
+           bands={f"{n} x {64 // n}": edges for n, (_, edges) in curves.items()})
 
 # %%
 from circuits_course.circuits import SHIPPED
@@ -675,17 +618,14 @@ for task, n in [(task, n) for task, counts in SHIPPED.items() for n in counts]:
         "final loss": "{:.3f} ± {:.3f}".format(*mean_and_error([t.history[-1] for t in family])),
         "best possible": TASKS[task].best, "half-way in": f"{len(reached)} of {len(family)}",
         "at step": round(sum(reached) / len(reached)) if reached else None,
-    })  # fmt: skip
+    })
 show_table(rows, caption="Final loss (mean ± standard error), and when half of the way was gone")
 
 # %% tags=["nbval-check-output"]
 late = interval(t.history[-1] for t in shipped_family("induction, longer", counts=[32]))
 four = interval(t.history[-1] for t in shipped_family("induction, longer", counts=[4]))
-verdict(
-    "32 heads of 2 dimensions have not learned induction after 2,000 steps; 4 of 16 have",
-    late.low > 10 * four.high,
-    f"{late} nats left against {four}",
-)
+verdict("32 heads of 2 dimensions have not learned induction after 2,000 steps; 4 of 16 have",
+        late.low > 10 * four.high, f"{late} nats left against {four}")
 
 # %% [markdown]
 # *What to see:* the rows of 32 heads. Bhojanapalli et al. (2020) prove that a head whose dimension
@@ -728,11 +668,9 @@ for n in COUNTS[1:]:
             _, cache = trained.model.run_with_cache(held_out(TASKS["induction"]))
             values.append(head_similarity(cache["pattern", layer]))
         similar[f"layer {layer}, {n} heads"] = mean_and_error(values)
-plot_bars(
-    {name: mean for name, (mean, _) in similar.items()},
-    "Induction: mean similarity between heads of a layer",
-    y_title="cosine", errors={name: error for name, (_, error) in similar.items()},
-)  # fmt: skip
+plot_bars({name: mean for name, (mean, _) in similar.items()},
+          "Induction: mean similarity between heads of a layer", y="cosine",
+          errors={name: error for name, (_, error) in similar.items()})
 
 # %% [markdown]
 # *What to see:* 1 would be the same pattern in every head. Heads that rest on BOS alike also count as
@@ -755,11 +693,9 @@ for task, n in [(t, n) for t in ("induction", "look-ups", "all at once") for n i
         gone = removable_heads(trained.model, held, loss, allowed=0.1 * learned)
         values.append(len(gone) / (n * trained.model.cfg.n_layers))
     spare[f"{task}, {n}"] = mean_and_error(values)
-plot_bars(
-    {name: mean for name, (mean, _) in spare.items()},
-    "Share of heads that can go while nine tenths of what was learned stays",
-    y_title="share of heads", errors={name: error for name, (_, error) in spare.items()},
-)  # fmt: skip
+plot_bars({name: mean for name, (mean, _) in spare.items()},
+          "Share of heads that can go while nine tenths of what was learned stays",
+          y="share of heads", errors={name: error for name, (_, error) in spare.items()})
 
 # %% [markdown]
 # *What to see:* the bars of one task from left to right. Where jobs can share a head (look-ups), nearly all heads can

@@ -143,19 +143,15 @@ def head_shares(
     """For every role, the share of each head's attention off BOS that goes where it should."""
     _, cache = mystery.model.run_with_cache(tokens)
     layers = range(mystery.model.cfg.n_layers)
-    return {
-        role: torch.stack([share_on(cache["pattern", layer], mask) for layer in layers])
-        for role, mask in targets.items()
-    }
+    return {role: torch.stack([share_on(cache["pattern", layer], mask) for layer in layers])
+            for role, mask in targets.items()}
 
 
 # %%
 shares = head_shares(agate, tokens, role_targets(tokens))
-plot_matrix(
-    torch.stack([share.flatten() for share in shares.values()]), "Where the heads of agate look",
-    x_labels=[head_name(head) for head in heads_of(agate.model)], y_labels=list(shares),
-    x_title="head", y_title="role", unit="share of attention off BOS",
-)  # fmt: skip
+plot_matrix({role: share.flatten() for role, share in shares.items()},
+            "Where the heads of agate look", x=("head", heads_of(agate.model)), y="role",
+            unit="share of attention off BOS")
 
 # %% [markdown]
 # *What to see:* three heads have a full share of the same role. By their looks they cannot be told apart.
@@ -166,10 +162,8 @@ chapter.predict("look_alikes", choices=["all of them", "about half", "one"])
 # %% exercise="single_effects"
 
 # %%
-plot_heads(
-    single_effects(agate.model, tokens, "mean"), "What ablating one head of agate costs",
-    unit="divergence in nats",
-)  # fmt: skip
+plot_heads(single_effects(agate.model, tokens, "mean"), "What ablating one head of agate costs",
+           unit="divergence in nats")
 
 # %% [markdown]
 # *What to see:* one cell stands out, with 1.5 nats, which is the size of the whole effect. The other five are at 0.
@@ -191,7 +185,7 @@ def case_file(mystery: Mystery, *roles: str) -> None:
         costs = {mode: effect[head].abs().item() for mode, effect in effects.items()}
         rows.append({"head": head_name(head), **costs, "looks at": ", ".join(seen)})
     gone = {m: divergence(model(tokens), Ablation(model, tokens, m).logits(heads_of(model))).item()
-            for m in effects}  # fmt: skip
+            for m in effects}
     show_table([*rows, {"head": "all", **gone, "looks at": ""}], digits=2)
 
 
@@ -249,9 +243,8 @@ print(f"and a decoy, which does nothing: {head_name(decoy)}")
 # 5 %, because others stepped in.
 
 # %%
-chapter.predict(
-    "backup_alone", choices=["both matter", "only the first one matters", "neither matters"]
-)
+chapter.predict("backup_alone",
+                choices=["both matter", "only the first one matters", "neither matters"])
 
 # %%
 case_file(practice)
@@ -323,10 +316,9 @@ show_table(found, ["circuit", "incompleteness, main knocked out"], digits=1)
 # %%
 everything = {"main": main, "backup": backup, "decoy": decoy}
 among = list(everything.values())
-plot_bars(
-    {f"{n} {head_name(h)}": importance(practice.model, tokens, among, h) for n, h in everything.items()},
-    "The most that each head ever matters", y_title="share of the whole effect",
-)  # fmt: skip
+plot_bars({f"{n} {head_name(h)}": importance(practice.model, tokens, among, h)
+           for n, h in everything.items()}, "The most that each head ever matters",
+          y="share of the whole effect")
 
 # %% [markdown]
 # *What to see:* the backup matters as much as the main head (a little more: 1.06, as said above), and the decoy has no bar. Yet by its weights the decoy
@@ -471,17 +463,8 @@ show_table(counted, ["symbol is", "answer", "times", "of"])
 # %% only="solutions" tags=["nbval-check-output"]
 heads = {"duplicate token": [(0, 1)]}
 edges = [((0, 1), "logits")]
-print(
-    grade(
-        Claim(
-            "chert",
-            heads,
-            edges,
-            "duplicate detection",
-            lambda symbols: answers[symbols[-1] in symbols[:-1]],
-        )
-    )
-)
+print(grade(Claim("chert", heads, edges, "duplicate detection",
+                  lambda symbols: answers[symbols[-1] in symbols[:-1]])))
 
 # %% [markdown]
 # ### diorite
@@ -504,10 +487,8 @@ case_file(diorite)
 # %% only="solutions"
 prompt = diorite.sample(1, seed=0)
 _, cache = diorite.model.run_with_cache(prompt)
-plot_attention(
-    diorite.model.to_str_tokens(prompt), cache["pattern", 1][0, [2]],
-    "The head of diorite that matters", head_names=["1.2"],
-)  # fmt: skip
+plot_attention(diorite.model.to_str_tokens(prompt), cache["pattern", 1][0, [2]],
+               "The head of diorite that matters", head_names=["1.2"])
 
 # %% [markdown] only="solutions"
 # Every row is even over all symbols so far, BOS left out. What an even mean copies is in proportion to counts: the
@@ -516,17 +497,8 @@ plot_attention(
 # %% only="solutions" tags=["nbval-check-output"]
 heads = {"counter": [(1, 2)]}
 edges = [((1, 2), "logits")]
-print(
-    grade(
-        Claim(
-            "diorite",
-            heads,
-            edges,
-            "majority",
-            lambda symbols: Counter(symbols).most_common(1)[0][0],
-        )
-    )
-)
+print(grade(Claim("diorite", heads, edges, "majority",
+                  lambda symbols: Counter(symbols).most_common(1)[0][0])))
 
 # %% [markdown]
 # ### emerald
@@ -615,17 +587,14 @@ for symbol in gneiss.model.cfg.vocabulary[1:]:
     lead = logits.topk(2).values.diff().abs().item()
     answer = gneiss.model.to_single_str_token(int(logits.argmax())) if lead > 1 else "nothing"
     kinds.setdefault(answer, []).append(symbol)
-show_table(
-    {a: " ".join(kinds[a]) for a in sorted(kinds)}, ["the model says", "to each of these alone"]
-)
+show_table({a: " ".join(kinds[a]) for a in sorted(kinds)},
+           ["the model says", "to each of these alone"])
 
 # %% only="solutions"
 prompt = gneiss.sample(1, seed=0)
 _, cache = gneiss.model.run_with_cache(prompt)
-plot_attention(
-    gneiss.model.to_str_tokens(prompt), cache["pattern", 0][0, [0, 2]],
-    "Two heads of gneiss", head_names=["0.0", "0.2"],
-)  # fmt: skip
+plot_attention(gneiss.model.to_str_tokens(prompt), cache["pattern", 0][0, [0, 2]],
+               "Two heads of gneiss", head_names=["0.0", "0.2"])
 
 # %% [markdown] only="solutions"
 # Each head looks at one kind of symbol, evenly, and rests on BOS with what is left: the more of its kind, the less on
@@ -673,10 +642,8 @@ scores = all_composition_scores(model, "K")
 pairs = [((0, a), (la, b)) for a in range(3) for la in (1, 2) for b in range(3)]
 by_score = sorted(pairs, key=lambda pair: -scores[(*pair[0], *pair[1])])
 tokens = halite.sample(64, seed=1)
-rows = [
-    (f"{head_name(a)} > {head_name(b)}", scores[(*a, *b)], edge_effect(model, tokens, a, (*b, "k")))
-    for a, b in by_score[:4]
-]
+rows = [(f"{head_name(a)} > {head_name(b)}", scores[(*a, *b)],
+         edge_effect(model, tokens, a, (*b, "k"))) for a, b in by_score[:4]]
 show_table(rows, ["pair", "K-composition score", "path effect"], digits=2)
 
 # %% [markdown] only="solutions"
@@ -715,10 +682,8 @@ case_file(iolite)
 # %% only="solutions"
 tokens, everyone = iolite.sample(64, seed=1), heads_of(iolite.model)
 matters = [importance(iolite.model, tokens, everyone, head) for head in everyone]
-plot_heads(
-    torch.tensor(matters).view(3, 3), "The most that each head of iolite ever matters",
-    unit="share of the effect",
-)  # fmt: skip
+plot_heads(torch.tensor(matters).view(3, 3), "The most that each head of iolite ever matters",
+           unit="share of the effect")
 
 # %% only="solutions" tags=["nbval-check-output"]
 edge_table(iolite, [(0, 1), (2, 1)])
@@ -770,9 +735,7 @@ def name_not_repeated(symbols: list[str]) -> str:
 
 # %% only="solutions" tags=["nbval-check-output"]
 heads = {"duplicate token": [(0, 2)], "inhibition": [(1, 0)], "mover": [(2, 0)]}
-edges = [
-    ((0, 2), (1, 0, "k")), ((0, 2), (1, 0, "v")), ((1, 0), (2, 0, "q")), ((2, 0), "logits"),
-]  # fmt: skip
+edges = [((0, 2), (1, 0, "k")), ((0, 2), (1, 0, "v")), ((1, 0), (2, 0, "q")), ((2, 0), "logits")]
 print(grade(Claim("jasper", heads, edges, "odd one out", name_not_repeated)))
 
 # %% [markdown] only="solutions"
@@ -799,9 +762,8 @@ case_file(kunzite)
 # %% only="solutions" tags=["nbval-check-output"]
 tokens, everyone = kunzite.sample(64, seed=1), heads_of(kunzite.model)
 most = max(importance(kunzite.model, tokens, everyone, head) for head in everyone)
-verdict(
-    "no head of kunzite matters, alone or with one other gone", most < 0.05, f"at most {most:.3f}"
-)
+verdict("no head of kunzite matters, alone or with one other gone", most < 0.05,
+        f"at most {most:.3f}")
 cuts = smallest_cuts(kunzite.model, tokens, share=0.5)
 show_table([[head_name(head) for head in cut] for cut in cuts], ["a smallest cut", "with", "and"])
 
@@ -815,9 +777,8 @@ effects = {}
 for gone in trio:
     without = Ablation(kunzite.model, tokens, "mean").logits([gone])
     silent = [Ablation(kunzite.model, tokens, "mean").logits([gone, head]) for head in trio]
-    effects[f"{head_name(gone)} gone"] = {
-        f"and {head_name(head)}": divergence(without, s).item() for head, s in zip(trio, silent)
-    }
+    effects[f"{head_name(gone)} gone"] = {f"and {head_name(head)}": divergence(without, s).item()
+                                          for head, s in zip(trio, silent)}
 show_table(effects, digits=2)
 edge_table(kunzite, list(trio))
 
@@ -874,11 +835,9 @@ for receiver in [(2, 1, "q"), (2, 1, "k"), (2, 1, "v"), "logits"]:
     silent = silence_path(lazulite.model, tokens, (1, 2), receiver)
     other = edge_effect(lazulite.model, tokens, (1, 2), receiver)
     rows[str(receiver)] = {"another prompt": other, "silence": divergence(logits, silent).item()}
-show_table(
-    rows,
-    caption="From 1.2: what moves when the receiver hears another prompt, or nothing",
-    digits=2,
-)
+show_table(rows,
+           caption="From 1.2: what moves when the receiver hears another prompt, or nothing",
+           digits=2)
 
 # %% [markdown] only="solutions"
 # To the keys of 2.1 alone. 1.2 marks the place after BOS, on every prompt alike, and the mark is how 2.1 finds the first symbol: it

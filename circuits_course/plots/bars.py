@@ -10,7 +10,7 @@ import numpy as np
 
 from circuits_course.errors import CourseError
 from circuits_course.plots.arrays import as_array, number, rounded, table, texts
-from circuits_course.plots.axes import SIZE, Axis, set_axes
+from circuits_course.plots.axes import SIZE, Axis, label, set_axes
 from circuits_course.plots.figure import INK, PALETTE, Figure, layout, plotly_text
 
 CROWDED = 70  # letters under all bars together: beyond, they are turned
@@ -28,23 +28,23 @@ class Bars:
 
 
 def plot_bars(
-    bars: Mapping[str, float],
+    bars: Mapping[Any, float],
     title: str,
     *,
-    y_title: str,
-    x_title: str = "",
-    errors: Mapping[str, float] | None = None,
+    y: str,
+    x: str = "",
+    errors: Mapping[Any, float] | None = None,
 ) -> Figure:
-    """One bar per name; errors: {name: half the length of its error bar}."""
-    names = [str(name) for name in bars]
+    """One bar per name, a word or a head; errors: {name: half the length of its error bar}."""
+    names = [label(name) for name in bars]
     values = as_array([float(value) for value in bars.values()], "bars", ndim=1)
-    chart = Bars(names, values, _spread(names, errors), Axis(x_title), Axis(y_title))
+    chart = Bars(names, values, _spread(names, errors), Axis(x), Axis(y))
     return Figure(
         title=title,
-        alt=f"Bar chart of {y_title} for {len(names)} names, from {number(np.nanmin(values))} "
+        alt=f"Bar chart of {y} for {len(names)} names, from {number(np.nanmin(values))} "
         f"to {number(np.nanmax(values))}.",
         table=_table(chart),
-        numbers={y_title: values, **({} if chart.spread is None else {"errors": chart.spread})},
+        numbers={y: values, **({} if chart.spread is None else {"errors": chart.spread})},
         paint=lambda canvas: _paint(canvas, chart),
         size=SIZE,
         plotly=_interactive(chart, title),
@@ -54,10 +54,10 @@ def plot_bars(
 def _spread(names: list[str], errors: Mapping[str, float] | None) -> np.ndarray | None:
     if not errors:
         return None
-    strangers = set(map(str, errors)) - set(names)
+    strangers = set(map(label, errors)) - set(names)
     if strangers:
         raise CourseError(f"errors names no bar: {sorted(strangers)}; bars are {names}.")
-    given = {str(name): float(error) for name, error in errors.items()}
+    given = {label(name): float(error) for name, error in errors.items()}
     return np.array([given.get(name, np.nan) for name in names])
 
 

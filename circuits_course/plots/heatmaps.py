@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from circuits_course.errors import CourseError
 from circuits_course.plots.arrays import as_array, number, rounded, table, texts, visible
+from circuits_course.plots.axes import Along, labels_along, title_and_values
 from circuits_course.plots.figure import GRID, INK, Figure, colour_scale, layout, plotly_text
 
 MAX_WRITTEN = 64  # up to this many cells, each has its number written in it
@@ -68,26 +68,27 @@ def plot_matrix(
     matrix: Any,
     title: str,
     *,
-    x_labels: Sequence[str] | None = None,
-    y_labels: Sequence[str] | None = None,
-    x_title: str,
-    y_title: str,
+    x: Along,
+    y: Along,
     unit: str = "value",
     diverging: bool = False,
 ) -> Figure:
-    """Any matrix [row, column]; the first row is drawn on top. Labels may repeat."""
+    """Any matrix [row, column], or {name of a row: row}; the first row is drawn on top.
+
+    x, y: the axis' title, or (title, labels); labels are words or heads, and may repeat.
+    """
+    (x_title, across), (y_title, down) = title_and_values(x), title_and_values(y)
+    if isinstance(matrix, Mapping):
+        down = list(matrix) if down is None else down
+        matrix = [as_array(row, f"row {name!r}", ndim=1) for name, row in matrix.items()]
     values = as_array(matrix, "matrix", ndim=2)
-    rows = _labels(y_labels, values.shape[0], "y_labels")
-    columns = _labels(x_labels, values.shape[1], "x_labels")
+    rows = _labels(down, values.shape[0], y_title)
+    columns = _labels(across, values.shape[1], x_title)
     return _heat_map(Grid(values, rows, columns, x_title, y_title, unit, diverging), title)
 
 
-def _labels(given: Sequence[str] | None, length: int, what: str) -> list[str]:
-    if given is None:
-        return [str(i) for i in range(length)]
-    if len(given) != length:
-        raise CourseError(f"{what} has {len(given)} names for {length} lines of the matrix.")
-    return [visible(str(label), 24) for label in given]
+def _labels(given: Any, length: int, title: str) -> list[str]:
+    return [visible(name, 24) for name in labels_along(given, length, title)]
 
 
 def _heat_map(grid: Grid, title: str) -> Figure:

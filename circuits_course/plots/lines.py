@@ -10,7 +10,15 @@ import numpy as np
 
 from circuits_course.errors import CourseError
 from circuits_course.plots.arrays import as_array, number, rounded, table, texts
-from circuits_course.plots.axes import MAX_ROWS, SIZE, Axis, require_same_length, set_axes
+from circuits_course.plots.axes import (
+    MAX_ROWS,
+    SIZE,
+    Along,
+    Axis,
+    require_same_length,
+    set_axes,
+    title_and_values,
+)
 from circuits_course.plots.figure import PALETTE, Figure, layout, plotly_text
 
 FEW_POINTS = 40  # up to this many, each is marked
@@ -38,15 +46,14 @@ def plot_lines(
     lines: Mapping[str, Any],
     title: str,
     *,
-    x: Any = None,
-    x_title: str,
-    y_title: str,
+    x: Along,
+    y: str,
     markers: Mapping[str, float] | None = None,
     bands: Mapping[str, tuple[Any, Any]] | None = None,
     log_x: bool = False,
     log_y: bool = False,
 ) -> Figure:
-    """Named lines y[point] over one x[point] (0, 1, 2, ... by default).
+    """Named lines over one x: its title, or (title, x[point]); x is 0, 1, 2, ... by default.
 
     markers: {label: x}, vertical lines that mark a place; bands: {name of a line: (low, high)},
     a shaded range around it. A not-a-number is a gap.
@@ -55,12 +62,11 @@ def plot_lines(
     if not ys:
         raise CourseError("There is no line to plot: give {name: values}.")
     length = len(next(iter(ys.values())))
-    xs = np.arange(length, dtype=float) if x is None else as_array(x, "x", ndim=1)
+    x_title, given = title_and_values(x)
+    xs = np.arange(length, dtype=float) if given is None else as_array(given, "x", ndim=1)
     require_same_length({"x": xs, **ys})
     marks = {label: float(place) for label, place in (markers or {}).items()}
-    chart = Lines(
-        xs, ys, _bands(bands or {}, ys), marks, Axis(x_title, log_x), Axis(y_title, log_y)
-    )
+    chart = Lines(xs, ys, _bands(bands or {}, ys), marks, Axis(x_title, log_x), Axis(y, log_y))
     return Figure(
         title=title,
         alt=_describe(chart),

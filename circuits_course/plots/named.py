@@ -14,8 +14,8 @@ def plot_named(
     matrix: Any,
     title: str,
     *,
-    x_title: str,
-    y_title: str,
+    x: str,
+    y: str,
     unit: str,
     both: bool = True,
 ) -> Figure:
@@ -29,13 +29,4 @@ def plot_named(
     if both:
         columns, values = in_names(values.T)
         values = values.T
-    return plot_matrix(
-        values,
-        title,
-        x_labels=columns,
-        y_labels=rows,
-        x_title=x_title,
-        y_title=y_title,
-        unit=unit,
-        diverging=True,
-    )
+    return plot_matrix(values, title, x=(x, columns), y=(y, rows), unit=unit, diverging=True)

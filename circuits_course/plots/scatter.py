@@ -10,7 +10,7 @@ import numpy as np
 
 from circuits_course.errors import CourseError
 from circuits_course.plots.arrays import as_array, number, rounded, table, texts
-from circuits_course.plots.axes import SIZE, Axis, require_same_length, set_axes
+from circuits_course.plots.axes import SIZE, Axis, labels_along, require_same_length, set_axes
 from circuits_course.plots.figure import PALETTE, Figure, layout, plotly_text
 
 MAX_NAMED_POINTS = 12
@@ -45,34 +45,32 @@ class Points:
 
 
 def plot_scatter(
-    x: Any,
-    y: Any,
+    x: tuple[str, Any],
+    y: tuple[str, Any],
     title: str,
     *,
-    labels: Sequence[str] | None = None,
-    x_title: str,
-    y_title: str,
+    labels: Sequence[Any] | None = None,
     groups: Sequence[str] | None = None,
     diagonal: bool = False,
 ) -> Figure:
-    """Points (x[i], y[i]); labels[i] names a point on hover, groups[i] gives colour and sign.
+    """Points; x and y are (title, values), labels[i], a word or a head, names a point on hover.
 
-    The points farthest out are also named in the picture and in its table. diagonal: draw the line
-    on which both are equal.
+    groups[i] gives its colour and sign. The points farthest out are also named in the picture and
+    in its table. diagonal: draw the line on which both are equal.
     """
-    xs, ys = as_array(x, "x", ndim=1), as_array(y, "y", ndim=1)
+    xs, ys = as_array(x[1], "x", ndim=1), as_array(y[1], "y", ndim=1)
     require_same_length({"x": xs, "y": ys})
-    names = [str(i) for i in range(len(xs))] if labels is None else [str(name) for name in labels]
+    names = labels_along(labels, len(xs), "labels")
     kinds = [""] * len(xs) if groups is None else [str(group) for group in groups]
-    if not len(names) == len(kinds) == len(xs):
-        raise CourseError(f"{len(xs)} points, {len(names)} labels and {len(kinds)} groups.")
+    if len(kinds) != len(xs):
+        raise CourseError(f"{len(xs)} points and {len(kinds)} groups.")
     far, named = _farthest(xs, ys), labels is not None
-    chart = Points(xs, ys, names, kinds, far, named, diagonal, Axis(x_title), Axis(y_title))
+    chart = Points(xs, ys, names, kinds, far, named, diagonal, Axis(x[0]), Axis(y[0]))
     return Figure(
         title=title,
         alt=_describe(chart),
         table=_table(chart),
-        numbers={x_title: xs, y_title: ys},
+        numbers={x[0]: xs, y[0]: ys},
         paint=lambda canvas: _paint(canvas, chart),
         size=SIZE,
         plotly=_interactive(chart, title),

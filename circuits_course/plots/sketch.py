@@ -20,12 +20,13 @@ LEFT, RIGHT, TOP, BOTTOM = 60, 15, 40, 50
 
 
 def sketch_lines(
-    lines: Mapping[str, np.ndarray], title: str, *, x: np.ndarray, x_title: str, y_title: str
+    lines: Mapping[str, np.ndarray], title: str, *, x: tuple[str, np.ndarray], y: str
 ) -> str:
-    """An SVG image of named lines y[point] over one x[point]; gaps (NaN) are skipped."""
+    """An SVG image of named lines over one x, (title, x[point]); gaps (NaN) are skipped."""
+    x_title, xs = x
     finite = np.concatenate([y[np.isfinite(y)] for y in lines.values()])
     down = _ticks(finite.min(), finite.max()) if finite.size else np.array([0.0, 1.0])
-    across = _ticks(x[0], x[-1])
+    across = _ticks(xs[0], xs[-1])
     to_x, to_y = _scale(across, LEFT, WIDTH - RIGHT), _scale(down, HEIGHT - BOTTOM, TOP)
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{HEIGHT}" '
@@ -34,7 +35,7 @@ def sketch_lines(
         f'<text x="14" y="20" font-size="15">{escape(title)}</text>',
         f'<text x="{WIDTH // 2}" y="{HEIGHT - 10}" text-anchor="middle">{escape(x_title)}</text>',
         f'<text transform="translate(14 {HEIGHT // 2}) rotate(-90)" text-anchor="middle">'
-        f"{escape(y_title)}</text>",
+        f"{escape(y)}</text>",
     ]
     for tick in down:
         parts.append(_rule(LEFT, to_y(tick), WIDTH - RIGHT, to_y(tick)))
@@ -42,9 +43,9 @@ def sketch_lines(
     for tick in across:
         parts.append(_rule(to_x(tick), TOP, to_x(tick), HEIGHT - BOTTOM))
         parts.append(_label(to_x(tick), HEIGHT - BOTTOM + 16, number(tick), "middle"))
-    for index, (name, y) in enumerate(lines.items()):
+    for index, (name, line) in enumerate(lines.items()):
         colour = PALETTE[index % len(PALETTE)]
-        parts.append(_line(to_x(x), to_y(y), colour))
+        parts.append(_line(to_x(xs), to_y(line), colour))
         parts.append(_label(WIDTH - RIGHT - 6, TOP + 14 + 16 * index, name, "end", colour))
     return "".join([*parts, "</svg>"])
 

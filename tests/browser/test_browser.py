@@ -77,7 +77,7 @@ CheckpointScrubber(frames, draw)
     "menu": """\
 def draw(kind, layer):
     return plot_matrix(np.eye(4) * layer, f"{kind} in layer {layer}",
-                       x_title="key", y_title="query", unit="share")
+                       x="key", y="query", unit="share")
 Explorer(draw, {"kind": ["z", "pattern", "mlp"], "layer": [0, 1, 2]})
 """,
     "patching": """\

@@ -50,34 +50,30 @@ def figures() -> dict[str, Figure]:
         "matrix": plot_matrix(
             rng.normal(size=(8, 8)),
             "Scores",
-            x_labels=NASTY,
-            y_labels=NASTY,
-            x_title="key token",
-            y_title="query token",
+            x=("key token", NASTY),
+            y=("query token", NASTY),
             unit="logits",
             diverging=True,
         ),
         "lines": plot_lines(
             {"first": np.exp(-steps / 30), "second": np.exp(-steps / 5)},
             "Loss",
-            x_title="position",
-            y_title="loss (nats)",
+            x="position",
+            y="loss (nats)",
             markers={"second copy": 50},
             bands={"first": (np.exp(-steps / 30) - 0.1, np.exp(-steps / 30) + 0.1)},
         ),
         "bars": plot_bars(
             {"intact": 0.98, "ablated": 0.1},
             "Accuracy",
-            y_title="accuracy",
+            y="accuracy",
             errors={"intact": 0.02},
         ),
         "scatter": plot_scatter(
-            rng.normal(size=40),
-            rng.normal(size=40),
+            ("copying", rng.normal(size=40)),
+            ("matching", rng.normal(size=40)),
             "Copying and matching",
-            labels=[f"{i // 9}.{i % 9}" for i in range(40)],
-            x_title="copying",
-            y_title="matching",
+            labels=[divmod(i, 9) for i in range(40)],
             groups=["a", "b"] * 20,
         ),
         "attention": plot_attention(NASTY, causal_pattern(3, 8), "Attention"),
@@ -194,20 +190,27 @@ def test_all_missing_values_still_make_a_figure():
 
 
 def test_repeated_labels_stay_separate_cells():
-    figure = plot_matrix(
-        np.eye(3), "Scores", x_labels=["a", "b", "a"], x_title="key", y_title="query"
-    )
+    figure = plot_matrix(np.eye(3), "Scores", x=("key", ["a", "b", "a"]), y="query")
     assert figure.plotly["data"][0]["x"] == ["a (0)", "b (1)", "a (2)"]
     assert figure.plotly["layout"]["xaxis"]["ticktext"] == ["a", "b", "a"]
+
+
+def test_rows_of_a_mapping_bring_their_names_and_heads_are_labels():
+    rows = {(0, 3): [1.0, 2.0], (1, 0): [3.0, 4.0]}
+    trace = plot_matrix(rows, "Scores", x=("part", ["q", "k"]), y="head").plotly["data"][0]
+    assert (trace["y"], trace["x"]) == (["0.3", "1.0"], ["q", "k"])
+    named = plot_matrix(rows, "Scores", x="part", y=("row", ["one", "two"])).plotly["data"][0]
+    assert (named["y"], named["x"]) == (["one", "two"], ["0", "1"])
+    bars = plot_bars({(2, 1): 0.5}, "Scores", y="score", errors={(2, 1): 0.1})
+    assert "2.1" in bars.table
 
 
 def test_lines_keep_steps_whole_and_gaps_empty():
     figure = plot_lines(
         {"loss": [1.0, np.nan, 0.123456]},
         "Loss",
-        x=[10_001, 20_002, 30_003],
-        x_title="step",
-        y_title="nats",
+        x=("step", [10_001, 20_002, 30_003]),
+        y="nats",
     )
     trace = figure.plotly["data"][0]
     assert (trace["x"], trace["y"]) == ([10_001, 20_002, 30_003], [1, None, 0.1235])
@@ -218,9 +221,8 @@ def test_logarithmic_axes_draw_numbers_not_markup():
     figure = plot_lines(
         {"a": [1.0, 2.0]},
         "A",
-        x=[1, 1000],
-        x_title="x",
-        y_title="y",
+        x=("x", [1, 1000]),
+        y="y",
         log_x=True,
         markers={"here": 100},
     )
@@ -267,12 +269,12 @@ def test_html_form_escapes_tokens_and_has_words():
         (lambda: plot_attention(["a"], np.zeros((1, 2, 2)), "T"), "1 tokens"),
         (lambda: plot_attention(["a"], [[[1.0]]], "T", head_names=["0", "1"]), "2 names for 1"),
         (
-            lambda: plot_lines({"a": [1], "b": [1, 2]}, "T", x_title="x", y_title="y"),
+            lambda: plot_lines({"a": [1], "b": [1, 2]}, "T", x="x", y="y"),
             "equal lengths",
         ),
-        (lambda: plot_lines({}, "T", x_title="x", y_title="y"), "no line"),
-        (lambda: plot_bars({"a": 1}, "T", y_title="y", errors={"b": 1}), "names no bar"),
-        (lambda: plot_matrix([[1]], "T", x_labels=["a", "b"], x_title="x", y_title="y"), "2 names"),
+        (lambda: plot_lines({}, "T", x="x", y="y"), "no line"),
+        (lambda: plot_bars({"a": 1}, "T", y="y", errors={"b": 1}), "names no bar"),
+        (lambda: plot_matrix([[1]], "T", x=("x", ["a", "b"]), y="y"), "2 names"),
     ],
 )
 def test_mistakes_are_named(call, message):
@@ -300,9 +302,8 @@ def test_sketch_is_wellformed_and_ends_at_the_last_point():
     svg = sketch_lines(
         {"<a>": np.array([0.0, np.nan, 10.0])},
         "A & B",
-        x=np.array([0.0, 1, 2]),
-        x_title="step",
-        y_title="loss",
+        x=("step", np.array([0.0, 1, 2])),
+        y="loss",
     )
     root = ElementTree.fromstring(svg)
     line = root.find("{http://www.w3.org/2000/svg}polyline")
@@ -329,7 +330,7 @@ def test_a_matrix_between_named_directions():
         return [name for name, on in zip("xyz", acts, strict=True) if on], rows[acts]
 
     matrix = np.array([[0.0, 2.0, 0.0], [0.0, 0.0, 0.0], [0.0, 3.0, 4.0]])
-    titles = {"x_title": "written", "y_title": "read", "unit": "weight"}
+    titles = {"x": "written", "y": "read", "unit": "weight"}
     both = repr(plot_named(in_names, matrix, "t", **titles))
     assert all(word in both for word in ("x", "y", "z"))
     numbered = plot_named(in_names, matrix, "t", both=False, **titles)

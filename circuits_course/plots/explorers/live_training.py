@@ -121,7 +121,7 @@ class LiveTraining:
             lines = {name: seen[name] for name in names or seen if name in seen}
             title = self.title if len(self._panels) == 1 else f"{self.title}: {y_title}"
             if lines:
-                yield draw(lines, title, x=steps, x_title=self.x_title, y_title=y_title)
+                yield draw(lines, title, x=(self.x_title, steps), y=y_title)
 
     def _show(self, draw: Callable, final: bool = False) -> None:
         line = self._end() if final else self._bar()

@@ -69,9 +69,8 @@ class PatchingExplorer(Explorer):
         return plot_matrix(
             change,
             f"{direction.capitalize()} {component}, corruption {corruption}",
-            x_labels=self.words if by_position else None,
-            x_title="position" if by_position else "head",
-            y_title="layer",
+            x=("position", self.words) if by_position else "head",
+            y="layer",
             unit="share of the gap",
             diverging=True,
         )
