@@ -8,6 +8,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from circuits_course.circuits.padding import real_positions
+
 
 class Place(NamedTuple):
     """The strongest head of one behaviour: depth from 0 (first layer) to 1 (last), and score."""
@@ -22,14 +24,15 @@ def behaviour_scores(
     """Every head's score as a previous-token and as an induction head, by chapter 09's ruler.
 
     The score is the attention to all keys that a head of that kind looks at, key 0 (BOS) excepted,
-    averaged over the queries that have such a key.
+    averaged over the queries that have such a key; padding asks nothing.
     """
     same = tokens[:, :, None] == tokens[:, None, :]
     after_same = torch.zeros_like(same)
     after_same[:, :, 2:] = same[:, :, 1:-1]
     back_one = torch.ones_like(same).tril(-1) & ~torch.ones_like(same).tril(-2)
     back_one[:, :, 0] = False
-    masks = {"previous token": back_one, "induction": after_same.tril()}
+    words = real_positions(model, tokens)[:, :, None]
+    masks = {"previous token": back_one & words, "induction": after_same.tril() & words}
     scores = {kind: torch.zeros(model.cfg.n_layers, model.cfg.n_heads) for kind in masks}
 
     def score(pattern: Float[Tensor, "batch head q k"], hook: Any) -> None:

@@ -14,6 +14,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from circuits_course.circuits.padding import real_positions, require_scored_at_words
+
 Head = tuple[int, int]
 
 PUBLISHED: dict[str, dict[str, tuple[Head, ...]]] = {
@@ -55,11 +57,15 @@ def head_scores(
     """Scores every head's attention pattern on `tokens`, averaged over the batch.
 
     score: pattern [batch, head, q, k] -> [batch, head]. Patterns are scored as they arise and not
-    kept, so that long prompts and many layers fit in memory.
+    kept, so that long prompts and many layers fit in memory. Raises CourseError where prompts of
+    different lengths are padded and the score counts queries that are padding.
     """
     scores: dict[str, Tensor] = {}
+    words = real_positions(model, tokens)
 
     def keep(pattern: Tensor, hook: Any) -> None:
+        if not scores:
+            require_scored_at_words(score, pattern, words)
         scores[hook.name] = score(pattern).float().mean(0)
 
     names = [f"blocks.{layer}.attn.hook_pattern" for layer in range(model.cfg.n_layers)]

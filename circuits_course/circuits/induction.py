@@ -12,6 +12,7 @@ from torch import Tensor
 from transformer_lens import FactoredMatrix
 
 from circuits_course.circuits.heads import Head
+from circuits_course.circuits.padding import require_one_length
 
 
 def final_scale(cache: Any) -> Float[Tensor, "batch pos 1"] | Float[Tensor, "1 1 1"]:
@@ -70,8 +71,10 @@ def losses_without(
     """The loss on each token, nats, while the outputs z of some heads (layer, head) are replaced.
 
     mode: "zero" puts zeros there; "mean" puts the head's own mean over all sequences and positions
-    of this run there. Entry i is about tokens[:, i + 1]. Leaves the model as it was.
+    of this run there. Entry i is about tokens[:, i + 1]. Leaves the model as it was. Raises
+    CourseError for prompts of different lengths.
     """
+    require_one_length(model, tokens)
     logits = model.run_with_hooks(tokens, fwd_hooks=knock_out_hooks(heads, mode))
     return _losses(logits, tokens)
 
@@ -81,7 +84,8 @@ def knock_out_hooks(
 ) -> list[tuple[str, Any]]:
     """Hooks for `model.hooks(fwd_hooks=...)` that replace the outputs z of some heads.
 
-    mode: as in `losses_without`. For measurements of the model without these heads.
+    mode: as in `losses_without`. For measurements of the model without these heads, on prompts of
+    one length: a hook does not see which positions are padding.
     """
     return [
         (f"blocks.{layer}.attn.hook_z", partial(_replace, head=head, mode=mode))
@@ -105,7 +109,9 @@ def added_losses(
     """How much loss (nats) on each token the knock-out of each set of heads adds.
 
     mode: as in `losses_without`. The layers below a set's first head are run once for all sets.
+    Raises CourseError for prompts of different lengths.
     """
+    require_one_length(model, tokens)
     chosen = [list(heads) for heads in sets]
     starts = sorted({min(heads)[0] for heads in chosen if heads})
     names = [f"blocks.{layer}.hook_resid_pre" for layer in starts]
@@ -136,8 +142,10 @@ def direct_scores(
 
     cache: of a run on `tokens`, with every z and the final norm's scale. queries: positions whose
     next token is asked about. For each target only its own column of the centred W_U is used, so
-    that the logits of the whole vocabulary are never made.
+    that the logits of the whole vocabulary are never made. Raises CourseError for prompts of
+    different lengths.
     """
+    require_one_length(model, tokens)
     centre = model.W_U.mean(1)
     wanted = model.W_U.T[tokens.roll(-1, dims=1)[:, queries]] - centre  # [batch, q, d_model]
     scale = final_scale(cache)

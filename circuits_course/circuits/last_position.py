@@ -16,6 +16,7 @@ from torch import Tensor
 
 from circuits_course.circuits.evidence import interval
 from circuits_course.circuits.ioi import answer_directions
+from circuits_course.circuits.padding import require_one_length
 from circuits_course.circuits.patching.stages import stages_of
 from circuits_course.circuits.patching.tail import Tail
 from circuits_course.errors import CourseError
@@ -26,10 +27,11 @@ class LastPosition:
 
     states: the plain run's residual streams there, [state, batch, d_model], n_layers + 1 of them.
     attn_out: its attention layers' writes there, [layer, batch, d_model]. Raises CourseError for
-    models whose stages cannot be run one by one.
+    models whose stages cannot be run one by one and for prompts of different lengths.
     """
 
     def __init__(self, model: Any, tokens: Int[Tensor, "batch pos"]) -> None:
+        require_one_length(model, tokens)
         self.stages = stages_of(model, tokens)
         if not self.stages.local_keys:
             raise CourseError("With smeared keys the last position cannot be computed alone.")

@@ -17,6 +17,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from circuits_course.circuits.padding import require_one_length
 from circuits_course.errors import CourseError
 
 
@@ -34,8 +35,9 @@ def residual_states(
     """The residual stream before each layer and after the last, run two sequences at a time.
 
     states: which of the n_layers + 1 to keep, in this order (default: all); state 0 is the
-    embedding, state i what layer i reads.
+    embedding, state i what layer i reads. Raises CourseError for prompts of different lengths.
     """
+    require_one_length(model, tokens)
     names = state_names(model)
     kept = names if states is None else [names[state] for state in states]
     return torch.cat([_states(model, part, kept) for part in tokens.split(2)], dim=1)

@@ -11,6 +11,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from circuits_course.circuits.heads import Head
+from circuits_course.circuits.padding import require_one_length
 from circuits_course.models.transformer import CourseTransformer
 
 
@@ -24,8 +25,10 @@ def cache_without(
     """The cached activations on `tokens` while the outputs z of some heads are replaced.
 
     mode: by zeros, or by the head's own mean over the sequences and positions of this run. For
-    other replacements, other prompts and losses see `Ablation`.
+    other replacements, other prompts and losses see `Ablation`. Raises CourseError for prompts of
+    different lengths.
     """
+    require_one_length(model, tokens)
     silent = set(heads)
 
     def replace(z: Tensor, hook: Any) -> Tensor:
@@ -43,6 +46,8 @@ def mean_ablated(model: Any, heads: Iterable[Head]) -> Iterator[Any]:
     """The model with z of these heads replaced by its mean over all sequences and positions.
 
     with mean_ablated(model, [(5, 1)]) as without: without(tokens)
+
+    A bridge raises CourseError there for prompts of different lengths.
     """
     gone: dict[int, list[int]] = {}
     for layer, head in heads:
@@ -54,7 +59,12 @@ def mean_ablated(model: Any, heads: Iterable[Head]) -> Iterator[Any]:
             z[:, :, head] = z[:, :, head].mean((0, 1))
         return z
 
-    hooks = [(f"blocks.{layer}.attn.hook_z", flatten) for layer in gone]
+    def refuse_padding(tokens: Tensor, hook: Any) -> None:
+        require_one_length(model, tokens)
+
+    hooks: list[tuple[str, Any]] = [(f"blocks.{layer}.attn.hook_z", flatten) for layer in gone]
+    if "embed.hook_in" in model.hook_dict:  # where a bridge sees its tokens
+        hooks.append(("embed.hook_in", refuse_padding))
     with model.hooks(fwd_hooks=hooks):
         yield model
 

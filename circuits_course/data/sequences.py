@@ -25,12 +25,18 @@ def longest_period(model: Any, period: int) -> int:
 def repeats_for(
     model: Any, period: int = 20, batch: int = 4, seed: int = 0
 ) -> Int[Tensor, "batch pos"]:
-    """[BOS, copy, copy] of random tokens of the model's own vocabulary; shorter where need be."""
+    """[BOS, copy, copy] of random tokens of the model's own vocabulary; shorter where need be.
+
+    Neither BOS nor the tokenizer's padding token is drawn, so that no row seems to end early.
+    """
     period = longest_period(model, period)
     generator = torch.Generator().manual_seed(seed)
     bos = bos_token(model)
     copy = torch.randint(0, model.cfg.d_vocab - 1, (batch, period), generator=generator)
     copy = copy + (copy >= bos)
+    padding = getattr(getattr(model, "tokenizer", None), "pad_token_id", None)
+    if padding is not None:
+        copy[copy == padding] = model.cfg.d_vocab - 1
     return torch.cat([torch.full((batch, 1), bos), copy, copy], dim=1)
 
 

@@ -4,6 +4,16 @@ from __future__ import annotations
 
 import torch
 
+from circuits_course.checks.inputs import random_tokens
+
+PAD = 2  # what SmolLM2's tokenizer fills shorter prompts up with
+
+
+def random_words(batch, pos, seed=0):
+    """Random tokens, the padding token not among them: no row seems to end early."""
+    tokens = random_tokens(batch, pos, seed=seed)
+    return torch.where(tokens == PAD, PAD + 1, tokens)
+
 
 def _bridge(hf_model):
     from transformer_lens.model_bridge import TransformerBridge

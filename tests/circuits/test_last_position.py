@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import pytest
 import torch
-from circuits.architectures import gpt2_shaped, pythia_shaped, rotary_with_grouped_keys
+from circuits.architectures import (
+    gpt2_shaped,
+    pythia_shaped,
+    random_words,
+    rotary_with_grouped_keys,
+)
 
 from circuits_course.checks.c08_logit_lens.shared import normed_model
-from circuits_course.checks.inputs import random_model, random_tokens
+from circuits_course.checks.inputs import random_model
 from circuits_course.checks.references import load_reference
 from circuits_course.circuits import residual_states, swap_states, trace_writes
 
 MAKERS = (random_model, normed_model, rotary_with_grouped_keys, gpt2_shaped, pythia_shaped)
-TOKENS, OTHERS = random_tokens(3, 7, seed=1), random_tokens(3, 7, seed=2)
+TOKENS, OTHERS = random_words(3, 7, seed=1), random_words(3, 7, seed=2)
 ANSWERS = torch.tensor([[3, 9], [5, 2], [11, 4]])
 reference = load_reference("08_logit_lens")
 

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import pytest
 import torch
-from circuits.architectures import gpt2_shaped, pythia_shaped, rotary_with_grouped_keys
+from circuits.architectures import (
+    gpt2_shaped,
+    pythia_shaped,
+    random_words,
+    rotary_with_grouped_keys,
+)
 from transformer_lens.tools.analysis import logit_lens as their_lens
 
 from circuits_course.checks.c08_logit_lens.shared import normed_model
-from circuits_course.checks.inputs import normal, random_model, random_tokens
+from circuits_course.checks.inputs import normal, random_model
 from circuits_course.checks.references import load_reference
 from circuits_course.circuits.lens import (
     Shortlist,
@@ -24,7 +29,7 @@ from circuits_course.circuits.lens import (
 )
 from circuits_course.errors import CourseError
 
-TOKENS, MORE = random_tokens(5, 7, seed=1), random_tokens(4, 7, seed=2)
+TOKENS, MORE = random_words(5, 7, seed=1), random_words(4, 7, seed=2)
 reference = load_reference("08_logit_lens")
 
 
@@ -106,7 +111,7 @@ def test_the_mean_prediction_says_the_same_everywhere(model):
 
 def test_a_tuned_lens_gets_nearer_to_the_end(model):
     train, held_out = (
-        residual_states(model, random_tokens(40, 9, seed=seed)).flatten(1, 2) for seed in (2, 3)
+        residual_states(model, random_words(40, 9, seed=seed)).flatten(1, 2) for seed in (2, 3)
     )
 
     def distance(lens: TunedLens):

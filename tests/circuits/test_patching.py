@@ -24,7 +24,6 @@ from circuits_course.circuits.patching import (
     path_patch_sweep,
     walk_head,
 )
-from circuits_course.circuits.patching.metrics import real_lengths
 from circuits_course.circuits.patching.stages import BridgeStages, stages_of
 from circuits_course.data.logit_difference import LogitDifference
 from circuits_course.errors import CourseError, UnknownName
@@ -635,38 +634,3 @@ def test_without_noise_every_patch_leaves_the_clean_run(model, prompts):
     assert loud.distance > loud.names > 0
     assert abs(loud.corrupted - quiet.corrupted) > 1e-4
     assert float(quiet.patched[0]) == pytest.approx(quiet.corrupted, abs=1e-3)
-
-
-@pytest.mark.parametrize("tool", ["sweep", "path", "attribution", "ablation"])
-def test_prompts_of_different_lengths_are_not_read_at_their_padding(tool):
-    model = rotary_with_grouped_keys()
-    tokens = model.to_tokens(["one two three four five", "one two"])
-    other = tokens.clone()
-    other[:, 2] += 1
-    right = wrong = torch.tensor([5, 6])
-    tools = {
-        "sweep": lambda metric: patch_sweep(model, tokens, other, metric),
-        "path": lambda metric: path_patch(model, tokens, other, (0, 0), "logits", metric),
-        "attribution": lambda metric: attribution_patch(model, tokens, other, metric),
-        "ablation": lambda metric: Ablation(model, tokens).score([(0, 0)], metric),
-    }
-    with pytest.raises(CourseError, match=r"prompt 1 has \d tokens.*only padding"):
-        tools[tool](LogitDifference(right, wrong + 1))
-    lengths = real_lengths(model, tokens)
-    assert lengths[0] > lengths[1]
-    tools[tool](LogitDifference(right, wrong + 1, position=lengths - 1))
-
-
-def test_a_padded_prompt_scores_as_it_does_alone():
-    model = rotary_with_grouped_keys()
-    tokens = model.to_tokens(["one two three four five", "one two"])
-    alone = model.to_tokens("one two")
-    lengths, short = real_lengths(model, tokens), torch.tensor([5])
-    together = LogitDifference(torch.tensor([5, 5]), torch.tensor([9, 9]), lengths - 1)
-    metric = LogitDifference(short, torch.tensor([9]))
-    other = tokens.clone()
-    other[:, 2] += 1
-    both = patch_sweep(model, tokens[1:], other[1:], LogitDifference(
-        short, torch.tensor([9]), together.positions(tokens.shape[1])[1:]))  # fmt: skip
-    single = patch_sweep(model, alone, other[1:, : alone.shape[1]], metric)
-    torch.testing.assert_close(both, single, atol=1e-4, rtol=1e-4)

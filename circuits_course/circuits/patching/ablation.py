@@ -15,11 +15,13 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from circuits_course.circuits.heads import Head
-from circuits_course.circuits.patching.metrics import (
-    Metric,
-    Tokens,
+from circuits_course.circuits.padding import (
+    real_lengths,
+    real_positions,
+    require_left_aligned,
     require_read_at_words,
 )
+from circuits_course.circuits.patching.metrics import Metric, Tokens
 from circuits_course.circuits.patching.stages import Edit, Run, stages_of, unedited
 from circuits_course.circuits.patching.tail import Tail
 from circuits_course.data.logit_difference import LogitDifference
@@ -38,8 +40,8 @@ class Ablation:
     prompts that correspond to `tokens` position by position (default: `tokens`). groups: a number
     per prompt, reference_groups one per reference prompt (default: `groups`); means and samples
     are taken among the reference prompts with the prompt's number, as Wang et al. 2022 (arXiv
-    2211.00593, section 2) do with templates. seed: of the resampling, in which no prompt gets its
-    own row where there is another.
+    2211.00593, section 2) do with templates. Padding of shorter prompts is left out of means.
+    seed: of the resampling, in which no prompt gets its own row where there is another.
 
     Raises UnknownName or CourseError for modes and shapes that do not fit.
     """
@@ -63,10 +65,15 @@ class Ablation:
             groups, reference_groups = (torch.zeros(len(x)).long() for x in (tokens, reference))
         reference_groups = groups if reference_groups is None else reference_groups
         _require_fitting(tokens, reference, groups, reference_groups)
+        require_left_aligned(model, tokens)
         self.model, self.tokens, self.stages = model, tokens, stages_of(model, tokens)
         self.base: Run = self.stages.run(tokens, keep=("resid_pre", "k", "v"))
         z = self.stages.run(reference, keep=("z",)).z
-        self.instead = _replacements(z, mode, groups, reference_groups, seed)
+        theirs = real_positions(model, reference)
+        if mode != "zero":
+            needed = real_lengths(model, tokens)
+            _require_words_there(needed, theirs.sum(1), groups, reference_groups, mode)
+        self.instead = _replacements(z, mode, groups, reference_groups, theirs, seed)
 
     @torch.no_grad()
     def score(self, heads: Heads, metric: Metric | LogitDifference) -> float:
@@ -169,11 +176,29 @@ def _require_fitting(
         raise CourseError(f"No reference prompt belongs to the groups {missing}.")
 
 
+def _require_words_there(
+    lengths: Tensor, theirs: Tensor, groups: Tensor, reference_groups: Tensor, mode: Mode
+) -> None:
+    """Raises CourseError where a prompt's word would be replaced by what heads say at padding."""
+    for group in groups.unique():
+        needed = int(lengths[groups == group].max())
+        there = theirs[reference_groups == group]
+        found = int(there.max() if mode == "mean" else there.min())
+        if found < needed:
+            who = "the longest" if mode == "mean" else "one"
+            raise CourseError(
+                f"A prompt has {needed} tokens and {who} of its reference prompts {found}: what "
+                "follows is padding, and a head says nothing there. Give reference prompts of the "
+                "prompt's length, or groups of one length each."
+            )
+
+
 def _replacements(
     z: list[Float[Tensor, "reference pos head d_head"]],
     mode: Mode,
     groups: Int[Tensor, " batch"],
     reference_groups: Int[Tensor, " reference"],
+    words: Bool[Tensor, "reference pos"],
     seed: int,
 ) -> list[Float[Tensor, "batch pos head d_head"]]:
     """For every layer, what takes the place of z."""
@@ -182,15 +207,21 @@ def _replacements(
     if mode == "resample":
         rows = _other_rows(groups, reference_groups, seed)
         return [layer[rows] for layer in z]
-    return [_group_means(layer, groups, reference_groups) for layer in z]
+    return [_group_means(layer, groups, reference_groups, words) for layer in z]
 
 
 def _group_means(
-    z: Float[Tensor, reference * rest], groups: Tensor, reference_groups: Tensor
-) -> Float[Tensor, batch * rest]:
+    z: Float[Tensor, "reference pos head d_head"],
+    groups: Tensor,
+    reference_groups: Tensor,
+    words: Bool[Tensor, "reference pos"],
+) -> Float[Tensor, "batch pos head d_head"]:
+    """Means at each position over those reference prompts of the group that have a word there."""
     means = torch.empty(len(groups), *z.shape[1:], dtype=z.dtype, device=z.device)
     for group in groups.unique():
-        member = z[reference_groups == group]
+        member, counted = z[reference_groups == group], words[reference_groups == group]
+        if not counted.all():
+            member = member * (counted / counted.float().mean(0).clamp(min=1e-9))[..., None, None]
         means[groups == group] = reduce(member, "reference ... -> 1 ...", "mean")
     return means
 

@@ -20,7 +20,7 @@ from circuits_course.circuits.heads import Head
 from circuits_course.circuits.patching.metrics import (
     Metric,
     Tokens,
-    require_read_at_words,
+    require_pair,
 )
 from circuits_course.circuits.patching.stages import KEPT, Edit, Run, Stages, stages_of
 from circuits_course.circuits.patching.sweep import require_fitting
@@ -54,8 +54,8 @@ def attribution_patch(
     Raises UnknownName or CourseError for names and shapes that do not fit.
     """
     over = tuple(over)
-    require_fitting(clean, corrupted, component, over, mode)
-    require_read_at_words(model, clean, metric)
+    require_fitting(component, over, mode)
+    require_pair(model, clean, corrupted, metric)
     if component not in KEPT:
         raise UnknownName("component with a gradient of its own", component, KEPT)
     base, source = (corrupted, clean) if mode == "denoising" else (clean, corrupted)
@@ -85,6 +85,7 @@ def attribution_path(
     the receiver reads, with every other head frozen in the clean run, times the gradient of the
     metric there.
     """
+    require_pair(model, clean, corrupted, metric)
     stages, (layer, head, name) = stages_of(model, clean), receiver
     with torch.no_grad():
         base = stages.run(clean)

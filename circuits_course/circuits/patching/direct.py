@@ -10,6 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from circuits_course.circuits.heads import Head
+from circuits_course.circuits.padding import require_read_at_words
 from circuits_course.circuits.patching.metrics import Tokens
 from circuits_course.circuits.patching.stages import stages_of
 from circuits_course.data.logit_difference import LogitDifference
@@ -44,6 +45,7 @@ def direct_effects(
     answer's direction, divided by the final norm's scale, whose gain has to be folded into W_U as
     `load_model` does. replaced: outputs z to put in the place of some heads' own.
     """
+    require_read_at_words(model, tokens, metric)
     stages, replaced = stages_of(model, tokens), replaced or {}
 
     def edit(name: str, layer: int, value: Tensor) -> Tensor:

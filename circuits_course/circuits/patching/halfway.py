@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from circuits_course.circuits.heads import Head
-from circuits_course.circuits.patching.metrics import Metric, Tokens, require_same_shape
+from circuits_course.circuits.patching.metrics import Metric, Tokens, require_pair
 from circuits_course.circuits.patching.stages import stages_of
 
 
@@ -37,7 +37,7 @@ def walk_head(
     watch: (layer, head, query, key) of an attention weight to look at, mean over the prompts. What
     a gradient estimates is the slope of the metric at 0.
     """
-    require_same_shape(clean, corrupted)
+    require_pair(model, clean, corrupted, metric)
     stages, (layer, number) = stages_of(model, corrupted), head
     new, old = (stages.run(tokens, keep=("z",)).z[layer] for tokens in (clean, corrupted))
     step = torch.zeros_like(old)

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import torch
 from jaxtyping import Int
 from torch import Tensor
 
-from circuits_course.data.logit_difference import LogitDifference
+from circuits_course.circuits.padding import require_read_at_words, require_same_lengths
 from circuits_course.errors import CourseError
 
 Tokens = Int[Tensor, "batch pos"]
@@ -32,31 +31,12 @@ def require_same_shape(clean: Tokens, corrupted: Tokens) -> None:
         )
 
 
-def real_lengths(model: Any, tokens: Tokens) -> Int[Tensor, " batch"]:
-    """Each prompt's number of tokens, less what it was padded with on the right."""
-    padding = getattr(getattr(model, "tokenizer", None), "pad_token_id", None)
-    if padding is None:
-        return torch.full((len(tokens),), tokens.shape[1])
-    real = (tokens != padding).int()
-    return tokens.shape[1] - real.flip(1).cummax(1).values.logical_not().sum(1)
+def require_pair(model: Any, clean: Tokens, corrupted: Tokens, metric: Metric) -> None:
+    """Raises CourseError unless clean and corrupted prompts can be patched into each other.
 
-
-def require_read_at_words(model: Any, tokens: Tokens, metric: Any) -> None:
-    """Raises CourseError where the metric would be read at padding, prompt by prompt.
-
-    `to_tokens` pads prompts of different lengths on the right, and the last position of a shorter
-    one then says nothing about it.
+    They correspond token by token, prompts of a pair are as long as each other, and the metric is
+    read where words stand, not at what shorter prompts are filled up with.
     """
-    if not isinstance(metric, LogitDifference) or tokens.ndim != 2:
-        return
-    lengths = real_lengths(model, tokens).cpu()
-    read = metric.positions(tokens.shape[1]).cpu()
-    if len(lengths.unique()) == 1 or (read < lengths).all():
-        return
-    late = (read >= lengths).nonzero()[:, 0].tolist()
-    said = ", ".join(f"prompt {i} has {int(lengths[i])} tokens" for i in late[:3])
-    raise CourseError(
-        f"Prompts of different lengths: {said}{', ...' if len(late) > 3 else ''} and is read at "
-        f"position {int(read[late[0]])}, where only padding stands. Give prompts of one length, or "
-        "LogitDifference(right, wrong, position=lengths - 1)."
-    )
+    require_same_shape(clean, corrupted)
+    require_same_lengths(model, clean, corrupted)
+    require_read_at_words(model, clean, metric)

@@ -10,6 +10,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from circuits_course.circuits.heads import Head
+from circuits_course.circuits.padding import require_at_words, require_read_at_words
 from circuits_course.circuits.patching.metrics import Metric, Tokens
 from circuits_course.circuits.patching.stages import stages_of
 
@@ -41,6 +42,8 @@ def patch_under_noise(
     positions: where the noise goes, one for each prompt. size: its standard deviation, in those of
     the embedding matrix.
     """
+    require_at_words(model, tokens, positions)
+    require_read_at_words(model, tokens, metric)
     stages, rows = stages_of(model, tokens), torch.arange(len(tokens))
     clean = stages.run(tokens, keep=("resid_pre", "z"))
     draw = torch.Generator().manual_seed(seed)

@@ -16,12 +16,12 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from circuits_course.circuits.heads import Head
+from circuits_course.circuits.padding import require_at_words
 from circuits_course.circuits.patching.metrics import (
     Metric,
     Tokens,
     first_difference,
-    require_read_at_words,
-    require_same_shape,
+    require_pair,
 )
 from circuits_course.circuits.patching.stages import Edit, Stages, chunks, stages_of
 from circuits_course.circuits.patching.tail import Tail
@@ -125,8 +125,9 @@ class _Paths:
         metric: Metric,
         position: int | Tensor | None,
     ) -> None:
-        require_same_shape(clean, corrupted)
-        require_read_at_words(model, clean, metric)
+        require_pair(model, clean, corrupted, metric)
+        if position is not None:
+            require_at_words(model, clean, position)
         self.stages: Stages = stages_of(model, clean)
         self.receivers = self._parsed(receivers)
         self.base = self.stages.run(clean)

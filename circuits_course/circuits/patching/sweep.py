@@ -25,8 +25,7 @@ from circuits_course.circuits.patching.metrics import (
     Metric,
     Tokens,
     first_difference,
-    require_read_at_words,
-    require_same_shape,
+    require_pair,
 )
 from circuits_course.circuits.patching.stages import Stages, chunks, mix, stages_of
 from circuits_course.circuits.patching.tail import Tail
@@ -67,8 +66,8 @@ def patch_sweep(
     Raises UnknownName or CourseError for names and shapes that do not fit.
     """
     over = tuple(over)
-    require_fitting(clean, corrupted, component, over, mode)
-    require_read_at_words(model, clean, metric)
+    require_fitting(component, over, mode)
+    require_pair(model, clean, corrupted, metric)
     base, source = (corrupted, clean) if mode == "denoising" else (clean, corrupted)
     return _Sweep(model, base, source, metric, component, heads).over(over)
 
@@ -88,6 +87,7 @@ def gap_shares(
     noising takes away down to -1. Raises CourseError where the two runs score alike.
     """
     over: Any = ("layer", "head" if component in PER_HEAD else "position")
+    require_pair(model, clean, corrupted, metric)
     high, low = (float(metric(model(tokens))) for tokens in (clean, corrupted))
     if high == low:
         raise CourseError("This corruption leaves the metric as it is: there is no gap to restore.")
@@ -111,9 +111,8 @@ def gap_sweep(
     return sweep
 
 
-def require_fitting(
-    clean: Tokens, corrupted: Tokens, component: str, over: tuple[str, ...], mode: str
-) -> None:
+def require_fitting(component: str, over: tuple[str, ...], mode: str) -> None:
+    """Raises UnknownName or CourseError unless these three go together."""
     if component not in COMPONENTS:
         raise UnknownName("component to patch", component, COMPONENTS)
     if mode not in ("denoising", "noising"):
@@ -123,7 +122,6 @@ def require_fitting(
         raise CourseError(
             f"{component} can be patched over {' or '.join(map(str, fitting))}, not over {over}."
         )
-    require_same_shape(clean, corrupted)
 
 
 @dataclass(frozen=True)
