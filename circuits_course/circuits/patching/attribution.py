@@ -8,7 +8,7 @@ saturated or effects cancel (Kramar et al. 2024, arXiv 2403.00745).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, Literal
 
 import torch
@@ -62,12 +62,13 @@ def attribution_patch(
     stages = stages_of(model, base)
     with torch.no_grad():
         wanted = getattr(stages.run(source, keep=(component,)), component)
-    values, gradients = _gradients(stages, base, metric, component)
+    run, gradients = gradients_at(stages, base, metric, (component,))
+    values = [value.detach() for value in getattr(run, component)]
     axes = _AXES[component if component == "pattern" else "heads" if "head" in over else "resid"]
     kept = " ".join(axis for axis in over if axis != "layer")
     return torch.stack([
         reduce((new - old) * gradient, f"{axes} -> {kept}", "sum")
-        for new, old, gradient in zip(wanted, values, gradients, strict=True)
+        for new, old, gradient in zip(wanted, values, gradients[component], strict=True)
     ])  # fmt: skip
 
 
@@ -92,8 +93,8 @@ def attribution_path(
         said = stages.run(corrupted, keep=("z",)).z
         frozen = stages.run(clean, _frozen_but(base, said, sender), keep=(name,))
         step = getattr(frozen, name)[layer] - getattr(base, name)[layer]
-    _, gradients = _gradients(stages, clean, metric, name)
-    return float((step * gradients[layer])[..., head, :].sum())
+    _, gradients = gradients_at(stages, clean, metric, (name,))
+    return float((step * gradients[name][layer])[..., head, :].sum())
 
 
 def _frozen_but(base: Run, said: list[Tensor], sender: Head) -> Edit:
@@ -110,27 +111,45 @@ def _frozen_but(base: Run, said: list[Tensor], sender: Head) -> Edit:
     return edit
 
 
-def _gradients(
-    stages: Stages, tokens: Tokens, metric: Metric, component: str
-) -> tuple[list[Tensor], list[Tensor]]:
-    """A component's values in every layer, and the gradient of the metric at each."""
-    leaves: list[Tensor] = []
+def gradients_at(
+    stages: Stages,
+    tokens: Tokens,
+    metric: Metric | LogitDifference,
+    components: Collection[str],
+    embedded: Float[Tensor, "batch pos d_model"] | None = None,
+) -> tuple[Run, dict[str, list[Tensor]]]:
+    """A run that keeps some components, and the gradient of the metric at each, layer by layer.
 
-    def with_leaf(name: str, _layer: int, value: Tensor) -> Tensor:
-        if name != component:
+    components: names of `KEPT`. embedded: takes the place of the tokens' embedding. The gradient at
+    the last residual stream comes as "resid_final", a list of one.
+    """
+    leaves: dict[str, list[Tensor]] = {name: [] for name in components}
+
+    def with_leaf(name: str, layer: int, value: Tensor) -> Tensor:
+        if embedded is not None and (name, layer) == ("resid_pre", 0):
+            value = embedded
+        if name not in leaves:
             return value
-        leaves.append(torch.zeros_like(value, requires_grad=True))
-        return value + leaves[-1]
+        leaves[name].append(torch.zeros_like(value, requires_grad=True))
+        return value + leaves[name][-1]
 
     with torch.enable_grad():
-        run = stages.run(tokens, with_leaf, keep=(component,))
-        gradients = torch.autograd.grad(_score(stages, run, metric), leaves)
-    return [value.detach() for value in getattr(run, component)], list(gradients)
+        run = stages.run(tokens, with_leaf, keep=components)
+        final = run.resid_final
+        wanted = [leaf for layers in leaves.values() for leaf in layers]
+        found = torch.autograd.grad(score_of(stages, final, metric), [*wanted, final])
+    gradients, rest = {"resid_final": [found[-1]]}, list(found[:-1])
+    for name in leaves:
+        gradients[name], rest = rest[: stages.n_layers], rest[stages.n_layers :]
+    return run, gradients
 
 
-def _score(stages: Stages, run: Run, metric: Metric) -> Tensor:
+def score_of(
+    stages: Stages, resid: Float[Tensor, "batch pos d_model"], metric: Metric | LogitDifference
+) -> Tensor:
+    """The metric of final residual streams, with its gradient."""
     if not isinstance(metric, LogitDifference):
-        return torch.as_tensor(metric(stages.logits(run.resid_final)))
-    rows = torch.arange(len(run.resid_final))
-    read = run.resid_final[rows, metric.positions(run.resid_final.shape[1])]
+        return torch.as_tensor(metric(stages.logits(resid)))
+    rows = torch.arange(len(resid))
+    read = resid[rows, metric.positions(resid.shape[1])]
     return metric.of_columns(stages.columns(read, metric.columns))

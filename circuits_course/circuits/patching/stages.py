@@ -70,6 +70,7 @@ class Stages(ABC):
     n_layers: int
     n_heads: int
     n_kv_heads: int
+    d_head: int
     scale: float
     parallel = False  # whether the MLP reads the stream before this layer's heads have written
     local_keys = True  # whether a key depends on its own position's residual stream alone
@@ -81,6 +82,16 @@ class Stages(ABC):
     @abstractmethod
     def qkv(self, layer: int, resid: Float[Tensor, "*run pos d_model"], first: int) -> QKV:
         """Queries, keys and values of positions first, first + 1, ..."""
+
+    @abstractmethod
+    def split_qkv(
+        self,
+        layer: int,
+        q: Float[Tensor, "*run pos head d_model"],
+        k: Float[Tensor, "*run pos kv_head d_model"],
+        v: Float[Tensor, "*run pos kv_head d_model"],
+    ) -> QKV:
+        """`qkv` of whole sequences, where every head reads a residual stream of its own."""
 
     @abstractmethod
     def write(
@@ -105,6 +116,11 @@ class Stages(ABC):
     def mlp_reads(self, resid_pre: Tensor, attn_out: Tensor) -> Tensor:
         """The stream that a layer's MLP reads: with its heads' writes, or beside them."""
         return resid_pre if self.parallel else resid_pre + attn_out
+
+    def mlp_adds(self, layer: int, resid: Float[Tensor, "*run d_model"]) -> Tensor:
+        """`mlp`, zeros where there is none."""
+        added = self.mlp(layer, resid)
+        return torch.zeros_like(resid) if added is None else added
 
     def logits(self, resid: Float[Tensor, "*run d_model"]) -> Float[Tensor, "*run d_vocab"]:
         """Logits of final residual streams."""
@@ -155,8 +171,7 @@ class Stages(ABC):
         pattern = edit("pattern", layer, self.pattern(layer, q, k))
         z = edit("z", layer, mix(pattern, v))
         attn_out = edit("attn_out", layer, self.write(layer, z))
-        mlp_out = self.mlp(layer, self.mlp_reads(resid, attn_out))
-        mlp_out = torch.zeros_like(resid) if mlp_out is None else mlp_out
+        mlp_out = self.mlp_adds(layer, self.mlp_reads(resid, attn_out))
         return {
             "resid_pre": resid, "attn_out": attn_out, "mlp_out": edit("mlp_out", layer, mlp_out),
             "q": q, "k": k, "v": v, "z": z, "pattern": pattern,
@@ -203,7 +218,7 @@ class CourseStages(Stages):
     def __init__(self, model: CourseTransformer) -> None:
         self.model, cfg = model, model.cfg
         self.n_layers, self.n_heads, self.n_kv_heads = cfg.n_layers, cfg.n_heads, cfg.n_heads
-        self.scale = cfg.attn_scale
+        self.scale, self.d_head = cfg.attn_scale, cfg.d_head
         self.local_keys = not cfg.smeared_keys
         self.blocks: Any = model.blocks
 
@@ -219,6 +234,15 @@ class CourseStages(Stages):
             for y, W in ((placed, attn.W_Q), (placed, attn.W_K), (x, attn.W_V))
         )
         return QKV(q, k, v)
+
+    def split_qkv(self, layer: int, q: Tensor, k: Tensor, v: Tensor) -> QKV:
+        attn, norm = self.blocks[layer].attn, self.blocks[layer].ln1
+        places = self.model.W_pos[: q.shape[-3], None]  # [pos, 1, d_model]
+        return QKV(
+            _by_head(norm(q) + places, attn.W_Q),
+            _by_head(norm(k) + places, attn.W_K),
+            _by_head(norm(v), attn.W_V),
+        )
 
     def keys(self, _layer: int, k: Tensor) -> Tensor:
         alpha = self.blocks[_layer].attn.alpha
@@ -292,6 +316,25 @@ class BridgeStages(Stages):
             q, k = _rotated(q, first, *rotation), _rotated(k, first, *rotation)
         return QKV(q, k, v)
 
+    def split_qkv(self, layer: int, q: Tensor, k: Tensor, v: Tensor) -> QKV:
+        norm, (to_q, to_k, to_v) = self.model.blocks[layer].ln1, self._projections(layer)
+        new_q, new_k = (_by_head(norm(x), *to) for x, to in ((q, to_q), (k, to_k)))
+        if rotation := self.rotation(q.shape[-3]):
+            new_q, new_k = (_rotated(x, 0, *rotation) for x in (new_q, new_k))
+        return QKV(new_q, new_k, _by_head(norm(v), *to_v))
+
+    @torch.no_grad()
+    def _projections(self, layer: int) -> list[tuple[Tensor, Tensor]]:
+        """Weights [head, d_model, d_head] and biases [head, d_head] of queries, keys, values."""
+        attn, W_U = self.model.blocks[layer].attn, self.model.W_U
+        found = []
+        for project in (attn.q, attn.k, attn.v):
+            bias = project(torch.zeros_like(W_U[:, :1].T))  # [1, head * d_head]
+            weight = project(torch.eye(len(W_U), dtype=W_U.dtype, device=W_U.device)) - bias
+            split = weight.unflatten(-1, (-1, self.d_head)).transpose(0, 1)
+            found.append((split, bias[0].unflatten(-1, (-1, self.d_head))))
+        return found
+
     def write(self, layer: int, z: Tensor) -> Tensor:
         return self.model.blocks[layer].attn.o(z.flatten(-2))
 
@@ -304,6 +347,14 @@ class BridgeStages(Stages):
 
     def unembedding(self) -> tuple[Tensor, Tensor]:
         return self.model.W_U, self.model.b_U
+
+
+def _by_head(
+    x: Float[Tensor, "*run pos head d_model"],
+    W: Float[Tensor, "head d_model d_head"],
+    bias: Tensor | float = 0.0,
+) -> Float[Tensor, "*run pos head d_head"]:
+    return einsum(x, W, "... head d_model, head d_model d_head -> ... head d_head") + bias
 
 
 def _rotated(

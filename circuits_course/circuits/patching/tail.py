@@ -71,9 +71,8 @@ class Tail:
 
     def rest(self, layer: int, resid: Tensor, attn_out: Tensor) -> Tensor:
         """What follows attention in a layer."""
-        added = self.stages.mlp(layer, self.stages.mlp_reads(resid, attn_out))
-        resid = resid + attn_out
-        return resid if added is None else resid + added
+        added = self.stages.mlp_adds(layer, self.stages.mlp_reads(resid, attn_out))
+        return resid + attn_out + added
 
     def scores(self, resid: Float[Tensor, "run batch end d_model"]) -> Float[Tensor, " run"]:
         """The metric of final residual streams, whose last positions `end` are computed."""
