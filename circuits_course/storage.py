@@ -19,11 +19,22 @@ PACKAGE = Path(__file__).resolve().parent
 SOURCE_KINDS = ("exercises", "notebooks", "solutions")
 
 
+def at_home(path: str | Path, who: str = "You named") -> Path:
+    """The path with "~" and "~user" as the folders that they stand for.
+
+    Raises CourseError, beginning with `who`, where nobody has such a home.
+    """
+    try:
+        return Path(path).expanduser()
+    except RuntimeError as error:
+        raise CourseError(f"{who} {path}, and nobody has such a home; name a folder.") from error
+
+
 def data_dir() -> Path:
     """Folder of the learner's progress; `CIRCUITS_COURSE_HOME` overrides it. Not created here."""
     override = os.environ.get("CIRCUITS_COURSE_HOME")
     if override:
-        return Path(override).expanduser()
+        return at_home(override, "CIRCUITS_COURSE_HOME names")
     import platformdirs
 
     return platformdirs.user_data_path(APP, appauthor=False)
@@ -33,7 +44,7 @@ def cache_dir() -> Path:
     """Folder of converted models; `CIRCUITS_COURSE_CACHE` overrides it. Not created here."""
     override = os.environ.get("CIRCUITS_COURSE_CACHE")
     if override:
-        return Path(override).expanduser()
+        return at_home(override, "CIRCUITS_COURSE_CACHE names")
     import platformdirs
 
     return platformdirs.user_cache_path(APP, appauthor=False)

@@ -17,6 +17,7 @@ from circuits_course.notebook.progress import Event, Progress
 from circuits_course.notebook.questions import ask_choice, ask_sentence
 from circuits_course.page.messages import code, show, table
 from circuits_course.page.tables import show_table
+from circuits_course.storage import at_home
 
 Answer = TypeVar("Answer", bound=Callable[..., Any])
 _TONES = {
@@ -179,12 +180,12 @@ class Chapter:
 
     def save_progress(self, path: str | Path) -> None:
         """Saves the progress of all chapters to one file, for example on a mounted drive."""
-        count = self.log.save(_reachable(Path(path).expanduser()))
+        count = self.log.save(_reachable(at_home(path)))
         show(f"✔ {count} entries of all chapters are saved to {path}.", tone="good")
 
     def restore_progress(self, path: str | Path) -> None:
         """Adds what was saved to what is there; doing it twice changes nothing."""
-        count = self.log.restore(_reachable(Path(path).expanduser()))
+        count = self.log.restore(_reachable(at_home(path)))
         show(f"✔ {count} entries were added from {path}.", tone="good")
 
     def progress_rows(self) -> list[list[str]]:
