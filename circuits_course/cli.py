@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
 from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
@@ -31,15 +29,18 @@ errors = Console(stderr=True)
 
 
 def _one_line_errors(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Shows a CourseError as its one line and ends with exit code 1."""
+    """Shows a CourseError, or what the disk refused, as one line and ends with exit code 1."""
 
     @wraps(command)
     def wrapped(*args: Any, **kwargs: Any) -> Any:
         try:
             return command(*args, **kwargs)
         except CourseError as error:
-            errors.print(f"[red]✘[/red] {escape(str(error))}", soft_wrap=True, highlight=False)
-            raise typer.Exit(1) from None
+            line = str(error)
+        except OSError as error:
+            line = f"{error.filename or 'The disk'}: {error.strerror or error}."
+        errors.print(f"[red]✘[/red] {escape(line)}", soft_wrap=True, highlight=False)
+        raise typer.Exit(1)
 
     return wrapped
 
@@ -117,21 +118,14 @@ def check(
     exercise: Annotated[str | None, typer.Option(help="Check this exercise only.")] = None,
 ) -> None:
     """Check the answers in a file without Jupyter; exit code 0 when all that are there pass."""
-    from circuits_course.notebook.chapter import Chapter
+    from circuits_course.classroom.answers_file import check_file
 
-    course_chapter = Chapter(chapter)
-    if exercise:
-        course_chapter.checks.find_exercise(exercise)
-    answers = vars(_load(file))
-    names = [exercise] if exercise else list(course_chapter.checks.exercises)
-    results = [course_chapter.result(answers[name], name) for name in names if name in answers]
-    if not results:
-        raise CourseError(f"{file} defines none of: {', '.join(names)}.")
+    results, asked = check_file(chapter, file, exercise)
     for result in results:
         console.print(f"[bold]{result.exercise}[/bold]")
         console.print(escape(result.text), soft_wrap=True, highlight=False)
     passed = sum(result.passed for result in results)
-    console.print(f"{passed} of {len(names)} exercises passed.")
+    console.print(f"{passed} of {asked} exercises passed.")
     if passed < len(results):
         raise typer.Exit(1)
 
@@ -188,8 +182,10 @@ def bundle(
 def report(
     folder: Annotated[Path, typer.Argument(help="Learners' notebooks, or progress files.")],
     out: Annotated[Path, typer.Option(help="The page to write.")] = Path("report.html"),
-    seconds: Annotated[float, typer.Option(help="The longest one exercise may take.")] = 20.0,
-    workers: Annotated[int | None, typer.Option(help="Notebooks at a time.")] = None,
+    seconds: Annotated[
+        float, typer.Option(help="The longest one exercise may take.", min=0.1, max=3600.0)
+    ] = 20.0,
+    workers: Annotated[int | None, typer.Option(help="Notebooks at a time.", min=1)] = None,
 ) -> None:
     """Check every answer of a class, each notebook apart, and write one page about it."""
     from rich.progress import Progress as Bar
@@ -238,24 +234,6 @@ def new_mystery(
     console.print(f"{made!r}, verified.", soft_wrap=True, highlight=False)
     if out is None:
         console.print(f'In a notebook: load_mystery("{made.name}")', highlight=False)
-
-
-def _load(file: Path) -> Any:
-    """A learner's file as a module; what goes wrong in it is told in one line."""
-    if not file.is_file():
-        raise CourseError(f"There is no file {file}.")
-    spec = importlib.util.spec_from_file_location(file.stem, file)
-    if spec is None or spec.loader is None:
-        raise CourseError(f"{file} is not a Python file; its name should end in .py.")
-    module = importlib.util.module_from_spec(spec)
-    sys.path.insert(0, str(file.resolve().parent))
-    try:
-        spec.loader.exec_module(module)
-    except (Exception, SystemExit) as error:
-        raise CourseError(f"{file} does not run: {type(error).__name__}: {error}") from error
-    finally:
-        sys.path.pop(0)
-    return module
 
 
 if __name__ == "__main__":

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from difflib import get_close_matches
 
+LONGEST_NAME = 60  # characters of a name that is not there
+
 
 class CourseError(Exception):
     """A mistake or a missing thing that the reader can mend; the text is the whole message.
@@ -25,10 +27,12 @@ class UnknownName(CourseError, KeyError):
         super().__init__(self._message())
 
     def _message(self) -> str:
-        near = get_close_matches(str(self.name), self.known, n=3, cutoff=0.4) or self.known
+        name = str(self.name)
+        near = get_close_matches(name, self.known, n=3, cutoff=0.4) or self.known
         choices = ", ".join(repr(name) for name in near) or "none at all"
         lead = "Nearest" if len(near) < len(self.known) else "There are"
-        return f"There is no {self.kind} {str(self.name)!r}. {lead}: {choices}."
+        shown = name if len(name) <= LONGEST_NAME else f"{name[:LONGEST_NAME]}..."
+        return f"There is no {self.kind} {shown!r}. {lead}: {choices}."
 
     def __str__(self) -> str:  # KeyError would show the repr of the message
         return self._message()

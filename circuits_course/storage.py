@@ -133,6 +133,12 @@ def _write_problem(folder: Path) -> str | None:
         return error.strerror or str(error)
 
 
+def require_writable(folder: Path) -> None:
+    """Makes a folder to write to. Raises CourseError where there can be none."""
+    if problem := _write_problem(folder):
+        raise CourseError(f"Nothing can be written to {folder} ({problem}); give another folder.")
+
+
 def writable_dir(say: Callable[[str], None]) -> Path:
     """The cache's folder of models, or a temporary one where that cannot be written."""
     folder = cache_dir() / "models"

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from circuits_course.errors import CourseError
-from circuits_course.storage import source_dir, write_whole
+from circuits_course.storage import require_writable, source_dir, write_whole
 
 BADGE, SET_UP = "colab-badge", "colab-set-up"  # ids of the two cells
 _REPO = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]*/[A-Za-z0-9._-]+")
@@ -25,6 +25,7 @@ def publish(repo: str, ref: str, out: Path) -> list[Path]:
     _require(repo, ref)
     if out.resolve() == source_dir("notebooks").resolve():
         raise CourseError("The notebooks themselves are built; give another folder for the copies.")
+    require_writable(out)
     written = []
     for path in sorted(source_dir("notebooks").glob("*.ipynb")):
         notebook = json.loads(path.read_text(encoding="utf-8"))

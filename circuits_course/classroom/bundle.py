@@ -12,7 +12,7 @@ from pathlib import Path
 
 from circuits_course.errors import CourseError
 from circuits_course.models.smollm2 import REQUIREMENT, WHEEL, say
-from circuits_course.storage import PACKAGE, source_dir
+from circuits_course.storage import PACKAGE, require_writable, source_dir
 
 ROOT = PACKAGE.parent
 INSTALLER = "install.py"
@@ -40,7 +40,7 @@ def bundle(
     if not (ROOT / "pyproject.toml").is_file():
         raise CourseError("A bundle is made from a checkout of the course, not from its wheel.")
     pip = run_pip or _run_pip
-    folder.parent.mkdir(parents=True, exist_ok=True)
+    require_writable(folder.parent)
     scratch = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
     try:
         _fill(scratch, pip, platforms, python_version or ".".join(map(str, sys.version_info[:2])))

@@ -26,11 +26,14 @@ def load_model(name: str = "auto", *, checkpoint: int | None = None) -> Any:
     Raises UnknownName with the nearest names, or CourseError saying what is missing and how to get
     it.
     """
+    name = os.fspath(name) if isinstance(name, os.PathLike) else name
+    if not isinstance(name, str):
+        raise CourseError(f"load_model takes a name as text; got {name!r}.")
     if name == "auto":
         name = choose_model()
     if name in course_models():
         return course_model(name, checkpoint)
-    if name not in REAL and "/" not in name and not is_model_folder(name):
+    if not (name in REAL or is_model_folder(name) or is_repository(name)):
         raise UnknownName("model", name, model_names())
     if checkpoint is not None:
         raise CourseError(f"{name} has no checkpoints; only {', '.join(course_models())} have.")
@@ -49,11 +52,31 @@ def choose_model() -> str:
 def _real_model(name: str) -> Any:
     from circuits_course.models.bridges import bridge_from_folder
 
-    if is_model_folder(name):
-        return bridge_from_folder(Path(name))
-    return bridge_from_folder(smollm2_folder() if name == SMOLLM2 else hub_folder(name))
+    if name == SMOLLM2:
+        return bridge_from_folder(smollm2_folder())
+    folder = Path(name) if is_model_folder(name) else hub_folder(name)
+    try:
+        return bridge_from_folder(folder)
+    except Exception as error:  # files of somebody else, read by three libraries
+        reason = str(error).strip().splitlines() or [type(error).__name__]
+        raise CourseError(f"{name} holds no model that can be loaded: {reason[0]}") from error
 
 
 def is_model_folder(name: str) -> bool:
     """Whether a name is that of a folder that `save_pretrained` wrote."""
-    return (Path(name) / "config.json").is_file()
+    try:
+        return bool(name) and (Path(name) / "config.json").is_file()
+    except (OSError, ValueError):  # longer than a name may be, or holding what none may
+        return False
+
+
+def is_repository(name: str) -> bool:
+    """Whether a name can be that of a repository on the hub: "owner/name"."""
+    from huggingface_hub.errors import HFValidationError
+    from huggingface_hub.utils import validate_repo_id
+
+    try:
+        validate_repo_id(name)
+    except HFValidationError:
+        return False
+    return name.count("/") == 1

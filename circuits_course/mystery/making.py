@@ -32,6 +32,7 @@ from circuits_course.mystery.sealing import (
     write_mystery,
 )
 from circuits_course.mystery.shelf import SHELF, own_shelf
+from circuits_course.storage import require_writable
 
 TRIES = 20
 
@@ -92,9 +93,10 @@ def new_mystery(seed: int, folder: Path | None = None) -> Mystery:
     """
     if type(seed) is not int or seed < 0:
         raise CourseError(f"A seed is a whole number from 0 on; got {seed!r}.")
-    name = f"seed-{seed}"
+    name, shelf = f"seed-{seed}", folder or own_shelf()
+    require_writable(shelf)
     mystery = verified(name, seed)
-    write_mystery(mystery, (folder or own_shelf()) / f"{name}.safetensors")
+    write_mystery(mystery, shelf / f"{name}.safetensors")
     return mystery
 
 

