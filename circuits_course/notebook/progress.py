@@ -11,6 +11,7 @@ from __future__ import annotations
 import atexit
 import json
 import sqlite3
+import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -227,7 +228,7 @@ def read_events(path: Path) -> list[Event]:
 
 def _foreign_rows(connection: sqlite3.Connection) -> list[Row]:
     """The rows of somebody's file, within limits: of a table alone, since a view may be endless."""
-    if hasattr(connection, "setlimit"):  # Python 3.11
+    if sys.version_info >= (3, 11):
         connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, LONGEST_DETAIL)
     connection.text_factory = _readable
     kind = connection.execute("SELECT type FROM sqlite_master WHERE name = 'event'").fetchone()
@@ -241,12 +242,11 @@ def _event(row: Row) -> Event | None:
     """A row as an event; None where it is none, whoever wrote it."""
     if not all(isinstance(value, str) for value in row):
         return None
-    *names, text = row
+    at, chapter, item, kind, text = row
     try:
-        detail = json.loads(text)
+        event = Event(at, chapter, item, kind, json.loads(text))
     except (ValueError, RecursionError):
         return None
-    event = Event(*names, detail)
     return event if _is_readable(event) else None
 
 
