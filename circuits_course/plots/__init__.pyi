@@ -1,5 +1,6 @@
 from .attention import plot_attention as plot_attention
 from .bars import plot_bars as plot_bars
+from .drawings.gallery import draw as draw
 from .explorers.explorer import Explorer as Explorer
 from .explorers.head_browser import HeadBrowser as HeadBrowser
 from .explorers.live_training import LiveTraining as LiveTraining

@@ -1,0 +1,165 @@
+"""Looking back: the previous-token head, and induction in two steps."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from circuits_course.plots.drawings.arrows import asks, moves
+from circuits_course.plots.drawings.parts import chip, head, matrix, road, step, token_row, written
+from circuits_course.plots.drawings.sheet import SMALL, Sheet
+
+QXBQ = ("BOS", "q", "x", "b", "q")
+
+
+def induction_two_steps(
+    tokens: Sequence[str] = QXBQ,
+    heads: Sequence[str] = ("0.3", "1.3"),
+    shares: Sequence[float] = (0.95, 0.9),
+    probability: float | None = None,
+) -> Sheet:
+    """Induction over [BOS, A, B, other, A].
+
+    tokens: five of them, the last equal to the second. heads: the previous-token head and the
+    induction head. shares: their attention, from B to A and from the last A to B. probability:
+    the model's, of B as the next token.
+    """
+    again, after = tokens[4].strip(), tokens[2].strip()
+    sheet = Sheet(
+        "Induction in two steps",
+        f"Over the tokens {' '.join(tokens)}. Step 1, in a lower layer: head {heads[0]} at "
+        f"{after!r} looks one token back and writes into the lane of {after!r} that it comes "
+        f"after {again!r}. Step 2, in a higher layer: head {heads[1]} at the last {again!r} "
+        f"asks who comes after {again!r}, finds {after!r}, and moves it to the end, where it is "
+        "predicted.",
+        height=400,
+    )
+    xs = token_row(sheet, tokens, 345)
+    low, high, top = 250, 135, 62
+    for x in xs:
+        road(sheet, x, 328, top + 18)
+    for y, name in ((low, heads[0]), (high, heads[1])):
+        sheet.text(
+            12, y + 5, f"layer {name.split('.')[0]}", tone="soft", size=SMALL, anchor="start"
+        )
+    moves(sheet, (xs[1], 300), (xs[2], low), "blue", share=shares[0], bend=-0.12, gap=(0, 21))
+    head(sheet, xs[2], low, heads[0], "blue")
+    written(sheet, xs[2], 205, f"I come after {again}", "blue")
+    step(sheet, xs[2] + 30, 277, 1, "looks one back and\nwrites what stood there", "blue")
+    asks(sheet, (xs[4], high), (xs[2], 205), "orange", bend=-0.24, gap=(21, 8))
+    moves(sheet, (xs[2], 176), (xs[4], high), "orange", share=shares[1], bend=-0.05, gap=(0, 21))
+    head(sheet, xs[4], high, heads[1], "orange")
+    step(sheet, xs[2] + 16, 82, 2, f"asks: who comes after {again}?", "orange")
+    sheet.text(xs[3] + 72, 184, f"and moves {after}", tone="orange-ink", size=SMALL)
+    found = after if probability is None else f"{after}  {probability:.2f}".replace("0.", ".")
+    width = chip(sheet, xs[4], top - 20, found, tone="green")
+    sheet.text(
+        xs[4] - width / 2 - 8, top - 15, "predicted next", tone="soft", size=SMALL, anchor="end"
+    )
+    return sheet
+
+
+def previous_token(
+    tokens: Sequence[str] = ("q", "x", "b", "m"),
+    head_name: str = "0.3",
+    shares: Sequence[float] = (),
+) -> Sheet:
+    """A previous-token head at every token. shares: its attention from each to the one before,
+    as many as there are tokens less one."""
+    sheet = Sheet(
+        "A previous-token head",
+        f"Over the tokens {' '.join(tokens)}. At every token head {head_name} looks one place "
+        "back and writes into its own lane which token stood there. A later head can find a "
+        "token by it.",
+        height=300,
+    )
+    shares = list(shares) or [0.9] * (len(tokens) - 1)
+    xs = token_row(sheet, tokens, 245, left=80, right=540)
+    sheet.text((xs[1] + xs[3]) / 2 + 30, 26, "what each lane now says", tone="soft", size=SMALL)
+    for i, x in enumerate(xs):
+        road(sheet, x, 228, 44)
+        if i:
+            moves(
+                sheet,
+                (xs[i - 1], 208),
+                (x, 140),
+                "blue",
+                share=shares[i - 1],
+                bend=-0.1,
+                gap=(0, 21),
+            )
+    for before, x in zip(tokens, xs[1:], strict=False):
+        head(sheet, x, 140, head_name, "blue")
+        written(sheet, x, 76, f"after {before.strip()}", "blue")
+    return sheet
+
+
+def looking_back(
+    tokens: Sequence[str] = ("BOS", "q", "x", "b", "q"), heads: Sequence[str] = ("0.3", "", "1.3")
+) -> Sheet:
+    """Three heads at one query, told apart by where they look: one back, the same token, the one
+    after it. tokens: the last equal to the second; heads: their names, empty for none."""
+    again, after, before = (tokens[i].strip() for i in (1, 2, 3))
+    sheet = Sheet(
+        "Three ways of looking back",
+        f"Over the tokens {' '.join(tokens)}, from the last {again}. A previous-token head "
+        f"looks at {before}, one back. A duplicate-token head looks at the first {again}, the "
+        f"same token. An induction head looks at {after}, the token that came after it.",
+        height=300,
+    )
+    xs = token_row(sheet, tokens, 205, left=80, right=610, marked=[4])
+    kinds = (
+        ("previous-token\nhead", 3, "blue", heads[0]),
+        ("induction\nhead", 2, "orange", heads[2]),
+        ("duplicate-token\nhead", 1, "green", heads[1]),
+    )
+    for i, (kind, place, tone, name) in enumerate(kinds):
+        asks(sheet, (xs[4] - 4 * i, 188), (xs[place], 188), tone, bend=-0.2 - 0.08 * i)
+        label = f"{kind} {name}".strip()
+        sheet.text(xs[place], 264, label, tone=f"{tone}-ink", size=SMALL)
+    return sheet
+
+
+def stripes(tokens: Sequence[str] = ("BOS", "q", "x", "b", "q", "x", "b")) -> Sheet:
+    """What three kinds of heads look like as patterns, on BOS and two copies."""
+    count, period = len(tokens), (len(tokens) - 1) // 2
+    sheet = Sheet(
+        "Stripes in a pattern",
+        f"Three patterns over {' '.join(tokens)}, rows look, columns are looked at. Previous "
+        "token: a stripe just below the diagonal, everywhere. Same token: a stripe one period "
+        "below, in the second copy only. After the same token: one step nearer to the diagonal "
+        "than that; where there is nothing to find, the first column.",
+        height=290,
+    )
+    cell, top = 23.0, 62.0
+    masked = np.triu(np.ones((count, count)), 1).astype(bool)
+    kinds = (
+        ("one back", 1, "blue"),
+        ("the same token", period, "green"),
+        ("after the same token", period - 1, "orange"),
+    )
+    for panel, (title, offset, tone) in enumerate(kinds):
+        left = 62 + panel * 218.0
+        values = np.zeros((count, count))
+        for q in range(count):
+            key = q - offset
+            found = key >= 0 and (
+                (offset == 1 and title == "one back") or (q > period and key >= 1)
+            )
+            values[q, key if found else 0] = 1
+        matrix(
+            sheet,
+            left,
+            top,
+            values,
+            tone,
+            cell=cell,
+            masked=masked,
+            rows=tokens,
+            columns=["", *tokens[1:]],
+            row_side="looks" if not panel else "",
+        )
+        sheet.text(left + count * cell / 2, 30, title, tone=f"{tone}-ink", bold=True)
+    sheet.text(340, 272, "is looked at", tone="soft", size=SMALL)
+    return sheet
