@@ -132,6 +132,27 @@ def check(
 
 @app.command()
 @_one_line_errors
+def mutants(
+    chapter: Annotated[str, typer.Argument(help='A chapter: "04" or "04_induction_heads".')],
+    exercise: Annotated[str | None, typer.Option(help="This exercise only.")] = None,
+    unnamed: Annotated[bool, typer.Option(help="List those that meet no named cause.")] = False,
+) -> None:
+    """Try small changes of the reference answers on the checks; exit code 1 if any passes."""
+    from circuits_course.authoring.mutants import tally
+    from circuits_course.checks import load_checks
+
+    checks = load_checks(chapter)
+    names = [checks.find_exercise(exercise).name] if exercise else list(checks.exercises)
+    tallies = []
+    for name in names:
+        tallies.append(tally(chapter, name))
+        console.print(escape(tallies[-1].text(unnamed)), soft_wrap=True, highlight=False)
+    if any(entry.alive or entry.stale for entry in tallies):
+        raise typer.Exit(1)
+
+
+@app.command()
+@_one_line_errors
 def progress(
     chapter: Annotated[str | None, typer.Argument(help="Default: every chapter.")] = None,
 ) -> None:

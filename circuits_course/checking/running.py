@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,12 +34,16 @@ class Finding:
 
 def run_on_cases(exercise: Declaration, attempt: Callable[..., Any]) -> list[Finding]:
     """What each case shows; ends early where the learner interrupted."""
-    findings = []
+    return list(findings_of(exercise, attempt))
+
+
+def findings_of(exercise: Declaration, attempt: Callable[..., Any]) -> Iterator[Finding]:
+    """The same, case by case: whoever needs no more may stop."""
     for case, expected in zip(exercise.built_cases(), exercise.expectations(), strict=True):
-        findings.append(try_case(exercise, attempt, case, expected))
-        if findings[-1].raised and findings[-1].raised.stops:
-            break
-    return findings
+        finding = try_case(exercise, attempt, case, expected)
+        yield finding
+        if finding.raised and finding.raised.stops:
+            return
 
 
 def try_case(
