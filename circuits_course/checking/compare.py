@@ -91,17 +91,28 @@ def _tensor_difference(
     if isinstance(got, int | float) and expected.ndim == 0:
         got = torch.tensor(got)
     if not isinstance(got, Tensor):
-        relation = "Wrap it in torch.as_tensor(...)." if hasattr(got, "__len__") else ""
-        return _type_difference("a torch tensor", got, where, relation)
+        return _type_difference("a torch tensor", got, where, _as_tensor(expected, got))
     if got.shape != expected.shape:
         text = f"expected {shape_text(expected)}, got {shape_text(got)}{where}"
-        return Difference("shape", text, shape_relation(expected, got))
+        return Difference("shape", text, shape_relation(expected, got, tolerance))
     return (
         _dtype_difference(expected, got, where)
         or _device_difference(expected, got, where)
         or _nan_difference(expected, got, where)
         or _value_difference(expected, got, tolerance, where)
     )
+
+
+def _as_tensor(expected: Tensor, got: Any) -> str:
+    """How to make a tensor of a list: of tensors, by stacking them."""
+    if not hasattr(got, "__len__"):
+        return ""
+    if isinstance(got, list | tuple) and got and all(isinstance(part, Tensor) for part in got):
+        for axis in range(expected.ndim):
+            if len(got) == expected.shape[axis]:
+                return f"Put its tensors together: torch.stack(..., dim={axis})."
+        return "Put its tensors together: torch.stack or torch.cat."
+    return "Wrap it in torch.as_tensor(...)."
 
 
 def _dtype_difference(expected: Tensor, got: Tensor, where: str) -> Difference | None:
@@ -228,6 +239,8 @@ def _first(mask: Tensor) -> list[int]:
 
 def _two_numbers(want: Any, have: Any) -> tuple[str, str]:
     """Both numbers with as few digits as still tell them apart."""
+    if isinstance(want, bool):
+        return str(want), str(bool(have))
     if isinstance(want, int) and have == int(have):
         return str(want), str(int(have))
     for digits in range(2, 9):

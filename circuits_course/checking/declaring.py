@@ -138,6 +138,12 @@ class Declaration:
         args, kwargs = case.inputs()
         return self.oracle_function(*args, **kwargs)
 
+    @property
+    def module(self) -> str:
+        """The dotted name of the file that declares it."""
+        assert self._cases is not None, f"{self.name} has no cases"
+        return self._cases.__module__
+
     def parameters(self) -> list[str]:
         """The names of the arguments."""
         source = self.oracle_function or self.wrong_answers[0].function

@@ -18,6 +18,7 @@ from circuits_course.checking.compare import same
 from circuits_course.checking.declaring import Declaration, WrongAnswer
 from circuits_course.checking.running import Finding, try_case
 from circuits_course.checking.tolerance import Tolerance
+from circuits_course.checking.variations import explain
 
 MOST = 0.5  # of the cases that either fails: from here on the cause is named as likely
 SOME = 0.3  # from here on as possible, if no other cause fits as well
@@ -34,18 +35,30 @@ class Likeness(IntEnum):
 
 @dataclass(frozen=True)
 class Cause:
-    """A wrong answer on file that explains an attempt; sure: on most cases, not only on some."""
+    """What explains an attempt: a wrong answer on file, or other arguments.
 
-    wrong: WrongAnswer
+    sure: on most cases, not only on some.
+    """
+
+    name: str
+    because: str
     sure: bool
 
     @property
     def sentence(self) -> str:
-        return f"{'Likely' if self.sure else 'Perhaps'}: {self.wrong.because}"
+        return f"{'Likely' if self.sure else 'Perhaps'}: {self.because}"
 
 
 def diagnose(exercise: Declaration, findings: list[Finding]) -> Cause | None:
-    """The cause that fits best, if it fits well enough."""
+    """The cause that fits best, if it fits well enough: a mistake on file first."""
+    on_file = _on_file(exercise, findings)
+    if on_file and on_file.sure:
+        return on_file
+    other = explain(exercise, findings)
+    return Cause(other.name, other.because, sure=True) if other else on_file
+
+
+def _on_file(exercise: Declaration, findings: list[Finding]) -> Cause | None:
     shares = {
         wrong.name: (_share(exercise, wrong, findings), wrong) for wrong in exercise.wrong_answers
     }
@@ -55,10 +68,10 @@ def diagnose(exercise: Declaration, findings: list[Finding]) -> Cause | None:
     (outputs, faults), wrong = ranked[0]
     alone = len(ranked) == 1 or ranked[1][0] != ranked[0][0]
     if outputs >= MOST:
-        return Cause(wrong, sure=True)
+        return Cause(wrong.name, wrong.because, sure=True)
     if outputs + FAULT * faults >= MOST and alone:
-        return Cause(wrong, sure=outputs > 0 or faults == 1.0)
-    return Cause(wrong, sure=False) if outputs >= SOME and alone else None
+        return Cause(wrong.name, wrong.because, sure=outputs > 0 or faults == 1.0)
+    return Cause(wrong.name, wrong.because, sure=False) if outputs >= SOME and alone else None
 
 
 def _share(

@@ -12,6 +12,7 @@ from circuits_course.checking.compare import Difference, shape_text
 from circuits_course.checking.declaring import Case, Declaration
 from circuits_course.checking.diagnosis import diagnose
 from circuits_course.checking.outcome import Outcome, Result
+from circuits_course.checking.relations import numbers_relation, relation_in_most
 from circuits_course.checking.running import Finding
 
 
@@ -43,21 +44,39 @@ def failure(exercise: Declaration, findings: list[Finding]) -> Result:
     first = next(finding for finding in findings if not finding.ok)
     cause = diagnose(exercise, findings)
     likely = f" {cause.sentence}" if cause else ""
-    name = cause.wrong.name if cause else None
+    name = cause.name if cause else None
     if first.raised:
         verb = "You stopped your function" if first.raised.stops else "Your function raised"
         text = f" {first.raised.text}" if first.raised.text else ""
         message = f"{verb}{text} {_on(exercise, first.case)}.{likely}"
         return Result(exercise.name, Outcome.CRASHED, message, name, first.raised.trace)
     assert first.difference is not None
-    message = _complaint(exercise, first.case, first.difference, with_relation=cause is None)
-    return wrong(exercise, message + likely, name)
+    relation = "" if cause else _relation(exercise, findings, first.difference)
+    return wrong(
+        exercise, _complaint(exercise, first.case, first.difference, relation) + likely, name
+    )
 
 
-def _complaint(
-    exercise: Declaration, case: Case, difference: Difference, with_relation: bool
-) -> str:
-    relation = f" {difference.relation}" if difference.relation and with_relation else ""
+def _relation(exercise: Declaration, findings: list[Finding], first: Difference) -> str:
+    """What is wrong in the same way on most of the failed cases."""
+    expected = exercise.expectations()
+    if all(_is_number(value) for value in [*expected, *(f.output for f in findings)]):
+        got = [float(finding.output) for finding in findings]
+        together = numbers_relation([float(e) for e in expected], got, exercise.tolerance)
+        if together:
+            return together
+    failed = [f.difference for f in findings if f.difference]
+    return relation_in_most([d.relation for d in failed if d.kind == first.kind])
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, float) or (
+        isinstance(value, Tensor) and value.ndim == 0 and value.is_floating_point()
+    )
+
+
+def _complaint(exercise: Declaration, case: Case, difference: Difference, relation: str) -> str:
+    relation = relation and f" {relation}"
     text = difference.text
     if difference.kind == "none":
         return text
