@@ -247,11 +247,14 @@ def list_mysteries() -> None:
 def new_mystery(
     seed: Annotated[int, typer.Option(help="The same seed gives the same mystery.")],
     out: Annotated[Path | None, typer.Option(help="Folder to write to.")] = None,
+    hiding: Annotated[
+        bool, typer.Option("--hiding", help="With a circuit that hides from simple methods.")
+    ] = False,
 ) -> None:
     """Make a fresh mystery; its circuit is verified before it is handed out."""
     from circuits_course.mystery import new_mystery as make
 
-    made = make(seed, out)
+    made = make(seed, out, hiding=hiding)
     console.print(f"{made!r}, verified.", soft_wrap=True, highlight=False)
     if out is None:
         console.print(f'In a notebook: load_mystery("{made.name}")', highlight=False)

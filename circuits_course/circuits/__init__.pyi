@@ -37,6 +37,9 @@ from .discovery.judging import precision_recall as precision_recall
 from .discovery.judging import random_circuits as random_circuits
 from .discovery.judging import random_scores as random_scores
 from .discovery.judging import strongest_edges as strongest_edges
+from .discovery.tasks import DiscoveryTask as DiscoveryTask
+from .discovery.tasks import induction_task as induction_task
+from .discovery.tasks import ioi_task as ioi_task
 from .evidence import Beats as Beats
 from .evidence import Interval as Interval
 from .evidence import beats as beats

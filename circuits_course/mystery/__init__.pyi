@@ -1,7 +1,10 @@
 from .bench import silence_path as silence_path
 from .claims import Claim as Claim
+from .discovery import planted_edges as planted_edges
+from .discovery import planted_task as planted_task
 from .grading import Grade as Grade
 from .grading import grade as grade
+from .making import make_hiding as make_hiding
 from .making import make_mystery as make_mystery
 from .making import new_mystery as new_mystery
 from .making import true_claim as true_claim

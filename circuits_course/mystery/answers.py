@@ -37,10 +37,16 @@ def _odd_one_out(tokens: list[int], known: dict[str, list[int]]) -> int | None:
     return next((name for name, count in counts.items() if count == 1), None)
 
 
+def _first_if_seen(tokens: list[int], known: dict[str, list[int]]) -> int | None:
+    return tokens[0] if tokens[-1] in tokens[:-1] else None
+
+
 SAYS: dict[str, Says] = {
     "previous token": _nth_back(1),
     "two back": _nth_back(2),
     "first token": lambda tokens, known: tokens[0],
+    "second token": lambda tokens, known: tokens[1] if len(tokens) > 1 else None,
+    "first if seen": _first_if_seen,
     "induction": _followers,
     "duplicate detection": _seen_before,
     "majority": lambda tokens, known: _most_common(tokens),

@@ -7,6 +7,7 @@ marks from every circuit that leaves something out.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from random import Random
@@ -16,13 +17,8 @@ from circuits_course.errors import CourseError
 from circuits_course.mystery.answers import true_predictions
 from circuits_course.mystery.claims import Claim
 from circuits_course.mystery.grading import grade_on
-from circuits_course.mystery.plans import (
-    PLANS,
-    can_have_backup,
-    told_where,
-    two_backups,
-    with_backup,
-)
+from circuits_course.mystery.hiding import HIDERS, told_where, two_backups
+from circuits_course.mystery.plans import PLANS, can_have_backup, with_backup
 from circuits_course.mystery.planting import plant, random_basis
 from circuits_course.mystery.sealing import (
     Mystery,
@@ -65,10 +61,14 @@ def shipped(name: str) -> Mystery:
 
 
 def make_hiding(name: str, seed: int) -> Mystery:
-    """A mystery with one of the circuits that hide, whose name says which (`HIDING`)."""
+    """A mystery with one of the circuits that hide, not yet verified.
+
+    Which one follows from the name, where it is of `HIDING` or of `HIDERS`, else from the seed.
+    """
     random = Random(seed)
     basis = random_basis(random)
-    plan = HIDING[name](basis, random)
+    named = HIDING | {plan.__name__: plan for plan in HIDERS}
+    plan = (named.get(name) or random.choice(HIDERS))(basis, random)
     model, key = plant(plan, basis, random, n_layers=3, n_heads=3, decoys=True)
     return Mystery(name, rounded(model), sealed(key))
 
@@ -86,16 +86,18 @@ def make_mystery(name: str, seed: int) -> Mystery:
     return Mystery(name, rounded(model), sealed(key))
 
 
-def new_mystery(seed: int, folder: Path | None = None) -> Mystery:
+def new_mystery(seed: int, folder: Path | None = None, *, hiding: bool = False) -> Mystery:
     """A fresh mystery "seed-N", verified and kept on this machine (or in `folder`).
 
-    Takes seconds. Raises CourseError for a seed that is no whole number from 0 on.
+    hiding: with a circuit that hides from simple methods, named "seed-N-hiding". Takes seconds.
+    Raises CourseError for a seed that is no whole number from 0 on.
     """
     if type(seed) is not int or seed < 0:
         raise CourseError(f"A seed is a whole number from 0 on; got {seed!r}.")
-    name, shelf = f"seed-{seed}", folder or own_shelf()
+    name = f"seed-{seed}-hiding" if hiding else f"seed-{seed}"
+    shelf = folder or own_shelf()
     require_writable(shelf)
-    mystery = verified(name, seed)
+    mystery = verified(name, seed, make_hiding if hiding else make_mystery)
     write_mystery(mystery, shelf / f"{name}.safetensors")
     return mystery
 
@@ -106,11 +108,11 @@ def ship(folder: Path = SHELF) -> None:
         write_mystery(shipped(name), folder / f"{name}.safetensors")
 
 
-def verified(name: str, seed: int) -> Mystery:
+def verified(name: str, seed: int, make: Callable[[str, int], Mystery] = make_mystery) -> Mystery:
     """The first mystery of a seed, or of the numbers drawn from it, that the grader is sure of."""
     draws = Random(seed)
     for draw in (seed, *(draws.randrange(2**31) for _ in range(TRIES))):
-        mystery = make_mystery(name, draw)
+        mystery = make(name, draw)
         if flaw(mystery) is None:
             return mystery
     raise CourseError(f"No mystery came out right for seed {seed}; take another seed.")

@@ -16,7 +16,6 @@ from circuits_course.mystery.inputs import FreeSymbols, MysteryInputs, TwoNames
 from circuits_course.mystery.wiring import (
     Look,
     Moves,
-    always,
     at_position,
     back,
     itself,
@@ -59,44 +58,44 @@ class Plan:
         return 1 + max(head.stage for head in self.heads.values())
 
 
-def _copies(basis: Basis, group: str = "out", loud: float = LOUD) -> Moves:
+def copies(basis: Basis, group: str = "out", loud: float = LOUD) -> Moves:
     return Moves(symbols_of(basis, "token"), loud * symbols_of(basis, group))
 
 
-def _free(basis: Basis) -> FreeSymbols:
+def free(basis: Basis) -> FreeSymbols:
     return FreeSymbols(basis.d_vocab, basis.n_ctx)
 
 
 def _one_head(algorithm: str, role: str, basis: Basis, looks: list[Look], moves: Moves) -> Plan:
     head = PlannedHead(role, 0, looks, moves)
-    return Plan(algorithm, {"only": head}, [("only", "logits", "")], _free(basis))
+    return Plan(algorithm, {"only": head}, [("only", "logits", "")], free(basis))
 
 
 def previous_token(basis: Basis, random: Random) -> Plan:
     looks = [back(basis, 1, SHARP), rest(basis, SHARP / 2)]
-    return _one_head("previous token", "previous token", basis, looks, _copies(basis))
+    return _one_head("previous token", "previous token", basis, looks, copies(basis))
 
 
 def first_token(basis: Basis, random: Random) -> Plan:
     looks = [at_position(basis, 1, SHARP), rest(basis, SHARP / 2)]
-    return _one_head("first token", "first token", basis, looks, _copies(basis))
+    return _one_head("first token", "first token", basis, looks, copies(basis))
 
 
 def majority(basis: Basis, random: Random) -> Plan:
     looks = [rest(basis, -SHARP / 3)]
-    return _one_head("majority", "counter", basis, looks, _copies(basis, loud=4 * LOUD))
+    return _one_head("majority", "counter", basis, looks, copies(basis, loud=4 * LOUD))
 
 
 def duplicate_detection(basis: Basis, random: Random) -> Plan:
     new, seen = random.sample(range(1, basis.d_vocab), 2)
     reads = kind_of(basis, "token", range(1, basis.d_vocab)), basis.token[:1]
     moves = Moves(torch.cat(reads), LOUD * basis.out[[seen, new]])
-    looks = _earlier_copies(basis)
+    looks = earlier_copies(basis)
     plan = _one_head("duplicate detection", "duplicate token", basis, looks, moves)
     return replace(plan, symbols={"new": [new], "seen": [seen]})
 
 
-def _earlier_copies(basis: Basis) -> list[Look]:
+def earlier_copies(basis: Basis) -> list[Look]:
     look = matching(basis, "token", "token", SHARP)
     return [look, itself(basis, -2 * SHARP), rest(basis, SHARP / 2)]
 
@@ -105,11 +104,11 @@ def two_back(basis: Basis, random: Random) -> Plan:
     looks = [back(basis, 1, SHARP), rest(basis, SHARP / 2)]
     brought = Moves(symbols_of(basis, "previous"), LOUD * symbols_of(basis, "out"))
     heads = {
-        "first": PlannedHead("previous token", 0, looks, _copies(basis, "previous", 1.0)),
+        "first": PlannedHead("previous token", 0, looks, copies(basis, "previous", 1.0)),
         "second": PlannedHead("previous token", 1, looks, brought),
     }
     return Plan(
-        "two back", heads, [("first", "second", "v"), ("second", "logits", "")], _free(basis)
+        "two back", heads, [("first", "second", "v"), ("second", "logits", "")], free(basis)
     )
 
 
@@ -117,11 +116,11 @@ def induction(basis: Basis, random: Random) -> Plan:
     back_one = [back(basis, 1, SHARP), rest(basis, SHARP / 2)]
     match = [matching(basis, "token", "previous", SHARP), rest(basis, SHARP / 2)]
     heads = {
-        "previous": PlannedHead("previous token", 0, back_one, _copies(basis, "previous", 1.0)),
-        "induction": PlannedHead("induction", 1, match, _copies(basis)),
+        "previous": PlannedHead("previous token", 0, back_one, copies(basis, "previous", 1.0)),
+        "induction": PlannedHead("induction", 1, match, copies(basis)),
     }
     edges = [("previous", "induction", "k"), ("induction", "logits", "")]
-    return Plan("induction", heads, edges, _free(basis))
+    return Plan("induction", heads, edges, free(basis))
 
 
 def balance(basis: Basis, random: Random) -> Plan:
@@ -135,7 +134,7 @@ def balance(basis: Basis, random: Random) -> Plan:
         heads[name] = PlannedHead("counter", 0, looks, moves)
     edges = [(name, "logits", "") for name in heads]
     symbols = {"one": kinds[0], "other": kinds[1], "answers": answers}
-    return Plan("balance", heads, edges, _free(basis), symbols)
+    return Plan("balance", heads, edges, free(basis), symbols)
 
 
 def odd_one_out(basis: Basis, random: Random) -> Plan:
@@ -149,7 +148,7 @@ def odd_one_out(basis: Basis, random: Random) -> Plan:
     unwanted = Look(marks, basis.token[names], -2 * SHARP)
     heads = {
         "duplicate": PlannedHead(
-            "duplicate token", 0, _earlier_copies(basis), Moves(basis.token[names], marks)
+            "duplicate token", 0, earlier_copies(basis), Moves(basis.token[names], marks)
         ),
         "inhibition": PlannedHead(
             "inhibition", 1, [repeated, rest(basis, SHARP / 2)], Moves(marks, marks)
@@ -181,31 +180,6 @@ PLANS: tuple[Callable[[Basis, Random], Plan], ...] = (
     balance,
     odd_one_out,
 )
-
-
-# --- circuits that hide -----------------------------------------------------------------------
-
-
-def two_backups(basis: Basis, random: Random) -> Plan:
-    """One copier and two that stand in for it: invisible to the ablation of one head or of two."""
-    return with_two_backups(previous_token(basis, random), basis)
-
-
-def told_where(basis: Basis, random: Random) -> Plan:
-    """A head finds the first symbol by a mark that another one leaves there, on every prompt alike.
-
-    The first one looks one back and brings along BOS alone, so that it marks the place after BOS.
-    What it says never changes; it matters for where the other one attends, and for nothing else.
-    """
-    mark = basis.direction("result")[None]
-    back_one = [back(basis, 1, SHARP), rest(basis, SHARP / 2)]
-    marked = [Look(always(basis), mark, SHARP), rest(basis, -SHARP / 2)]  # BOS has the mark too
-    heads = {
-        "marker": PlannedHead("previous token", 0, back_one, Moves(basis.token[:1], mark)),
-        "reader": PlannedHead("first token", 1, marked, _copies(basis)),
-    }
-    edges = [("marker", "reader", "k"), ("reader", "logits", "")]
-    return Plan("first token", heads, edges, _free(basis))
 
 
 # --- wirings ----------------------------------------------------------------------------------

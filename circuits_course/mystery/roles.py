@@ -39,8 +39,8 @@ def _back(offset: int) -> Targets:
     return targets
 
 
-def _first(tokens: Int[Tensor, "batch pos"]) -> Bool[Tensor, "batch q k"]:
-    return _past(tokens) & (torch.arange(tokens.shape[1]) == 1)
+def _at(position: int) -> Targets:
+    return lambda tokens: _past(tokens) & (torch.arange(tokens.shape[1]) == position)
 
 
 def _copies(tokens: Int[Tensor, "batch pos"]) -> Bool[Tensor, "batch q k"]:
@@ -69,7 +69,8 @@ def _alone(tokens: Int[Tensor, "batch pos"]) -> Bool[Tensor, "batch q k"]:
 TARGETS: dict[str, Targets] = {
     "previous token": _back(1),
     "two back": _back(2),
-    "first token": _first,
+    "first token": _at(1),
+    "second token": _at(2),
     "duplicate token": _copies,
     "induction": _after_copies,
     "inhibition": _seen_before,

@@ -20,6 +20,7 @@ from circuits_course.mystery.grading import NUDGES, edges_mark, grade_on
 from circuits_course.mystery.inputs import TwoNames
 from circuits_course.mystery.making import (
     SHIPPED,
+    make_hiding,
     make_mystery,
     new_mystery,
     shipped,
@@ -33,7 +34,8 @@ from circuits_course.mystery.shelf import SHELF
 
 ROOT = Path(__file__).resolve().parents[2]
 FRESH = {"backup": 9, "backup and decoys": 15, "two decoys": 33}
-NAMES = [*SHIPPED, *FRESH]
+HIDDEN = ["told_twice", "either_will_do"]
+NAMES = [*SHIPPED, *FRESH, *HIDDEN]
 PARTS = list(NUDGES)
 
 
@@ -49,6 +51,8 @@ def one_thread_and_no_gradients():
 @pytest.fixture(scope="module", params=NAMES)
 def mystery(request):
     name = request.param
+    if name in HIDDEN:
+        return make_hiding(name, 0)
     return load_mystery(name) if name in SHIPPED else make_mystery(name, FRESH[name])
 
 
@@ -314,6 +318,19 @@ def test_new_and_list_from_the_command_line(tmp_path, monkeypatch):
     listed = CliRunner().invoke(app, ["mystery", "list"])
     assert listed.output.index("jasper") < listed.output.index("seed-3")
     assert CliRunner().invoke(app, ["mystery", "new", "--seed", "-1"]).exit_code == 1
+
+
+def test_a_hiding_one_from_the_command_line(tmp_path, monkeypatch):
+    monkeypatch.setenv("CIRCUITS_COURSE_HOME", str(tmp_path))
+    made = CliRunner().invoke(app, ["mystery", "new", "--seed", "2", "--hiding"])
+    assert made.exit_code == 0, made.output
+    kept = load_mystery("seed-2-hiding")
+    assert open_seal(kept) == open_seal(make_hiding("seed-2-hiding", 2))
+
+
+def test_every_way_to_hide_is_drawn():
+    drawn = {open_seal(make_hiding("x", seed)).algorithm for seed in range(12)}
+    assert drawn == {"previous token", "first token", "second token", "first if seen"}
 
 
 # --- claims that are no claims ----------------------------------------------------------------

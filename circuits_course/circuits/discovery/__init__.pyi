@@ -16,3 +16,6 @@ from .judging import precision_recall as precision_recall
 from .judging import random_circuits as random_circuits
 from .judging import random_scores as random_scores
 from .judging import strongest_edges as strongest_edges
+from .tasks import DiscoveryTask as DiscoveryTask
+from .tasks import induction_task as induction_task
+from .tasks import ioi_task as ioi_task
