@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from circuits_course.circuits.discovery import DiscoveryTask, Edge
 from circuits_course.circuits.discovery.tasks import contrast
 from circuits_course.mystery.sealing import Mystery, open_seal
@@ -18,4 +20,5 @@ def planted_task(mystery: Mystery, count: int = 32, seed: int = 0) -> DiscoveryT
 
 def planted_edges(mystery: Mystery) -> list[Edge]:
     """The edges between heads, and to the logits, of which the planted circuit is made."""
-    return [Edge(*edge) for edge in open_seal(mystery).edges]
+    edges: list[Any] = open_seal(mystery).edges
+    return [Edge(*edge) for edge in edges]

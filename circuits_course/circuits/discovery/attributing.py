@@ -20,8 +20,7 @@ from circuits_course.circuits.patching.attribution import gradients_at
 from circuits_course.circuits.patching.metrics import (
     Metric,
     Tokens,
-    require_read_at_words,
-    require_same_shape,
+    require_pair,
 )
 from circuits_course.circuits.patching.stages import Run, Stages, chunks, stages_of
 from circuits_course.data.logit_difference import LogitDifference
@@ -79,8 +78,7 @@ def node_attribution(
 
     `attribution_patch(..., mode="noising")` of heads and MLPs, with the embedding beside them.
     """
-    require_same_shape(clean, clean if corrupted is None else corrupted)
-    require_read_at_words(model, clean, metric)
+    require_pair(model, clean, clean if corrupted is None else corrupted, metric)
     graph, stages = Graph.of(model), stages_of(model, clean)
     totals = torch.zeros(len(graph.senders))
     for rows, part, weight in _parts(metric, clean, graph, stages):
@@ -112,8 +110,7 @@ def _attribution(
     metric: Metric | LogitDifference,
     points: Sequence[float],
 ) -> dict[Edge, float]:
-    require_same_shape(clean, clean if corrupted is None else corrupted)
-    require_read_at_words(model, clean, metric)
+    require_pair(model, clean, clean if corrupted is None else corrupted, metric)
     graph, stages = Graph.of(model), stages_of(model, clean)
     table = torch.zeros(len(graph.receivers), len(graph.senders))
     for rows, part, weight in _parts(metric, clean, graph, stages):

@@ -15,11 +15,11 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from circuits_course.circuits.discovery.graph import Graph
+from circuits_course.circuits.padding import require_read_at_words, require_same_lengths
 from circuits_course.circuits.patching.attribution import score_of
 from circuits_course.circuits.patching.metrics import (
     Metric,
     Tokens,
-    require_read_at_words,
     require_same_shape,
 )
 from circuits_course.circuits.patching.stages import Stages, mix, stages_of
@@ -95,6 +95,7 @@ class EdgeRuns:
     @torch.no_grad()
     def __init__(self, model: Any, clean: Tokens, corrupted: Tokens | None) -> None:
         require_same_shape(clean, clean if corrupted is None else corrupted)
+        require_same_lengths(model, clean, clean if corrupted is None else corrupted)
         self.model, self.clean = model, clean
         self.graph, self.stages = Graph.of(model), stages_of(model, clean)
         present = Said.in_run(self.stages, clean if corrupted is None else corrupted)

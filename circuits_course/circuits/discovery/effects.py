@@ -16,8 +16,7 @@ from circuits_course.circuits.patching.metrics import (
     Metric,
     Tokens,
     first_difference,
-    require_read_at_words,
-    require_same_shape,
+    require_pair,
 )
 from circuits_course.circuits.patching.stages import Edit, chunks, stages_of
 from circuits_course.circuits.patching.tail import Tail
@@ -60,8 +59,7 @@ class _Effects:
     """Continuations of the clean run in which one receiver hears one sender say something else."""
 
     def __init__(self, model: Any, clean: Tokens, corrupted: Tokens | None, metric: Metric) -> None:
-        require_same_shape(clean, clean if corrupted is None else corrupted)
-        require_read_at_words(model, clean, metric)
+        require_pair(model, clean, clean if corrupted is None else corrupted, metric)
         self.graph, self.stages = Graph.of(model), stages_of(model, clean)
         self.base = self.stages.run(clean)
         said = Said.in_run(self.stages, clean if corrupted is None else corrupted)
