@@ -19,10 +19,10 @@ import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import nbformat
 import pytest
+from chromium import chromium, is_stranger, needs_chromium
 
 from circuits_course.authoring import build
 
@@ -30,8 +30,6 @@ playwright = pytest.importorskip("playwright.sync_api", reason="playwright is no
 
 CHAPTER = "04_induction_heads"
 EXPLORERS = "explorers"
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
-CHROMIUM = next(filter(None, map(shutil.which, BROWSERS)), None)
 TOKEN = "a-token-for-this-test"
 RUN_MS = 600_000
 ANSWER_MS = 60_000
@@ -101,10 +99,7 @@ chapter.hint("induction_score")
 }
 
 pytestmark = [
-    pytest.mark.skipif(
-        CHROMIUM is None,
-        reason=f"no browser found ({', '.join(BROWSERS)}): install Debian's chromium package",
-    ),
+    needs_chromium,
     pytest.mark.skipif(
         not build.notebook_path(CHAPTER, "notebooks").is_file(),
         reason=f"chapter {CHAPTER} is not built yet",
@@ -205,8 +200,7 @@ class Lab:
         return self
 
     def _note(self, request: playwright.Request) -> None:
-        place = urlsplit(request.url)
-        if place.scheme in ("http", "https", "ws", "wss") and place.hostname != "127.0.0.1":
+        if is_stranger(request.url):
             self.strangers.append(request.url)
 
     def run_all(self) -> None:
@@ -251,16 +245,8 @@ class Lab:
 
 @pytest.fixture
 def page(lab: str) -> Iterator[Lab]:
-    quiet = ["--disable-background-networking", "--disable-component-update", "--disable-sync"]
-    as_root = ["--no-sandbox"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []
-    with playwright.sync_playwright() as player:
-        browser = player.chromium.launch(
-            executable_path=CHROMIUM, args=[*quiet, *as_root, "--disable-gpu", "--no-first-run"]
-        )
-        try:
-            yield Lab(browser.new_page(viewport={"width": 1280, "height": 900}), lab)
-        finally:
-            browser.close()
+    with chromium() as browser:
+        yield Lab(browser.new_page(viewport={"width": 1280, "height": 900}), lab)
 
 
 def test_wrong_and_right_answer_and_pictures_in_a_browser(page: Lab) -> None:
