@@ -174,12 +174,31 @@ def publish(
     repo: Annotated[str, typer.Option(help="The repository on GitHub: OWNER/NAME.")],
     ref: Annotated[str, typer.Option(help="The tag to install and open.")],
     out: Annotated[Path, typer.Option(help="Folder for the copies.")] = Path("colab"),
+    book: Annotated[
+        Path | None, typer.Option(help="Also make the book there, its links filled in.")
+    ] = None,
 ) -> None:
     """Write copies of the notebooks with Colab's badge and set-up cell."""
     from circuits_course.authoring.publish import publish as run
 
     for path in run(repo, ref, out):
         console.print(f"Written: {path}", soft_wrap=True)
+    if book is not None:
+        from circuits_course.authoring.book.making import make_book
+        from circuits_course.authoring.book.places import Published
+
+        console.print(f"Written: {make_book(book, Published(repo, ref, out.name))}", soft_wrap=True)
+
+
+@app.command()
+@_one_line_errors
+def book(
+    out: Annotated[Path, typer.Argument(help="Folder of the site.")] = Path("build/book"),
+) -> None:
+    """Make the course's book: a site of pages from the committed notebooks, every link followed."""
+    from circuits_course.authoring.book.making import make_book
+
+    console.print(f"Written: {make_book(out)}", soft_wrap=True)
 
 
 @app.command()

@@ -22,7 +22,7 @@ def publish(repo: str, ref: str, out: Path) -> list[Path]:
     The copies belong into the repository's folder of the same name as `out`, at that tag. The same
     arguments give the same bytes. Raises CourseError for a repo or ref that GitHub cannot have.
     """
-    _require(repo, ref)
+    require_published(repo, ref)
     if out.resolve() == source_dir("notebooks").resolve():
         raise CourseError("The notebooks themselves are built; give another folder for the copies.")
     require_writable(out)
@@ -45,7 +45,8 @@ def stamped(notebook: dict[str, Any], repo: str, ref: str, place: str) -> dict[s
     return {**notebook, "cells": [_badge(repo, ref, place), _set_up(repo, ref), *rest]}
 
 
-def _require(repo: str, ref: str) -> None:
+def require_published(repo: str, ref: str) -> None:
+    """Raises CourseError for a repo or ref that GitHub cannot have."""
     if not _REPO.fullmatch(repo):
         raise CourseError(f"{repo!r} is no GitHub repository; write it as OWNER/NAME.")
     if not _REF.fullmatch(ref) or ".." in ref or ref.endswith(("/", ".lock")):

@@ -1,0 +1,228 @@
+"""The book in a real browser, as a reader uses it: by mouse, by keyboard, and without scripts."""
+
+from __future__ import annotations
+
+import http.server
+import os
+import threading
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+from chromium import chromium, is_stranger, needs_chromium
+
+playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe is not installed")
+
+pytestmark = needs_chromium
+
+CHAPTER = "chapters/04_induction_heads.html"
+PAGES = (
+    "index.html", "chapters/00_start_here.html", CHAPTER, "smollm2_ioi.html", "architecture.html",
+    "reference/plots.html",
+)  # fmt: skip
+GRAVE = ("serious", "critical")
+WIDE, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
+
+
+class Quiet(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *args: Any) -> None:
+        pass
+
+
+@pytest.fixture(scope="module")
+def address(site: Path) -> Iterator[str]:
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=site))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    with chromium() as running:
+        yield running
+
+
+@pytest.fixture
+def reader(browser, address) -> Iterator[Any]:
+    """Opens pages as somebody with these settings; nothing may leave the machine or complain."""
+    contexts: list[Any] = []
+    faults: list[str] = []
+
+    def open_(path: str, viewport: dict[str, int] = WIDE, **settings: Any) -> Any:
+        context = browser.new_context(viewport=viewport, **settings)
+        contexts.append(context)
+        context.on("request", lambda r: faults.append(r.url) if is_stranger(r.url) else None)
+        context.on(
+            "response", lambda r: faults.append(f"{r.url} {r.status}") if r.status > 399 else None
+        )
+        page = context.new_page()
+        page.on("pageerror", lambda error: faults.append(str(error)))
+        page.on("console", lambda m: faults.append(m.text) if m.type == "error" else None)
+        page.goto(f"{address}/{path}")
+        return page
+
+    yield open_
+    for context in contexts:
+        context.close()
+    assert faults == []
+
+
+def test_hints_and_answer_unfold_by_keyboard_without_scripts(reader):
+    page = reader(CHAPTER, java_script_enabled=False)
+    exercise = page.locator("#exercise-induction_score")
+    playwright.expect(exercise.get_by_text("def induction_score(").first).to_be_visible()
+    folds = exercise.locator("details")
+    answer = folds.last.locator(".highlight")
+    playwright.expect(answer).not_to_be_visible()
+    folds.first.locator("summary").focus()
+    for number in range(folds.count()):
+        assert folds.nth(number).get_attribute("open") is None
+        page.keyboard.press("Enter")
+        assert folds.nth(number).get_attribute("open") is not None
+        if number + 1 < folds.count():
+            tab_to(page, folds.nth(number + 1).locator("summary"))
+    playwright.expect(answer).to_contain_text("def induction_score(")
+
+
+def tab_to(page: Any, target: Any) -> None:
+    for _ in range(5):
+        page.keyboard.press("Tab")
+        if target.evaluate("node => node === document.activeElement"):
+            return
+    raise AssertionError("Tab does not get there")
+
+
+def test_without_scripts_feedback_can_be_unfolded_and_pictures_stand(reader):
+    page = reader(CHAPTER, java_script_enabled=False)
+    form = page.locator("form.question").first
+    form.locator("summary").press("Enter")
+    playwright.expect(form.get_by_text("✔ Right: W_V and W_O.")).to_be_visible()
+    playwright.expect(form.get_by_role("button", name="Commit")).to_have_count(0)
+    picture = page.locator("figure.picture img").first
+    picture.scroll_into_view_if_needed()
+    wait_for_image(picture)
+
+
+def wait_for_image(picture: Any) -> None:
+    playwright.expect(picture).to_be_visible()
+    playwright.expect(picture).to_have_js_property("complete", True)
+    assert picture.bounding_box()["width"] > 200
+
+
+def test_a_prediction_is_answered_and_kept(reader):
+    page = reader(CHAPTER)
+    form = page.locator('form[data-name="04_induction_heads/second_copy"]')
+    form.get_by_role("button", name="Commit").click()
+    playwright.expect(form.get_by_role("status")).to_have_text("Choose one first.")
+    form.get_by_role("radio").first.focus()
+    page.keyboard.press("Space")
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("Enter")  # commits, as in every form
+    said = form.get_by_role("status")
+    playwright.expect(said).to_contain_text("✔ Right: high in the first copy, low in the second")
+    page.reload()
+    playwright.expect(form.get_by_role("radio").nth(2)).to_be_checked()
+    playwright.expect(said).to_contain_text("✔ Right")
+    page.get_by_role("button", name="Forget my answers").click()
+    playwright.expect(form.get_by_role("radio").nth(2)).not_to_be_checked()
+    playwright.expect(said).to_be_empty()
+
+
+def test_a_wrong_answer_is_told_why_and_a_sentence_is_kept(reader):
+    page = reader(CHAPTER)
+    quiz = page.locator('form[data-name="04_induction_heads/what_is_moved"]')
+    quiz.get_by_role("radio", name="all four").check()
+    quiz.get_by_role("button", name="Commit").click()
+    playwright.expect(quiz.get_by_role("status")).to_contain_text("✘ Not “all four”. Once")
+    sentence = page.locator('form[data-name="04_induction_heads/why_two_layers"]')
+    sentence.get_by_role("textbox").fill("Keys know <b>nothing</b> else.")
+    sentence.get_by_role("button", name="Keep").click()
+    playwright.expect(sentence.get_by_role("status")).to_contain_text("Its key has to say")
+    page.reload()
+    playwright.expect(sentence.get_by_role("textbox")).to_have_value(
+        "Keys know <b>nothing</b> else."
+    )
+
+
+def test_figures_wake_when_they_come_into_view_from_one_bundle(reader):
+    page = reader(CHAPTER)
+    fetched: list[str] = []
+    page.on("request", lambda r: fetched.append(r.url) if "plotly" in r.url else None)
+    assert page.locator(".alive").count() == 0
+    for number in range(2):
+        figure = page.locator("figure.picture").nth(number)
+        figure.scroll_into_view_if_needed()
+        playwright.expect(figure.locator("svg.main-svg").first).to_be_visible(timeout=20_000)
+        playwright.expect(figure.locator(".still")).to_be_hidden()
+    assert len(fetched) == 1
+
+
+def test_on_a_phone_nothing_is_wider_than_the_screen_and_figures_wait(reader):
+    for path in PAGES:
+        page = reader(path, PHONE)
+        assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"], path
+    page = reader(CHAPTER, PHONE)
+    figure = page.locator("figure.picture").first
+    figure.scroll_into_view_if_needed()
+    assert page.locator(".alive").count() == 0
+    figure.get_by_role("button", name="Look closer").click()
+    playwright.expect(figure.locator("svg.main-svg").first).to_be_visible(timeout=20_000)
+
+
+def test_the_walk_goes_step_by_step(reader):
+    page = reader("index.html", reduced_motion="reduce")
+    walk = page.locator(".walk")
+    playwright.expect(walk.get_by_role("button", name="Play")).to_have_count(0)
+    for step in range(1, 6):
+        playwright.expect(walk.locator("[aria-current=step]")).to_have_count(1)
+        playwright.expect(walk.locator(".steps > li").nth(step - 1)).to_have_class("now")
+        playwright.expect(walk.locator("[data-step].later")).to_have_count(5 - step)
+        if step < 5:
+            walk.get_by_role("button", name="Next").press("Enter")
+    playwright.expect(walk.get_by_role("button", name="Next")).to_be_disabled()
+
+
+def test_the_walk_plays_to_its_end(reader):
+    page = reader("index.html", reduced_motion="no-preference")
+    page.clock.install()
+    page.reload()
+    walk = page.locator(".walk")
+    walk.get_by_role("button", name="Play").click()
+    page.clock.run_for(4 * 2600 + 100)
+    playwright.expect(walk.locator("[data-step].later")).to_have_count(0)
+    playwright.expect(walk.get_by_role("button", name="Play")).to_be_visible()
+
+
+def test_search_finds_what_an_exercise_is_called(reader):
+    page = reader("search.html?q=induction_score")
+    found = page.locator("#search-results li a", has_text="04 Induction heads")
+    playwright.expect(found.first).to_be_visible(timeout=20_000)
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_no_grave_fault_of_accessibility(reader, theme):
+    page = reader("index.html", color_scheme=theme, reduced_motion="reduce")
+    root = page.url.removesuffix("index.html")
+    for path in PAGES:
+        page.goto(root + path)
+        page.evaluate("document.querySelectorAll('details').forEach(fold => fold.open = true)")
+        page.wait_for_timeout(100)
+        found = axe.Axe().run(page).response["violations"]
+        grave = {f["id"]: f["nodes"][0]["html"][:200] for f in found if f["impact"] in GRAVE}
+        assert grave == {}, f"{path} in the {theme} theme"
+        if place := os.environ.get("CIRCUITS_COURSE_PICTURES"):
+            shoot(page, Path(place), path, theme)
+
+
+def shoot(page: Any, place: Path, path: str, theme: str) -> None:
+    """Pictures of a page, to be looked at after a change to it."""
+    for size in (WIDE, PHONE):
+        page.set_viewport_size(size)
+        name = f"book_{Path(path).stem}_{theme}_{size['width']}.png"
+        page.screenshot(path=place / name)
+    page.set_viewport_size(WIDE)
