@@ -5,6 +5,7 @@ PYTHON ?= python3
 VENV ?= .venv
 PIP_ARGS ?=
 LAB_ARGS ?=
+CHAPTER ?= 00
 WORKERS ?= 2
 
 ifeq ($(OS),Windows_NT)
@@ -22,10 +23,11 @@ SCRATCH = scratch=$$(mktemp -d) && trap 'rm -rf "$$scratch"' EXIT && export CIRC
 PYTEST := $(PY) -m pytest -q -n $(WORKERS) --dist loadscope
 NBVAL := $(PYTEST) -p no:randomly --nbval-lax --nbval-current-env --nbval-cell-timeout=600
 
-.PHONY: help lab test setup format lint types rooms model unit claims claims-table notebooks-as-shipped notebooks-solved test-colab clean
+.PHONY: help lab book book-tests test setup format lint types rooms model unit claims claims-table notebooks-as-shipped notebooks-solved test-colab clean
 
 help:
-	@echo "make lab     set up what is needed, then JupyterLab on chapter 00"
+	@echo "make lab     set up what is needed, then JupyterLab on chapter 00 (CHAPTER=04: on that one)"
+	@echo "make book    the course as a site in build/book"
 	@echo "make test    set up what is needed, then every test and every notebook"
 	@echo "make claims  test the headline claims again (claims-table: and write the table)"
 	@echo "make test-colab  every student notebook from the wheel, with Colab's versions"
@@ -40,9 +42,9 @@ ROOT_NOTE := You are root: JupyterLab answers on this machine only and asks for 
 
 lab: $(VENV)/.lab
 	@$(if $(AS_ROOT),echo "$(ROOT_NOTE)",true)
-	$(BIN)/jupyter lab $(ROOT_ARGS) $(LAB_ARGS) notebooks/00_start_here.ipynb
+	$(BIN)/jupyter lab $(ROOT_ARGS) $(LAB_ARGS) notebooks/$(CHAPTER)_*.ipynb
 
-test: lint types rooms model unit claims notebooks-as-shipped notebooks-solved
+test: lint types rooms model unit book-tests claims notebooks-as-shipped notebooks-solved
 	@echo "Every test, every claim and every notebook passed."
 
 setup: $(VENV)/.test
@@ -80,7 +82,15 @@ model: $(VENV)/.test
 
 # In random order (pytest-randomly): a test that leaves something behind is found out.
 unit: $(VENV)/.test
-	$(TEST_ENV) $(PYTEST) -m "not rebuild" --ignore=tests/claims tests
+	$(TEST_ENV) $(PYTEST) -m "not rebuild" --ignore=tests/claims --ignore=tests/book tests
+
+# The chapters as a site that anyone can open; complains of every link that leads nowhere.
+book: $(VENV)/.test
+	$(PY) -m circuits_course.cli book build/book
+
+# The same in a scratch folder, twice, and used in a real browser where there is one.
+book-tests: $(VENV)/.test
+	$(TEST_ENV) $(PY) -m pytest -q -p no:randomly tests/book
 
 # The headline claims on data that no notebook uses; fails where one no longer holds.
 claims: $(VENV)/.test
