@@ -78,7 +78,7 @@ def _note(walk: dict[str, Any]) -> Iterator[str]:
     yield _arrow("blue", (start, GROUND - 24), (start + 30, LOW), (x - HEAD, LOW))
     yield _head(x, LOW, walk["heads"][0], "blue")
     yield f'<circle class="blue fill" cx="{x}" cy="{LOW - 40}" r="5"/>'
-    yield f'<text class="blue" x="{x - 13}" y="{LOW - 34}" text-anchor="end">after {html.escape(last)}</text>'
+    yield _words("blue", x - 13, LOW - 34, f"after {html.escape(last)}", anchor="end")
 
 
 def _question(walk: dict[str, Any]) -> Iterator[str]:
@@ -140,8 +140,8 @@ def _arrow(tone: str, start: Any, bend: Any, end: Any) -> str:
     return f'<path class="arrow {tone}" d="{path}"/><polygon class="{tone} fill" points="{tip}"/>'
 
 
-def _words(tone: str, x: float, y: float, said: str) -> str:
-    return f'<text class="{tone}" x="{x}" y="{y}" text-anchor="middle">{said}</text>'
+def _words(tone: str, x: float, y: float, said: str, anchor: str = "middle") -> str:
+    return f'<text class="{tone}" x="{x}" y="{y}" text-anchor="{anchor}">{said}</text>'
 
 
 def _code(token: str) -> str:
