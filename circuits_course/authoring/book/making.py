@@ -121,6 +121,6 @@ def _sphinx(source: Path, site: Path, doctrees: Path) -> None:
     (site / ".buildinfo").unlink(missing_ok=True)  # only the next build would need it
     for page in site.rglob("*.html"):
         text = page.read_text(encoding="utf-8")
-        for element, said in UNSAID.items():
-            text = text.replace(f"<{element}>", f"<{element} {said}>")
+        for element, words in UNSAID.items():
+            text = text.replace(f"<{element}>", f"<{element} {words}>")
         page.write_text(text, encoding="utf-8")
