@@ -193,7 +193,7 @@ reads_and_says(ran)
 plot_attention(ran.labels, ran.patterns, "route(basis, 2)", head_names=["0.0"])
 
 # %% [markdown]
-# *What to see:* one bright diagonal, two below the main one, and `says` is `reads`, two places
+# *What to see:* one dark diagonal, two below the main one, and `says` is `reads`, two places
 # later. (`?` means that no symbol stands out.) Row 1 has nothing two back. What your query asks for
 # there decides what happens; with the reference it asks for nothing, all scores are 0, and the
 # attention is spread evenly. A softmax cannot look nowhere.
@@ -318,7 +318,7 @@ plot_attention(ran.labels, ran.patterns, "select(basis, 'vowel')", head_names=["
 
 # %% [markdown]
 # *What to see:* until the first vowel all rows rest on BOS; then all look at *a*; after the *e*
-# they look at both, half each. Bright first columns are the most common sight in a trained model's
+# they look at both, half each. Dark first columns are the most common sight in a trained model's
 # patterns. You know one reason now.
 
 # %%
@@ -429,7 +429,7 @@ chapter.explain("why_two_layers")
 
 # %%
 chapter.predict("shape_of_match",
-                choices=["a bright diagonal", "a bright first column", "a dark diagonal"])
+                choices=["a positive diagonal", "a positive first column", "a negative diagonal"])
 
 # %% exercise="match_matrix"
 

@@ -2,7 +2,7 @@
 # # 03 Previous-token heads
 #
 # **You will be able to** read a diagonal in an attention pattern, find every head of a model that
-# looks one token back, say what the bright column at the first token is, and put a popular claim
+# looks one token back, say what the dark column at the first token is, and put a popular claim
 # about such heads to a fair causal test: by knock-out, with controls and an interval, and from the
 # weights.
 #
@@ -83,8 +83,8 @@ plot_attention(words, patterns, "Every head on chain text", head_names=names)
 
 # %% [markdown]
 # *What to see:* each square is a head; rows are the tokens that look. In one square, 0.3, the
-# bright diagonal lies one below the middle: keep it in mind. And three, 0.1, 0.2 and 1.3, have a
-# bright **first column**. Whatever the query, these heads look at BOS.
+# dark diagonal lies one below the middle: keep it in mind. And three, 0.1, 0.2 and 1.3, have a
+# dark **first column**. Whatever the query, these heads look at BOS.
 
 # %%
 chapter.predict("why_bos")
@@ -137,7 +137,7 @@ weighted = weighted / weighted.max()
 plot_attention(words, weighted, "The same, value-weighted", head_names=names, unit="moved")
 
 # %% [markdown]
-# *What to see:* the bright columns are gone. Where these heads look, next to nothing is moved.
+# *What to see:* the dark columns are gone. Where these heads look, next to nothing is moved.
 #
 # Have the sinks *learned* to keep their values short? Careful. We compare with the heads that never
 # rest at BOS.
@@ -170,7 +170,7 @@ print(f"length of the embedding: BOS {embedding[0]:.1f}, other tokens {embedding
 # %% [markdown]
 # ## 2. Diagonals
 #
-# A head that looks at the token before makes a bright line one below the main diagonal: query 5 at
+# A head that looks at the token before makes a dark line one below the main diagonal: query 5 at
 # key 4, query 6 at key 5. A head that looks three back makes a line three below. So the question
 # "how far back does this head look?" is a question about diagonals.
 #

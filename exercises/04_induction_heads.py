@@ -143,7 +143,7 @@ plot_heads(scores, "induction-2l: who looks at the token after the earlier copy?
            unit="induction score")
 
 # %% [markdown]
-# *What to see:* layer 0, the upper row, is pale: none of its heads does it. One cell of layer 1 is bright. If you said
+# *What to see:* layer 0, the upper row, is pale: none of its heads does it. One cell of layer 1 is dark. If you said
 # "layer 0" or "either": ask what a key of layer 0 knows. Its own token and its position, and not the token before.
 #
 # ### Look at the patterns themselves
@@ -162,7 +162,7 @@ plot_attention(model.to_str_tokens(short),
 
 # %% [markdown]
 # *What to see:* two diagonals. The head of layer 0 looks one token back, everywhere. The head of layer 1 rests
-# on BOS through the first copy; in the second its bright cells run along a diagonal that begins at
+# on BOS through the first copy; in the second its dark cells run along a diagonal that begins at
 # the first `x`, one to the right of the matching `q`.
 #
 # ### All of them, in any model
@@ -751,7 +751,7 @@ HeadBrowser(lambda prompt: read_patterns(real, prompt), invented, start=real_hea
 
 # %% [markdown]
 # *What to see:* most heads spend most of their attention on the first token, the column at the left edge. An induction
-# head has a short bright diagonal in its lower part, where the names come again.
+# head has a short dark diagonal in its lower part, where the names come again.
 #
 # ### "Induction heads are in layers 3 and 4", "4.3 is one, and 0.5 feeds it"
 #

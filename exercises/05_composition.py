@@ -162,7 +162,7 @@ show_table([{"path": path_name(paths[i]), "score": score[i]} for i in order[:6]]
            caption="The six highest of 48", digits=2)
 
 # %% [markdown]
-# *What to see:* in the row of the previous-token head one cell is bright, the keys of the induction
+# *What to see:* in the row of the previous-token head one cell is dark, the keys of the induction
 # head. You said queries, keys or values; it is keys, because that is where a match needs to know what
 # stood before. But three scores are higher, and the highest by far belongs to the *queries* of the
 # bigram head. We come back to it.
@@ -329,7 +329,7 @@ by_kind = {f"{kind}-composition": composition_score(kind, one, two) for kind in 
 show_table({"score": by_kind | {"chance": basis.d_model**-0.5}}, digits=2)
 
 # %% [markdown]
-# *What to see:* the bright line of the virtual head lies one further from the diagonal than those of
+# *What to see:* the dark line of the virtual head lies one further from the diagonal than those of
 # the two real ones. And the score tells how they work together: through values, not at all through
 # queries or keys.
 #

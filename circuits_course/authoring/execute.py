@@ -110,7 +110,7 @@ def _clean_outputs(outputs: Iterable[NotebookNode], places: dict[str, str]) -> l
             _clean_data(out.data, places)
         if out.output_type == "execute_result":
             out.execution_count = None
-    return _joined([out for out in kept if out.get("data", True)])
+    return _joined([out for out in kept if out.get("data", True) not in ({}, {"text/plain": ""})])
 
 
 def _clean_data(data: dict[str, Any], places: dict[str, str]) -> None:

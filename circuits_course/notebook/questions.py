@@ -13,11 +13,12 @@ from collections.abc import Callable
 from typing import Any
 
 from circuits_course.checks.questions import MultipleChoice, Sentence
-from circuits_course.page.messages import COLOURS, in_notebook, marked, prose, show, unmarked
+from circuits_course.page.messages import box, in_notebook, marked, prose, show, unmarked
 
 SETTLING = 0.3  # seconds for what a page still holds back
 
 Record = Callable[[str], None]
+Say = Callable[[str], None]
 
 
 def ask_choice(
@@ -40,8 +41,10 @@ def ask_choice(
     example = f'{call}, answer="{next(iter(question.choices))}")'
     before = f"\nYou answered before: {earlier}." if earlier else ""
     text = "\n".join([question.question, *(f"  - {choice}" for choice in question.choices)])
-    widget = _choice_widget(question, record, earlier) if in_notebook() else None
+    said = Feedback()
+    widget = _choice_widget(question, record, earlier, said.say) if in_notebook() else None
     show(f"{text}\nAnswer in code: `{example}`{before}", widget=widget)
+    said.open()
 
 
 def ask_sentence(
@@ -57,8 +60,10 @@ def ask_sentence(
         show(_kept(question, given))
         return
     before = f"\nYou wrote before: {earlier}" if earlier else ""
-    widget = _sentence_widget(question, record, earlier) if in_notebook() else None
+    said = Feedback()
+    widget = _sentence_widget(question, record, earlier, said.say) if in_notebook() else None
     show(f'{question.question}\nAnswer in code: `{call}, text="...")`{before}', widget=widget)
+    said.open()
 
 
 def _kept(question: Sentence, text: str) -> str:
@@ -71,10 +76,32 @@ def _tone(said: str) -> str:
     return {"✔": "good", "✘": "bad", "○": "open"}[said[0]]
 
 
+class Feedback:
+    """What is said to an answer given by a button: an output below the question.
+
+    A widget is not in a saved notebook; this output is, and with it the answer.
+    """
+
+    def __init__(self) -> None:
+        self._place: Any = None
+
+    def open(self) -> None:
+        """Makes room for what will be said, in a notebook."""
+        if in_notebook():
+            from IPython.display import display
+
+            self._place = display({"text/plain": ""}, raw=True, display_id=True)
+
+    def say(self, said: str) -> None:
+        """Says it in that room; the last line decides the tone."""
+        data = {"text/plain": said, "text/html": box(prose(said), _tone(said.split("\n")[-1]))}
+        self._place.update(data, raw=True)
+
+
 # --- widgets ----------------------------------------------------------------------------------
 
 
-def _choice_widget(question: MultipleChoice, record: Record, earlier: str | None) -> Any:
+def _choice_widget(question: MultipleChoice, record: Record, earlier: str | None, say: Say) -> Any:
     import ipywidgets as widgets
 
     buttons = widgets.RadioButtons(
@@ -89,10 +116,10 @@ def _choice_widget(question: MultipleChoice, record: Record, earlier: str | None
         record(buttons.value)
         return question.feedback(buttons.value)
 
-    return _form(question.question, buttons, "Commit", commit)
+    return _form(question.question, buttons, "Commit", commit, say)
 
 
-def _sentence_widget(question: Sentence, record: Record, earlier: str | None) -> Any:
+def _sentence_widget(question: Sentence, record: Record, earlier: str | None, say: Say) -> Any:
     import ipywidgets as widgets
 
     area = widgets.Textarea(
@@ -102,28 +129,22 @@ def _sentence_widget(question: Sentence, record: Record, earlier: str | None) ->
     )
 
     def keep() -> str:
-        if area.value.strip():
-            record(area.value)
-        return _kept(question, area.value)
+        if not area.value.strip():
+            return _kept(question, area.value)
+        record(area.value)
+        return f"You wrote: {' '.join(area.value.split())}\n{_kept(question, area.value)}"
 
-    return _form(question.question, area, "Keep", keep)
+    return _form(question.question, area, "Keep", keep, say)
 
 
-def _form(question: str, field: Any, verb: str, submit: Callable[[], str]) -> Any:
-    """A question, the field to answer it in, a button, and room for the feedback."""
+def _form(question: str, field: Any, verb: str, submit: Callable[[], str], say: Say) -> Any:
+    """A question, the field to answer it in, and a button; the page's script ties them together."""
     import ipywidgets as widgets
 
-    answer = widgets.HTML()
     button = widgets.Button(description=verb)
-
-    def say() -> None:
-        said = submit()
-        edge = f"border-left:4px solid {COLOURS[_tone(said)]};padding-left:.8em"
-        answer.value = f'<div role="status" style="{edge}">{prose(said)}</div>'
-
-    button.on_click(lambda _: _once_settled(say))
-    title = widgets.HTML(f"<b>{marked(question)}</b>")
-    return widgets.VBox([title, field, button, answer])
+    button.on_click(lambda _: _once_settled(lambda: say(submit())))
+    title = widgets.HTML(f"<b>{marked(question)}</b>").add_class("circuits-question")
+    return widgets.VBox([title, field, button]).add_class("circuits-form")
 
 
 def _once_settled(act: Callable[[], None]) -> None:

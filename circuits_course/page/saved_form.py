@@ -29,6 +29,14 @@ def with_widget(bundle: dict[str, Any], still: str, widget: Any) -> dict[str, An
     return {**bundle, "text/html": _slot(still, widget.model_id)}
 
 
+def name_figures() -> None:
+    """Has the page give every figure its description: front ends show pictures without one."""
+    if not _shows_widgets_by_view_only():
+        from circuits_course.page.widget_views import stage
+
+        stage()
+
+
 def without_widget(page: str) -> str:
     """The still form of a `text/html` that has a slot; other HTML as it is."""
     slot = _SLOT.fullmatch(page)

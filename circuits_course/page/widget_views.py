@@ -21,9 +21,11 @@ NO_VIEW = "export default {};"
 
 
 class Stage(anywidget.AnyWidget):
-    """The page's side of this kernel: puts widgets where their still pictures are."""
+    """The page's side of this kernel: puts widgets in place of still pictures, and names them."""
 
-    _esm = (STATIC / "stage.js").read_text(encoding="utf-8")
+    _esm = "\n".join(
+        (STATIC / name).read_text(encoding="utf-8") for name in ("names.js", "stage.js")
+    )
     key = traitlets.Unicode(KEY).tag(sync=True)
 
 

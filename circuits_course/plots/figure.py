@@ -16,7 +16,7 @@ import numpy as np
 
 from circuits_course.errors import CourseError
 from circuits_course.page.messages import in_notebook
-from circuits_course.page.saved_form import WIDGET, with_widget
+from circuits_course.page.saved_form import WIDGET, name_figures, with_widget
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Canvas
@@ -87,10 +87,28 @@ class Figure:
 
         return bundle_with_widget(self, self.live)
 
+    def _ipython_display_(self) -> None:
+        display_described(self, self._repr_mimebundle_())
+
+    @property
+    def words(self) -> str:
+        """Title, description and numbers as HTML to unfold, for the page below the picture."""
+        style = 'style="margin:.2em 0;overflow-x:auto"'
+        return (
+            '<details class="circuits-words" style="font-size:90%;margin:0 0 .6em .2em">'
+            f"<summary>In words and numbers</summary><p>{html.escape(self.alternative)}</p>"
+            f'<pre tabindex="0" {style}>{html.escape(self.table)}</pre></details>'
+        )
+
+    @property
+    def alternative(self) -> str:
+        """Title and description: what stands for the picture where it cannot be seen."""
+        return f"{self.title}. {self.alt}"
+
     def image_tag(self) -> str:
         """An `<img>` that carries its own bytes and its description."""
         data = base64.b64encode(self.png).decode()
-        alt = html.escape(f"{self.title}. {self.alt}", quote=True)
+        alt = html.escape(self.alternative, quote=True)
         return f'<img src="data:image/png;base64,{data}" alt="{alt}" style="max-width:100%">'
 
     def to_html(self) -> str:
@@ -103,12 +121,7 @@ class Figure:
 
     def show(self) -> None:
         """Display the figure in a notebook, or print its numbers outside of one."""
-        if in_notebook():
-            from IPython.display import display
-
-            display(self)
-        else:
-            print(self.text)
+        self._ipython_display_()
 
 
 def title_lines(title: str, width: float) -> list[str]:
@@ -176,6 +189,31 @@ def _render(figure: Figure) -> bytes:
     out = io.BytesIO()
     pixels.quantize(COLOURS_IN_PNG, dither=Image.Dither.NONE).save(out, "png", optimize=True)
     return out.getvalue()
+
+
+def described(figure: Figure, bundle: dict[str, Any] | None = None) -> list[tuple[dict, dict]]:
+    """What goes into the page, as (mime bundle, metadata): a figure, and below it its words.
+
+    bundle: the figure's own (default: its still form). The description also goes along as metadata
+    of the picture, of which nbconvert makes its `alt`; JupyterLab makes none, so the page's own
+    script does.
+    """
+    if widgets_installed():
+        name_figures()
+    picture = figure.static_bundle() if bundle is None else bundle
+    words = {"text/plain": "", "text/html": figure.words}
+    return [(picture, {"image/png": {"alt": figure.alternative}}), (words, {})]
+
+
+def display_described(figure: Figure, bundle: dict[str, Any]) -> None:
+    """Puts a figure and its words in the page; outside of a notebook, prints the words."""
+    if not in_notebook():
+        print(figure.text)
+        return
+    from IPython.display import display
+
+    for data, metadata in described(figure, bundle):
+        display(data, metadata=metadata, raw=True)
 
 
 @cache

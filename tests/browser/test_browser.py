@@ -27,6 +27,7 @@ from chromium import chromium, is_stranger, needs_chromium
 from circuits_course.authoring import build
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe is not installed")
 
 CHAPTER = "04_induction_heads"
 EXPLORERS = "explorers"
@@ -232,6 +233,26 @@ class Lab:
             self.page.wait_for_timeout(1000)
             self.page.screenshot(path=path)
 
+    def dark(self) -> None:
+        """Menu Settings, Theme, JupyterLab Dark."""
+        self.page.get_by_role("menuitem", name="Settings", exact=True).click()
+        items = self.page.locator(".lm-Menu-itemLabel")
+        items.get_by_text("Theme", exact=True).hover()
+        items.get_by_text("JupyterLab Dark", exact=True).click()
+        playwright.expect(self.page.locator("body")).to_have_attribute(
+            "data-jp-theme-light", "false"
+        )
+        self.page.wait_for_timeout(1000)  # colours fade over
+
+    def faults(self) -> list[str]:
+        """What axe-core finds serious or critical in the outputs of all cells."""
+        found = axe.Axe().run(self.page, context={"include": [".jp-OutputArea"]})
+        return [
+            f"{fault['id']}: {fault['help']}: {[node['html'][:200] for node in fault['nodes'][:3]]}"
+            for fault in found.response["violations"]
+            if fault["impact"] in ("serious", "critical")
+        ]
+
     def answer(self, cell: playwright.Locator, source: str, says: str) -> str:
         """Replaces a cell's source, runs it with Shift+Enter and waits for the message."""
         cell.locator(".cm-content").click()
@@ -268,6 +289,11 @@ def test_wrong_and_right_answer_and_pictures_in_a_browser(page: Lab) -> None:
     title = re.compile("head", re.IGNORECASE)
     playwright.expect(heads).to_contain_text(title, timeout=ANSWER_MS)
     look_at_another_head(page.cell("HeadBrowser(lambda"))
+    enlarge_another_head(page.page.locator(".circuits-attention").first)
+    assert page.faults() == []
+    page.dark()
+    assert page.faults() == []
+    assert page.page.locator(".jp-OutputArea img:not([alt])").count() == 0
     assert page.strangers == []
 
 
@@ -286,6 +312,17 @@ def look_at_another_head(cell: playwright.Locator) -> None:
     playwright.expect(attention).to_be_visible(timeout=ANSWER_MS)
 
 
+def enlarge_another_head(attention: playwright.Locator) -> None:
+    """Attention on tokens, by keyboard."""
+    heads = attention.get_by_role("button")
+    heads.nth(1).focus()
+    heads.nth(1).press("Enter")
+    playwright.expect(heads.nth(1)).to_have_attribute("aria-pressed", "true")
+    playwright.expect(heads.nth(0)).to_have_attribute("aria-pressed", "false")
+    name = heads.nth(1).inner_text().strip()
+    playwright.expect(attention.locator("h2")).to_have_text(name)
+
+
 def test_explorers_by_keyboard_and_in_a_saved_notebook(page: Lab, folder: Path) -> None:
     page.open(EXPLORERS).run_all()
     scrub_with_the_arrow_keys(page)
@@ -293,10 +330,14 @@ def test_explorers_by_keyboard_and_in_a_saved_notebook(page: Lab, folder: Path) 
     patch_by_button(page)
     answer_a_question(page)
     assert_progress_is_shown(page)
+    assert page.faults() == []
+    page.dark()
+    assert page.faults() == []
     show_pictures(page)
     page.press("Escape", "ControlOrMeta+s")
     saved = folder / f"{EXPLORERS}.ipynb"
     wait_until(lambda: "Step 400" in saved.read_text())
+    assert "✘ Not “all four”" in saved.read_text()  # the answer is kept with the notebook
     assert "widget-view" not in saved.read_text()
 
     page.open(EXPLORERS)  # the page again, the kernel still there
@@ -317,6 +358,9 @@ def scrub_with_the_arrow_keys(page: Lab) -> None:
         assert_shows(cell, f"Step {step}.")
     page.press("ArrowLeft")
     assert_shows(cell, "Step 50.")
+    playwright.expect(cell.get_by_role("group").first).to_have_attribute("aria-label", "Step 50")
+    slider = cell.get_by_role("slider", name="training step")
+    playwright.expect(slider).to_have_attribute("aria-valuetext", "50")
 
 
 def choose_from_a_menu(page: Lab) -> None:
@@ -342,11 +386,14 @@ def patch_by_button(page: Lab) -> None:
     assert_shows(cell, "Noising z, corruption first bit.")
     page.press("Shift+Tab", "Enter")
     assert_shows(cell, "Denoising z, corruption first bit.")
+    pressed = cell.get_by_role("button", pressed=True)
+    playwright.expect(pressed).to_have_text(["first bit", "z", "denoising"])
 
 
 def answer_a_question(page: Lab) -> None:
     cell = page.cell("chapter.quiz(")
-    choices = cell.get_by_role("radio")
+    question = cell.get_by_role("radiogroup", name=re.compile("matrices decide"))
+    choices = question.get_by_role("radio")
     choices.first.focus()
     for key, chosen in (("Space", 0), ("ArrowDown", 1), ("ArrowUp", 0), ("ArrowUp", 2)):
         page.press(key)

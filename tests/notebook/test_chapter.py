@@ -273,8 +273,8 @@ def _clicked(form):
 def test_a_click_that_overtakes_its_choice_waits_for_it():
     """In a kernel, whose page sends clicks at once and changes of a field when it gets to it."""
     question = MultipleChoice("k", "Which?", {"a": "No.", "b": "Yes."}, answer="b")
-    kept = []
-    form = _choice_widget(question, kept.append, None)
+    kept, said = [], []
+    form = _choice_widget(question, kept.append, None, said.append)
 
     async def hasty():
         form.children[1].value = "a"
@@ -284,13 +284,40 @@ def test_a_click_that_overtakes_its_choice_waits_for_it():
 
     asyncio.run(hasty())
     assert kept == ["b"]
-    assert "Yes." in form.children[-1].value
+    assert said == ["✔ Right: b. Yes."]
 
 
 def test_without_an_event_loop_a_click_counts_at_once():
     question = MultipleChoice("k", "Which?", {"a": "No.", "b": "Yes."}, answer="b")
-    kept = []
-    form = _choice_widget(question, kept.append, "a")
+    kept, said = [], []
+    form = _choice_widget(question, kept.append, "a", said.append)
     _clicked(form)
     assert kept == ["a"]
-    assert "No." in form.children[-1].value
+    assert "No." in said[0]
+
+
+def test_an_answer_given_by_a_button_is_an_output_that_a_saved_notebook_keeps(monkeypatch):
+    import IPython.display
+
+    class Place:
+        def __init__(self, data):
+            self.data = data
+
+        def update(self, data, raw):
+            assert raw
+            self.data = data
+
+    places = []
+
+    def display(data, raw, display_id=None):
+        places.append(Place(data))
+        return places[-1]
+
+    monkeypatch.setattr(questions, "in_notebook", lambda: True)
+    monkeypatch.setattr(IPython.display, "display", display)
+    said = questions.Feedback()
+    said.open()
+    assert places[0].data == {"text/plain": ""}
+    said.say("You wrote: heads <add> up\n✔ Kept with your progress.")
+    assert "heads &lt;add&gt; up" in places[0].data["text/html"]
+    assert places[0].data["text/plain"].startswith("You wrote")

@@ -47,7 +47,7 @@ def test_everything_moves_when_a_control_does(model):
     pytest.importorskip("ipywidgets")
     browser = HeadBrowser(partial(read_patterns, model), "qxbqxb", start=(1, 3))
     box = browser.widget()
-    prompt, layer, grid, detail = box.children
+    prompt, said, layer, grid, detail = box.children
     buttons = [cell.children[1] for cell in grid.children]
     assert [button.description for button in buttons] == ["1.0", "1.1", "1.2", "1.3 ◂"]
     first = detail.value
@@ -61,9 +61,12 @@ def test_everything_moves_when_a_control_does(model):
     assert browser.prompt == "mztmzt"
     assert detail.value != before
     prompt.value = " "
-    assert "A prompt needs" in detail.value
+    assert "A prompt needs" in said.value
+    layer.value = 1
+    assert {cell.children[0].value for cell in grid.children} == {""} == {detail.value}
     prompt.value = "qxb"
-    assert "A prompt needs" not in detail.value
+    assert said.value == ""
+    assert "Head 1.0" in detail.value
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import html
 import io
 import json
 import subprocess
@@ -22,6 +23,7 @@ from circuits_course.plots import (
     plot_matrix,
     plot_scatter,
 )
+from circuits_course.plots import figure as figure_module
 from circuits_course.plots.arrays import as_array, number, rounded, visible
 from circuits_course.plots.attention import MAX_PANELS
 from circuits_course.plots.figure import DIVERGING, PLOTLY, SEQUENTIAL
@@ -257,6 +259,30 @@ def test_html_form_escapes_tokens_and_has_words():
     assert "</script>" not in page
     assert "<b>" not in page
     assert 'alt="A &lt;b&gt;' in page
+
+
+def test_a_figure_in_the_page_carries_its_words_as_alt_text_and_below(monkeypatch):
+    import IPython.display
+
+    seen = []
+    monkeypatch.setattr(figure_module, "in_notebook", lambda: True)
+    monkeypatch.setattr(
+        IPython.display, "display", lambda data, metadata, raw: seen.append((data, metadata))
+    )
+    figure = plot_heads([[0.1, 0.9]], "Scores <of> heads")
+    figure._ipython_display_()
+    (picture, metadata), (words, _) = seen
+    assert metadata["image/png"]["alt"] == f"{figure.title}. {figure.alt}"
+    assert set(picture) >= {"image/png", "text/plain"}
+    assert words["text/plain"] == ""  # said once
+    assert "Scores &lt;of&gt; heads" in words["text/html"]
+    assert html.escape(figure.table) in words["text/html"]
+
+
+def test_outside_of_a_notebook_a_figure_is_its_words(capsys):
+    figure = plot_heads([[0.1, 0.9]], "Scores")
+    figure.show()
+    assert capsys.readouterr().out.strip() == figure.text.strip()
 
 
 @pytest.mark.parametrize(

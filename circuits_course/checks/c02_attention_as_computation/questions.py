@@ -147,12 +147,12 @@ questions.prediction(
     "Rows: the symbol at the query. Columns: the symbol fetched to the key. What will the matrix "
     "of your circuit look like?",
     {
-        "a bright diagonal": "A match is: what was fetched equals what the query holds.",
-        "a bright first column": "The rest on BOS does not go through the first head: the key "
+        "a positive diagonal": "A match is: what was fetched equals what the query holds.",
+        "a positive first column": "The rest on BOS does not go through the first head: the key "
         "shows BOS itself.",
-        "a dark diagonal": "That would avoid matches.",
+        "a negative diagonal": "That would avoid matches.",
     },
-    answer="a bright diagonal",
+    answer="a positive diagonal",
 )
 
 questions.prediction(

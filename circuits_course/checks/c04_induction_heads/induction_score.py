@@ -18,7 +18,7 @@ induction_score = Exercise(
     importance=5,
     minutes=10,
     hints=[
-        "Draw the 7 x 7 pattern for BOS q x b q x b and mark the cells that should be bright: what "
+        "Draw the 7 x 7 pattern for BOS q x b q x b and mark the cells that should be dark: what "
         "shape do they make?",
         "For query i the same token stood at i - period. The token after it stands one further on. "
         "Which diagonal is that? And which queries belong to the second copy?",

@@ -1,3 +1,4 @@
+// names.js stands before this.
 // Puts live widgets in the place of their still forms. Each one's own script registers it under the
 // kernel that made it; this model (one per kernel) picks it up. A saved page has no such model, so
 // there the still forms stay.
@@ -24,11 +25,11 @@ async function mount(manager, { slot, model }) {
   try {
     const view = await manager.create_view(await manager.get_model(model));
     place.setAttribute("role", "group");
-    if (still.alt) place.setAttribute("aria-label", still.alt);
     place.addEventListener("focusin", keepKeys);
     place.append(view.el);
     view.luminoWidget?.processMessage({ type: "after-attach" });
     still.hidden = true;
+    watch(place, () => (nameControls(place), nameGroup(place, still)));
   } catch (error) {
     delete place.dataset.live;
     console.warn("The still form stays:", error);
@@ -42,5 +43,10 @@ export default {
     const waiting = kernels[key] ?? [];
     kernels[key] = { push: (item) => mount(model.widget_manager, item) };
     for (const item of waiting) kernels[key].push(item);
+    if (!globalThis.circuitsCourseWatched) {
+      globalThis.circuitsCourseWatched = true;
+      watch(document.body, describeFigures);
+      addEventListener("resize", describeFigures);
+    }
   },
 };

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from circuits_course.errors import CourseError
-from circuits_course.plots.figure import Figure, bundle_with_widget
+from circuits_course.plots.figure import Figure, bundle_with_widget, display_described
 
 
 class Explorer:
@@ -57,7 +57,7 @@ class Explorer:
         def redraw(_change: Any) -> None:
             values = {name: handle.value for name, handle in handles.items()}
             if self.waiting and tuple(values.values()) not in self._drawn:
-                picture.value = f'<p role="status">{html.escape(self.waiting)}</p>'
+                picture.value = _dimmed(picture.value, self.waiting)
             picture.value = self._image(values)
 
         for handle in handles.values():
@@ -82,10 +82,23 @@ class Explorer:
         try:
             return self.figure(**values).image_tag()
         except Exception as error:  # a callback's traceback goes where no learner looks
-            return f"<pre>{html.escape(f'{type(error).__name__}: {error}')}</pre>"
+            return f'<pre role="alert">{html.escape(f"{type(error).__name__}: {error}")}</pre>'
 
     def _repr_mimebundle_(self, **_wanted: Any) -> dict[str, Any]:
         return bundle_with_widget(self.figure(), self.widget)
 
+    def _ipython_display_(self) -> None:
+        display_described(self.figure(), self._repr_mimebundle_())
+
     def __repr__(self) -> str:
         return self.figure().text
+
+
+def _dimmed(picture: str, says: str) -> str:
+    """The old picture, pale and in its place, under a word on what is going on."""
+    words = "position:absolute;top:.5em;left:.5em;padding:.3em .8em;background:#fff;color:#222"
+    pale = f'<div style="opacity:.35" aria-hidden="true">{picture}</div>'
+    return (
+        f'<div style="position:relative">{pale}'
+        f'<p role="status" style="{words};border:1px solid #888">{html.escape(says)}</p></div>'
+    )

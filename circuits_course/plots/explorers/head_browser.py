@@ -11,7 +11,7 @@ import numpy as np
 from circuits_course.errors import CourseError
 from circuits_course.plots.arrays import as_array
 from circuits_course.plots.attention import plot_attention
-from circuits_course.plots.figure import Figure, bundle_with_widget
+from circuits_course.plots.figure import Figure, bundle_with_widget, display_described
 from circuits_course.plots.thumbnails import plot_thumbnails
 
 LONGEST = 64  # tokens: beyond, thumbnails show nothing
@@ -69,6 +69,9 @@ class HeadBrowser:
     def _repr_mimebundle_(self, **_wanted: Any) -> dict[str, Any]:
         return bundle_with_widget(self.figure(), self.widget)
 
+    def _ipython_display_(self) -> None:
+        display_described(self.figure(), self._repr_mimebundle_())
+
     def __repr__(self) -> str:
         return self.figure().text
 
@@ -91,11 +94,13 @@ class _Browser:
         heads = range(browser.patterns.shape[1])
         self.thumbnails = [ipywidgets.HTML() for _ in heads]
         self.buttons = [ipywidgets.Button(layout={"width": "96px"}) for _ in heads]
-        self.detail = ipywidgets.HTML()
+        for button in self.buttons:
+            button.add_class("circuits-choice")
+        self.detail, self.said = ipywidgets.HTML(), ipywidgets.HTML()
         cells = map(ipywidgets.VBox, zip(self.thumbnails, self.buttons, strict=True))
         columns = f"repeat({min(ACROSS, len(heads))}, max-content)"
         grid = ipywidgets.GridBox(list(cells), layout={"grid_template_columns": columns})
-        self.box = ipywidgets.VBox([self.prompt, self.layer, grid, self.detail])
+        self.box = ipywidgets.VBox([self.prompt, self.said, self.layer, grid, self.detail])
         self.prompt.observe(self._read, names="value")
         self.layer.observe(self._show, names="value")
         for head, button in enumerate(self.buttons):
@@ -106,7 +111,9 @@ class _Browser:
         try:
             self.browser.read(self.prompt.value)
         except Exception as error:  # a callback's traceback goes where no learner looks
-            self.detail.value = f'<p role="alert">✘ {html.escape(str(error))}</p>'
+            self.said.value = f'<p role="alert">✘ {html.escape(str(error))}</p>'
+            for picture in (*self.thumbnails, self.detail):
+                picture.value = ""  # of the prompt before
             return
         self._show()
 
@@ -115,7 +122,9 @@ class _Browser:
         self._show()
 
     def _show(self, _change: Any = None) -> None:
-        layer = self.layer.value
+        if self.said.value and self.browser.prompt != self.prompt.value:
+            return  # there is nothing to show until the prompt can be read
+        layer, self.said.value = self.layer.value, ""
         for head, (picture, button) in enumerate(zip(self.thumbnails, self.buttons, strict=True)):
             name = f"{layer}.{head}"
             picture.value = _thumbnail(self.browser.patterns[layer, head], f"Head {name}")

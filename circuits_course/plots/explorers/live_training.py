@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from circuits_course.page.messages import in_notebook
-from circuits_course.plots.figure import Figure
+from circuits_course.plots.figure import Figure, described
 from circuits_course.plots.lines import plot_lines
 from circuits_course.plots.sketch import sketch_lines
 
@@ -57,7 +57,7 @@ class LiveTraining:
             from IPython.display import display
 
             empty = {"text/plain": ""}
-            places = range(1 + len(self._panels))
+            places = range(1 + 2 * len(self._panels))  # of each panel the picture and its words
             self._displays = [display(empty, raw=True, display_id=True) for _ in places]
             self._displays[0].update({"text/plain": self._bar()}, raw=True)
         return self
@@ -128,11 +128,15 @@ class LiveTraining:
         if not self._displays:
             print(line, file=sys.stderr)
             return
-        bar, *pictures = self._displays
+        bar, *places = self._displays
         bar.update({"text/plain": line}, raw=True)
-        for place, drawn in zip(pictures, self._drawn(draw), strict=False):
-            bundle = drawn.static_bundle() if final else {"text/html": drawn, "text/plain": line}
-            place.update(bundle, raw=True)
+        pairs = zip(places[::2], places[1::2], self._drawn(draw), strict=False)
+        for picture, words, drawn in pairs:
+            if not final:
+                picture.update({"text/html": drawn, "text/plain": line}, raw=True)
+                continue
+            for place, (bundle, metadata) in zip((picture, words), described(drawn), strict=True):
+                place.update(bundle, metadata=metadata, raw=True)
 
     def _bar(self) -> str:
         done = min(self.step / max(self.total, 1), 1.0)
