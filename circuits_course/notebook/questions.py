@@ -41,10 +41,10 @@ def ask_choice(
     example = f'{call}, answer="{next(iter(question.choices))}")'
     before = f"\nYou answered before: {earlier}." if earlier else ""
     text = "\n".join([question.question, *(f"  - {choice}" for choice in question.choices)])
-    said = Feedback()
-    widget = _choice_widget(question, record, earlier, said.say) if in_notebook() else None
+    feedback = Feedback()
+    widget = _choice_widget(question, record, earlier, feedback.say) if in_notebook() else None
     show(f"{text}\nAnswer in code: `{example}`{before}", widget=widget)
-    said.open()
+    feedback.open()
 
 
 def ask_sentence(
@@ -60,10 +60,10 @@ def ask_sentence(
         show(_kept(question, given))
         return
     before = f"\nYou wrote before: {earlier}" if earlier else ""
-    said = Feedback()
-    widget = _sentence_widget(question, record, earlier, said.say) if in_notebook() else None
+    feedback = Feedback()
+    widget = _sentence_widget(question, record, earlier, feedback.say) if in_notebook() else None
     show(f'{question.question}\nAnswer in code: `{call}, text="...")`{before}', widget=widget)
-    said.open()
+    feedback.open()
 
 
 def _kept(question: Sentence, text: str) -> str:

@@ -184,7 +184,8 @@ def _by_lane(
     groups: dict[str, dict[float, list[str]]] = {}
     for name in heads:
         groups.setdefault(lanes[name], {}).setdefault(_row_of(name, rows), []).append(name)
-    across, left = {}, 0.0
+    across: dict[str, float] = {}
+    left = 0.0
     for by_row in groups.values():
         width = max(map(len, by_row.values()))
         for members in by_row.values():
@@ -195,18 +196,24 @@ def _by_lane(
 
 
 def _by_layers(heads: Sequence[str], rows: Mapping[str, float]) -> dict[str, float]:
-    """networkx's layered layout: the heads of a layer side by side, each row about the middle."""
+    """networkx's layered layout: the heads of a layer side by side, each row about the middle.
+
+    It takes the heads of a row in any order; here they stand in that of their numbers.
+    """
     import networkx
 
-    graph, by_row = networkx.Graph(), {}
-    for name in sorted(heads, key=lambda name: tuple(map(int, name.split(".")))):
-        graph.add_node(name)
-        by_row.setdefault(_row_of(name, rows), []).append(name)
-    at = networkx.multipartite_layout(graph, subset_key=by_row, align="horizontal")
+    graph = networkx.Graph()
+    for name in heads:
+        graph.add_node(name, row=_row_of(name, rows))
+    at = networkx.multipartite_layout(graph, subset_key="row", align="horizontal")
+    across: dict[str, float] = {}
+    for row in set(rows.values()):
+        members = [name for name in heads if _row_of(name, rows) == row]
+        members.sort(key=lambda name: int(name.partition(".")[2]))
+        across |= dict(zip(members, sorted(float(at[name][0]) for name in members), strict=True))
+    low, high = min(across.values()), max(across.values())
     widest = max(sum(_row_of(name, rows) == row for name in heads) for row in rows.values())
-    xs = np.array([at[name][0] for name in heads])
-    span = float(np.ptp(xs)) or 1.0
-    return dict(zip(heads, (xs - xs.min()) / span * max(widest - 1, 0), strict=True))
+    return {name: (x - low) / ((high - low) or 1.0) * (widest - 1) for name, x in across.items()}
 
 
 def _arrows(paths: list, nodes: Mapping[str, Node]) -> list[Arrow]:

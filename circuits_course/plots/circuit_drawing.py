@@ -89,12 +89,12 @@ def _paint_node(axes: Any, node: Node, side: tuple[int, int] | None) -> None:
 def interactive(circuit: Circuit, title: str) -> dict[str, Any]:
     across, up = _frame(circuit)
     hidden = {"showgrid": False, "zeroline": False, "ticks": "", "showline": False}
-    x = {**hidden, "range": across, "showticklabels": False}
+    x: dict[str, Any] = {**hidden, "range": across, "showticklabels": False}
     x["title"] = {
         "text": plotly_text(f"arrows: {circuit.unit}; solid is positive, dashed negative")
     }
     x["title"]["font"] = {"size": 11}
-    y = {**hidden, "range": up, "tickvals": list(circuit.rows.values())}
+    y: dict[str, Any] = {**hidden, "range": up, "tickvals": list(circuit.rows.values())}
     y["ticktext"] = list(circuit.rows)
     plan = layout(title, x, y, circuit.size, showlegend=False, hovermode="closest")
     plan["shapes"] = [
