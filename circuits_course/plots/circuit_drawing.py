@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from circuits_course.plots.circuit import ENDS, Arrow, Circuit, Node
+from circuits_course.plots.circuit_layout import ENDS, Arrow, Circuit, Node
 from circuits_course.plots.circuit_words import BELOW, SIDE, place_numbers, place_roles, words_of
 from circuits_course.plots.figure import INK, PALETTE, layout, plotly_text
 

@@ -12,7 +12,7 @@ from textwrap import wrap
 import numpy as np
 
 from circuits_course.page.numbers import signed
-from circuits_course.plots.circuit import ENDS, LANE, ROW, Arrow, Circuit, Node
+from circuits_course.plots.circuit_layout import ENDS, LANE, ROW, Arrow, Circuit, Node
 
 ROLE_LETTERS = 18
 LETTER, LINE = 0.068, 0.15  # inches

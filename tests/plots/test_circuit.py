@@ -7,7 +7,7 @@ import pytest
 
 from circuits_course.errors import CourseError
 from circuits_course.plots import plot_circuit
-from circuits_course.plots.circuit import _arrows, _path, _places, _rows
+from circuits_course.plots.circuit_layout import _arrows, _path, _places, _rows
 from circuits_course.plots.circuit_words import _about, _covered, place_numbers, place_roles
 from circuits_course.plots.figure import PLOTLY
 
@@ -77,7 +77,7 @@ def test_sign_is_told_by_dash_as_well_as_colour_and_weak_paths_have_no_number():
 
 
 def test_words_stand_off_each_other_and_off_the_heads():
-    from circuits_course.plots.circuit import Circuit, Node
+    from circuits_course.plots.circuit_layout import Circuit, Node
 
     names = [*HEADS, "tokens", "logits"]
     rows = _rows(names)
