@@ -39,12 +39,12 @@ def plot_circuit(
     heads that are not there, or one that does not go up.
     """
     circuit = lay_out(heads, edges, unit, effects or {}, lanes or {}, others)
-    effects = [arrow.effect for arrow in circuit.arrows] or [0.0]
+    measured = [arrow.effect for arrow in circuit.arrows] or [0.0]
     return Figure(
         title=title,
         alt=_describe(circuit),
         table=_table(circuit),
-        numbers={circuit.unit: as_array(effects, "effects", ndim=1)},
+        numbers={circuit.unit: as_array(measured, "effects", ndim=1)},
         paint=lambda canvas: paint(canvas, circuit),
         size=circuit.size,
         plotly=interactive(circuit, title),
