@@ -226,19 +226,29 @@ def report(
         float, typer.Option(help="The longest one exercise may take.", min=0.1, max=3600.0)
     ] = 20.0,
     workers: Annotated[int | None, typer.Option(help="Notebooks at a time.", min=1)] = None,
+    trust: Annotated[
+        bool, typer.Option("--trust", help="Run what was handed in even without a sandbox.")
+    ] = False,
 ) -> None:
     """Check every answer of a class, each notebook apart, and write one page about it."""
     from rich.progress import Progress as Bar
 
     from circuits_course.classroom.grading import check_folder
     from circuits_course.classroom.report_page import write_page
+    from circuits_course.classroom.sandbox import require
+    from circuits_course.storage import require_file_place
 
+    require_file_place(out)
+    held = require(trust)
+    if not held.program:
+        errors.print(f"! {escape(held.what)}", soft_wrap=True, highlight=False)
     with Bar(console=console, transient=True) as bar:
         task = bar.add_task("Checking", total=None)
         reports = check_folder(
             folder,
             workers=workers,
             exercise_seconds=seconds,
+            trust=trust,
             done=lambda finished, total: bar.update(task, completed=finished, total=total),
         )
     for entry in reports:

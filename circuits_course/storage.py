@@ -139,6 +139,13 @@ def require_writable(folder: Path) -> None:
         raise CourseError(f"Nothing can be written to {folder} ({problem}); give another folder.")
 
 
+def require_file_place(path: Path) -> None:
+    """Makes a file's folder. Raises CourseError where no file of that name can be written."""
+    if path.is_dir():
+        raise CourseError(f"{path} is a folder; name a file in it, such as {path / 'report.html'}.")
+    require_writable(path.parent)
+
+
 def writable_dir(say: Callable[[str], None]) -> Path:
     """The cache's folder of models, or a temporary one where that cannot be written."""
     folder = cache_dir() / "models"

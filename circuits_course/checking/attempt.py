@@ -35,6 +35,24 @@ class Raised:
     harm: bool = False
 
 
+class Elsewhere:
+    """An answer that lives in another process, which hands back values and nothing else.
+
+    Calling it calls the function there, and raises what it raised there.
+    """
+
+    source: str | None = None
+    """Its text, None where that could not be had."""
+
+    def run(self, case: Any) -> tuple[Any, str | None]:
+        """What it returns or `Raised` on a case, and a complaint where it changed an input."""
+        raise NotImplementedError
+
+    def begin_trial(self) -> None:
+        """The next call starts from seed 0, those after it go on from there."""
+        raise NotImplementedError
+
+
 def run_attempt(attempt: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """What the attempt returns, or what it `Raised`; an interrupt counts as raised.
 
@@ -129,9 +147,18 @@ def _raised_by_stub_line(error: BaseException, own: list[traceback.FrameSummary]
 
 def _tree(attempt: Callable[..., Any]) -> ast.AST | None:
     try:
-        return ast.parse(textwrap.dedent(inspect.getsource(inspect.unwrap(attempt))))
+        return ast.parse(textwrap.dedent(source_of(attempt)))
     except (OSError, TypeError, SyntaxError, IndentationError):
         return None
+
+
+def source_of(attempt: Callable[..., Any]) -> str:
+    """The text of a function. Raises OSError or TypeError where it cannot be had."""
+    if isinstance(attempt, Elsewhere):
+        if attempt.source is None:
+            raise OSError("no source")
+        return attempt.source
+    return inspect.getsource(inspect.unwrap(attempt))
 
 
 def _body(attempt: Callable[..., Any]) -> list[ast.stmt] | None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from circuits_course.checking.attempt import Raised, run_attempt
+from circuits_course.checking.attempt import Elsewhere, Raised, run_attempt
 from circuits_course.checking.compare import Difference, find_difference, same
 from circuits_course.checking.declaring import Case, Declaration
 from circuits_course.checking.tolerance import Tolerance
@@ -50,13 +50,11 @@ def try_case(
     exercise: Declaration, attempt: Callable[..., Any], case: Case, expected: Any
 ) -> Finding:
     """What one case shows."""
-    args, kwargs = case.inputs()
-    output = run_attempt(attempt, args, kwargs)
+    output, changed = run_once(exercise, attempt, case)
     if type(output) is Raised and output.harm:  # isinstance asks the object, which may refuse
         return Finding(case, difference=Difference("harm", output.text), broken="harm")
     if type(output) is Raised:
         return Finding(case, raised=output)
-    changed = _changed_input(case, args, kwargs, exercise.parameters())
     if changed:
         return Finding(case, output, difference=Difference("mutation", changed))
     try:
@@ -64,6 +62,19 @@ def try_case(
     except Exception as error:  # sparse and nested tensors, endless numbers, objects that refuse
         text = f"your result cannot be compared ({type(error).__name__}); return a plain value"
         return Finding(case, difference=Difference("type", text))
+
+
+def run_once(
+    exercise: Declaration, attempt: Callable[..., Any], case: Case
+) -> tuple[Any, str | None]:
+    """What an answer returns or `Raised` on a case, and a complaint where it changed an input."""
+    if isinstance(attempt, Elsewhere):
+        return attempt.run(case)
+    args, kwargs = case.inputs()
+    output = run_attempt(attempt, args, kwargs)
+    if type(output) is Raised:
+        return output, None
+    return output, _changed_input(case, args, kwargs, exercise.parameters())
 
 
 def _judge(
@@ -78,6 +89,8 @@ def _judge(
     unusable = isinstance(seen, Raised)
     for prop in exercise.properties:
         subject = attempt if prop.of_attempt else output
+        if prop.of_attempt and isinstance(attempt, Elsewhere):
+            attempt.begin_trial()
         complaint = run_attempt(prop.check, (subject, *args), kwargs)
         if isinstance(complaint, Raised):
             complaint = f"your result could not be used: {complaint.text}"

@@ -1,109 +1,243 @@
-"""The process that runs one learner's answers.
+"""Inside the sandbox: runs one learner's cells and answers, and hands values to the judge.
 
-It says over a pipe, in JSON, which exercise it begins and what came of it, so that what it had
-found before it was stopped is kept.
+Nothing that this process says is believed. It says which answer it is asked to check, serves calls
+of that function on the judge's cases, and is told whether the notebook goes on with it.
 """
 
 from __future__ import annotations
 
 import ast
-import json
+import inspect
 import linecache
+import sys
+import types
 from collections.abc import Callable
-from contextlib import suppress
-from importlib import import_module
-from pathlib import Path
-from typing import Any
+from contextlib import ExitStack
+from typing import Any, BinaryIO
 
-from circuits_course.checking.outcome import Outcome
-from circuits_course.checks import load_checks, modules
+import torch
+
+import circuits_course
+import circuits_course.notebook
+from circuits_course.checking.attempt import Raised
+from circuits_course.checking.guard import settings_kept
+from circuits_course.checking.running import run_once
+from circuits_course.checks import load_checks
 from circuits_course.checks.references import load_reference
-from circuits_course.classroom.sandbox import confine
-from circuits_course.classroom.submissions import CellStep
-from circuits_course.errors import CourseError
+from circuits_course.classroom import limits
+from circuits_course.classroom.cells import CellStep, lines_of
+from circuits_course.classroom.wire import Packer, TooLarge, Unpacker, receive, send
+from circuits_course.errors import CourseError, UnknownName
 
-LONGEST = 2000  # characters of a message
-KNOWN = ("circuits_course", "einops", "jaxtyping", "numpy", "torch", "transformer_lens")
-CHECKS = modules()
-"""What takes seconds to import: a server process does so once, and is copied for each notebook."""
-
-Say = Callable[..., None]
+LONGEST_SOURCE = 100_000
+SECONDS = 300  # of processor time
 
 
-def work(
-    pipe: Any, chapter: str, steps: list[CellStep], skip: list[str], scratch: str, seconds: int
-) -> None:
-    """Checks a notebook's answers. skip: exercises not to run again, since they ended a process."""
-
-    def say(kind: str, **what: Any) -> None:
-        pipe.send_bytes(json.dumps({"kind": kind, **what}).encode())
-
-    checks, reference = load_checks(chapter), vars(load_reference(chapter))
-    import torch
-
-    torch.set_num_threads(1)
-    _import_what_is_known(steps)
-    confine(Path(scratch), seconds)
-    grader = _Grader(checks, reference, skip, say)
-    namespace: dict[str, Any] = {"__name__": "__main__", "chapter": grader}
-    for step in steps:
-        _run(step, namespace, grader, say)
-    say("end")
+def warm(chapter: str) -> None:
+    """Imports a chapter and builds its cases, for all the processes to come."""
+    load_reference(chapter)
+    for exercise in load_checks(chapter).exercises.values():
+        exercise.built_cases()
 
 
-def _run(step: CellStep, namespace: dict[str, Any], grader: _Grader, say: Say) -> None:
-    if step.broken:
-        for name in step.exercises:
-            grader.note(name, Outcome.CRASHED.name, step.broken)
-        return
-    name = f"<cell {step.cell}>"
-    linecache.cache[name] = (len(step.source), None, step.source.splitlines(True), name)
-    say("cell", cell=step.cell)
-    for statement in ast.parse(step.source).body:
+# --- one learner's process --------------------------------------------------------------------
+
+
+def serve(reader: BinaryIO, writer: BinaryIO) -> None:
+    """Runs the notebook that the first message brings."""
+    job, _ = receive(reader)
+    warm(job["chapter"])
+    learner = Learner(reader, writer, job["chapter"], job["skip"])
+    limits.limit(SECONDS)
+    limits.refuse_calls()
+    for number, source, exercises, broken in job["steps"]:
+        learner.run(CellStep(number, source, tuple(exercises), broken))
+    learner.say({"say": "end"})
+
+
+class Learner:
+    """A notebook's namespace, and the `chapter` in it."""
+
+    def __init__(self, reader: BinaryIO, writer: BinaryIO, chapter: str, skip: list[str]) -> None:
+        self._reader, self._writer = reader, writer
+        self._exercises = load_checks(chapter).exercises
+        self._reference, self._skip = vars(load_reference(chapter)), skip
+        self._seen: set[str] = set()
+        self._busy = False
+        stand_in = _StandIn(self)
+        _hand_out(stand_in)
+        self._main = types.ModuleType("__main__")
+        self._main.__dict__.update(chapter=stand_in)
+        sys.modules["__main__"] = self._main
+
+    def say(self, message: dict[str, Any], tensors: Any = None) -> None:
+        send(self._writer, message, tensors)
+
+    def hear(self) -> tuple[dict[str, Any], Any]:
+        return receive(self._reader)
+
+    def run(self, step: CellStep) -> None:
+        """Runs what is kept of one cell."""
+        if step.broken:
+            self._broken(step, step.broken)
+            return
+        name = f"<cell {step.cell}>"
+        linecache.cache[name] = (len(step.source), None, lines_of(step.source), name)
+        self.say({"say": "cell", "cell": step.cell})
+        for statement in ast.parse(step.source).body:
+            try:
+                exec(compile(ast.Module([statement], []), name, "exec"), self._main.__dict__)
+            except CourseError:
+                continue  # a check of something that is no exercise
+            except BaseException as error:  # what matters, an exercise misses
+                self._broken(step, f"{type(error).__name__}: {_text(error)}")
+
+    def _broken(self, step: CellStep, text: str) -> None:
+        """A cell that fails before it gets to its check."""
+        if not set(step.exercises) & self._seen:
+            for exercise in step.exercises:
+                self.say({"say": "broken", "exercise": exercise, "text": text[:2000]})
+
+    # --- checks ---------------------------------------------------------------------------
+
+    def check(self, answer: Any, name: str) -> Any:
+        """The answer if the judge passes it, else the reference."""
+        if name not in self._exercises:
+            raise UnknownName("exercise", name, self._exercises)
+        self._seen.add(name)
+        if name in self._skip:
+            return self._reference[name]
+        if self._busy:
+            raise CourseError("An answer is being checked already.")
+        self._busy = True
         try:
-            exec(compile(ast.Module([statement], []), name, "exec"), namespace)
-        except CourseError:
-            continue  # a check of something that is no exercise
-        except BaseException as error:  # where it matters, an exercise misses what was left out
-            if step.exercises and not set(step.exercises) & grader.seen:
-                for exercise in step.exercises:
-                    grader.note(exercise, Outcome.CRASHED.name, f"{type(error).__name__}: {error}")
+            passed = _Serving(self, self._exercises[name], answer).until_judged()
+        finally:
+            self._busy = False
+        return answer if passed else self._reference[name]
 
 
-def _import_what_is_known(steps: list[CellStep]) -> None:
-    """Imports the packages that answers use; some cannot be imported once confined."""
-    for step in steps:
-        for node in ast.parse(step.source).body:
-            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
-            names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
-            for name in names:
-                if name.split(".")[0] in KNOWN:
-                    with suppress(Exception):
-                        import_module(name)
+class _Serving:
+    """Serves calls of one answer until the judge has made up its mind."""
+
+    def __init__(self, learner: Learner, exercise: Any, answer: Any) -> None:
+        self._learner, self._exercise, self._answer = learner, exercise, answer
+        self._functions: list[Callable[..., Any]] = []
+        self._trial = ExitStack()
+        self._case: Any = None
+
+    def until_judged(self) -> bool:
+        self._hand_over({"say": "check", "exercise": self._exercise.name, **self._about()})
+        while True:
+            request, tensors = self._learner.hear()
+            if "verdict" in request:
+                self._trial.close()
+                return bool(request["verdict"])
+            if "case" in request:
+                self._run_case(int(request["case"]))
+            else:
+                self._call(request, tensors)
+
+    def _about(self) -> dict[str, Any]:
+        answer = self._answer
+        if not callable(answer):
+            return {"value": answer}
+        return {
+            "name": str(getattr(answer, "__name__", type(answer).__name__))[:200],
+            "source": _source(answer),
+            "signature": _signature(answer),
+        }
+
+    def _run_case(self, index: int) -> None:
+        self._trial.close()
+        self._case = self._exercise.built_cases()[index]
+        output, changed = run_once(self._exercise, self._answer, self._case)
+        if type(output) is Raised:
+            self._hand_over({"raised": vars(output)})
+        else:
+            self._hand_over({"value": output, "changed": changed})
+
+    def _call(self, request: dict[str, Any], tensors: Any) -> None:
+        """A call outside the cases: of the answer, or of a function within a value it returned."""
+        if request.get("begin"):
+            self._trial.close()
+            self._trial.enter_context(settings_kept())
+            torch.manual_seed(0)
+        number = request["function"]
+        function = self._answer if number is None else self._functions[number]
+        args, kwargs = self._arguments(request, tensors)
+        try:
+            self._hand_over({"value": function(*args, **kwargs)})
+        except BaseException as error:
+            self._hand_over({"raised": {"text": f"{type(error).__name__}: {_text(error)}"}})
+
+    def _arguments(self, request: dict[str, Any], tensors: Any) -> tuple[list[Any], dict[str, Any]]:
+        unpacker = Unpacker(tensors)
+
+        def argument(packed: Any) -> Any:
+            if isinstance(packed, dict) and "input" in packed:
+                key = packed["input"]
+                return self._case.args[key] if isinstance(key, int) else self._case.kwargs[key]
+            return unpacker.unpack(packed)
+
+        args = [argument(packed) for packed in request["args"]]
+        return args, {name: argument(packed) for name, packed in request["kwargs"].items()}
+
+    def _hand_over(self, message: dict[str, Any]) -> None:
+        packer = Packer()
+        packer.functions = self._functions
+        try:
+            if "value" in message:
+                message["value"] = packer.pack(message["value"])
+            self._learner.say(message, packer.tensors)
+        except Exception as error:  # too large, or an object that refuses to be looked at
+            kind = "ValueError" if isinstance(error, TooLarge) else type(error).__name__
+            self._learner.say({**message, "value": None, "raised": {"text": f"{kind}: {error}"}})
 
 
-class _Grader:
+class _StandIn:
     """Stands for the notebook's `chapter`: checks, and otherwise says nothing."""
 
-    def __init__(self, checks: Any, reference: dict[str, Any], skip: list[str], say: Say) -> None:
-        self._checks, self._reference, self._skip, self._say = checks, reference, skip, say
-        self.seen: set[str] = set()
+    def __init__(self, learner: Learner) -> None:
+        self._learner = learner
 
     def check(self, answer: Any, name: str | None = None) -> Any:
-        """As `Chapter.check`: the answer if it passes, else the reference."""
-        exercise = self._checks.find_exercise(name or getattr(answer, "__name__", str(answer)))
-        if exercise.name in self._skip:
-            return self._reference[exercise.name]
-        self._say("begin", exercise=exercise.name)
-        result = exercise.check(answer)
-        self.note(exercise.name, result.outcome.name, result.text, result.diagnosis)
-        return answer if result.passed else self._reference[exercise.name]
-
-    def note(self, exercise: str, outcome: str, text: str, diagnosis: str | None = None) -> None:
-        """Says what came of an exercise."""
-        self.seen.add(exercise)
-        text = text[:LONGEST]
-        self._say("result", exercise=exercise, outcome=outcome, text=text, diagnosis=diagnosis)
+        """As `Chapter.check`."""
+        return self._learner.check(answer, str(name or getattr(answer, "__name__", answer)))
 
     def __getattr__(self, name: str) -> Callable[..., None]:
         return lambda *_args, **_kwargs: None
+
+
+def _hand_out(stand_in: _StandIn) -> None:
+    """Whatever way a notebook makes its chapter, it gets the stand-in."""
+    for module in (circuits_course, circuits_course.notebook):
+        module.__dict__["Chapter"] = lambda *_args, **_kwargs: stand_in
+
+
+def _source(answer: Any) -> str | None:
+    try:
+        return inspect.getsource(inspect.unwrap(answer))[:LONGEST_SOURCE]
+    except Exception:
+        return None
+
+
+def _signature(answer: Any) -> list[list[Any]] | None:
+    """Name, kind, default and annotation as texts, of each parameter."""
+    empty = inspect.Parameter.empty
+    try:
+        parameters = inspect.signature(answer).parameters.values()
+        return [
+            [p.name, int(p.kind), None if p.default is empty else repr(p.default)[:200],
+             None if p.annotation is empty else inspect.formatannotation(p.annotation)[:200]]
+            for p in parameters
+        ]  # fmt: skip
+    except Exception:
+        return None
+
+
+def _text(error: BaseException) -> str:
+    try:
+        return str(error)
+    except Exception:
+        return "an exception that cannot be printed"

@@ -3,54 +3,36 @@
 from __future__ import annotations
 
 import inspect
-import json
 import random
 import shutil
-import sys
-import tempfile
 import textwrap
 from collections import Counter
-from pathlib import Path
 
 import pytest
+from classroom.notebooks import (
+    CHAPTER,
+    EXERCISES,
+    RIGHT,
+    attack,
+    by_learner,
+    checked,
+    notebook,
+)
 from classroom.synthetic_class import judged, make_class
 from typer.testing import CliRunner
 
 from circuits_course.checks import load_checks, ready
 from circuits_course.checks.references import reference_source, stub_source
+from circuits_course.classroom.cells import read_cells
 from circuits_course.classroom.grading import check_folder
 from circuits_course.classroom.report_page import page, write_page
-from circuits_course.classroom.submissions import find_submissions, read_notebook
+from circuits_course.classroom.submissions import find_submissions
 from circuits_course.cli import app
 from circuits_course.errors import CourseError
 from circuits_course.notebook.progress import Progress
 from circuits_course.storage import source_dir
 
-CHAPTER = "00_start_here"
 LEARNERS = 200
-SET_UP = """
-import torch
-from einops import einsum, rearrange
-from jaxtyping import Float, Int
-from torch import Tensor
-from transformer_lens import utilities as utils
-from circuits_course import Chapter, load_model
-chapter = Chapter("00_start_here")
-"""
-
-
-def notebook(path: Path, *cells: str) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    source = [
-        {"cell_type": "code", "source": textwrap.dedent(cell), "outputs": [], "metadata": {}}
-        for cell in (SET_UP, *cells)
-    ]
-    path.write_text(json.dumps({"cells": source, "nbformat": 4, "nbformat_minor": 5}))
-    return path
-
-
-def checked(source: str, name: str) -> str:
-    return f"{source}\n\n{name} = chapter.check({name})"
 
 
 def wrong_source(name: str) -> str:
@@ -67,13 +49,6 @@ def wrong_source(name: str) -> str:
 def _names_in(code) -> set[str]:
     inner = [const for const in code.co_consts if hasattr(const, "co_names")]
     return set(code.co_names).union(*map(_names_in, inner))
-
-
-EXERCISES = list(load_checks(CHAPTER).exercises)
-
-
-def by_learner(reports):
-    return {report.learner: report for report in reports}
 
 
 def test_every_figure_of_a_class_is_known(tmp_path):
@@ -162,7 +137,7 @@ def test_demonstrations_and_magics_are_left_out(tmp_path):
         "SIZE = 3\nname = 'x'\nwhile True:\n    pass",
         checked(reference_source(CHAPTER, "split_heads"), "split_heads"),
     )
-    chapter, steps = read_notebook(path)
+    chapter, steps = read_cells(path.name, path.read_bytes())
     assert chapter == CHAPTER
     kept = "\n".join(step.source for step in steps)
     assert "SIZE = 3" in kept
@@ -182,68 +157,6 @@ def test_answers_given_by_name_or_as_a_lambda(tmp_path):
     found = by_learner(check_folder(tmp_path))
     assert found["a"].answers["split_heads"].outcome == "PASSED"
     assert found["b"].answers["split_heads"].outcome == "WRONG"
-
-
-RIGHT = checked(reference_source(CHAPTER, "split_heads"), "split_heads")
-
-
-def attack(body: str) -> str:
-    """read_pattern, which comes after split_heads, does something else instead."""
-    body = textwrap.indent(textwrap.dedent(body), "    ")
-    return checked(f"def read_pattern(model, tokens, layer, head):\n{body}", "read_pattern")
-
-
-OUTSIDE = Path(tempfile.gettempdir()) / "circuits_course_was_here"
-HOSTILE = {
-    "forks": ("import os\nwhile True:\n    os.fork()", "CRASHED", "PermissionError"),
-    "starts": ("import subprocess\nsubprocess.run(['true'])", "CRASHED", "PermissionError"),
-    "loops": ("while True:\n    pass", "CRASHED", "took longer than"),
-    "hoards": ("x = bytearray(10_000_000_000)\nreturn x", "CRASHED", "MemoryError"),
-    "tensors": ("import torch\nreturn torch.zeros(3_000_000_000)", "CRASHED", "RuntimeError"),
-    "leaves": ("import os\nos._exit(0)", "CRASHED", "ended its own process"),
-    "exits": ("raise SystemExit(3)", "CRASHED", "SystemExit"),
-    "floods": (
-        "import sys\nfor _ in range(20_000): print('x' * 100)\nprint('x', file=sys.stderr)",
-        "WRONG", "returned None",
-    ),
-    "calls": (
-        "import socket\nsocket.create_connection(('127.0.0.1', 9))", "CRASHED", "PermissionError",
-    ),
-    "writes": (f"open({str(OUTSIDE)!r}, 'w')", "CRASHED", "PermissionError"),
-    "removes": (f"import shutil\nshutil.rmtree({str(OUTSIDE)!r})", "CRASHED", "PermissionError"),
-    "fills": (
-        "with open('big', 'wb') as f:\n    for _ in range(100): f.write(bytes(1_000_000))",
-        "CRASHED", "",
-    ),
-    "<b>html</b>": ("raise ValueError('<script>alert(1)</script>')", "CRASHED", "<script>"),
-    "recurses": ("def f(): return f()\nreturn f()", "CRASHED", "RecursionError"),
-}  # fmt: skip
-
-
-@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="limits of the Linux kernel")
-def test_hostile_notebooks_harm_nobody_and_are_named(tmp_path):
-    for learner, (body, _, _) in HOSTILE.items():
-        notebook(tmp_path / learner.replace("/", "∕") / "--help.ipynb", RIGHT, attack(body))
-    notebook(tmp_path / "honest.ipynb", RIGHT)
-    (tmp_path / "broken.ipynb").write_text("{")
-    (tmp_path / "list.ipynb").write_text("[]")
-    (tmp_path / "other.ipynb").write_text(json.dumps({"cells": []}))
-    (tmp_path / "bytes.ipynb").write_bytes(bytes(range(256)))
-    reports = by_learner(check_folder(tmp_path, exercise_seconds=5))
-    assert reports["honest"].answers["split_heads"].outcome == "PASSED"
-    for learner, (_, outcome, words) in HOSTILE.items():
-        report = reports[learner.replace("/", "∕")]
-        assert report.answers["split_heads"].outcome == "PASSED", learner
-        assert report.answers["read_pattern"].outcome == outcome, (learner, report)
-        assert words in report.answers["read_pattern"].text, (learner, report)
-    assert not OUTSIDE.exists()
-    assert "not JSON" in reports["broken"].trouble[0]
-    assert "not a notebook" in reports["list"].trouble[0]
-    assert "which chapter" in reports["other"].trouble[0]
-    assert "not JSON" in reports["bytes"].trouble[0]
-    html = page(list(reports.values()))
-    assert "<script>" not in html
-    assert "<b>html" not in html
 
 
 def test_answers_after_one_that_ends_the_process_are_still_checked(tmp_path):
