@@ -162,7 +162,7 @@ def progress(
 
     for name in [chapter] if chapter else ready():
         course_chapter = Chapter(name)
-        table = Table("exercise", "state", "tries", "hints", title=course_chapter.title)
+        table = Table("exercise", "state", "cases", "tries", "hints", title=course_chapter.title)
         for row in course_chapter.progress_rows():
             table.add_row(*row)
         console.print(table)

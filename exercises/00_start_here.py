@@ -62,6 +62,9 @@ vector = torch.arange(6)
 print("all heads, end to end:", vector.tolist())
 print("one row for each head:", rearrange(vector, "(head d_head) -> head d_head", head=2).tolist())
 
+# %%
+chapter.reveal("heads_in_a_vector")
+
 # %% [markdown]
 # ### Cut a vector into heads
 #
@@ -149,6 +152,9 @@ plot_attention(labels, patterns, "Attention of layer 1 on a repeated sequence")
 # head wakes up: it looks back at one place in the first half, a step further to the right with each
 # query. Which place that is, and why there, is the subject of chapter 04.
 
+# %%
+chapter.reveal("rows_sum")
+
 # %% [markdown]
 # ## Change it: a hook
 #
@@ -213,15 +219,17 @@ plot_heads(torch.stack([cost.mean() for cost in costs.values()]).view(2, 4),
            "What silencing each head costs", unit="added loss, nats")
 
 # %% [markdown]
-# *What to see:* each cell is a head; the darker, the more its silence costs. You said "worse, whichever
-# head it is", or "it depends", or "nothing much": **it depends on the head**. Two cost several nats,
-# the rest next to nothing. How sure is that? `interval` gives the mean over the 64 sequences and, in
+# *What to see:* each cell is a head; the darker, the more its silence costs. Two
+# stand out. How sure is that? `interval` gives the mean over the 64 sequences and, in
 # brackets, the range in which it would fall 95 times in 100 if they were drawn again.
 
 # %%
 rows = {f"head {layer}.{head}": str(interval(cost)) for (layer, head), cost in costs.items()}
 show_table({"none: the loss itself": str(interval(baseline)), **rows},
            ["silenced", "added loss, nats"])
+
+# %%
+chapter.reveal("silent_head")
 
 # %% [markdown]
 # This was your first causal experiment: you did not ask which head *looks* important, you took it

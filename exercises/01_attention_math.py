@@ -122,9 +122,10 @@ plot_lines({"dot product": [score_variance(d, 4000, False, seed=0) for d in size
 
 # %% [markdown]
 # *What to see:* the variance of the bare dot product is `d_head` itself, a straight line of slope
-# 1; divided by the root it stays at 1. You said what becomes of the *size*, from 16 numbers to 64:
-# the variance is four times as large, so the size, its root, doubles. It would stay only if the
-# terms cancelled out, and grow by 48 only if they all had the same sign.
+# 1; divided by the root it stays at 1.
+
+# %%
+chapter.reveal("long_vectors")
 #
 # And if it did not? Scores go through a softmax, which turns them into shares. Give it 32 random
 # scores and see how large the largest share is.
@@ -178,9 +179,8 @@ chapter.predict(
 
 # %% exercise="causal_mask"
 
-# %% [markdown]
-# You said how much attention a score of 0 gets: as much as an allowed key with score 0. Not none,
-# since $e^0 = 1$; and more than all others only if theirs are negative. Hence minus infinity.
+# %%
+chapter.reveal("zero_or_infinity")
 
 # %% [markdown]
 # ## From scores to attention
@@ -213,6 +213,9 @@ plot_attention(words, pattern[0], "Attention of skip-trigram-1l, by your functio
 # A third vector per position, the **value**, says what a key hands over to whoever looks at it.
 # Each query takes the sum of all values, weighted by its attention: $z_i = \sum_j
 # \text{pattern}_{ij}\, v_j$.
+
+# %%
+chapter.reveal("first_row")
 
 # %% exercise="mix_values"
 
@@ -315,10 +318,11 @@ for offset in (0, 1, 2, 4, 8, 16, 32):
     rows.append((offset, here.median(), here.max()))
 show_table(rows, ["offset", "median", "largest"], "How far the turn moves a score, all heads")
 
+# %%
+chapter.reveal("rotation")
+
 # %% [markdown]
-# You said where the scores from before the turn still agree: where a position looks at itself, and
-# there alone. Not "nowhere", since query and key of the same position are turned alike; not
-# "everywhere", since from the next position on they are not, and the further apart, the more.
+# The further apart query and key stand, the more the turn changes.
 #
 # So give your functions the turned ones. Do they make every pattern of every head?
 
@@ -420,10 +424,11 @@ chapter.predict("rank", choices=["d_model", "d_head", "2 x d_head"])
 
 # %% exercise="qk_circuit"
 
+# %%
+chapter.reveal("rank")
+
 # %% [markdown]
-# You said the largest rank: `d_head`. Not `d_model`, since every query has to pass through `d_head` numbers
-# on its way to the key, and not twice as much, since factors are multiplied. That is arithmetic, no
-# finding. What *is* one: how many of its 64 directions does a head of SmolLM2 use? Count the
+# That is arithmetic, no finding. What *is* one: how many of its 64 directions does a head of SmolLM2 use? Count the
 # singular values that hold nine tenths of the matrix, by the sum of their squares, and the same for
 # random numbers of that shape. (A head's key matrix is that of its group.)
 
@@ -572,10 +577,11 @@ for head in range(model.cfg.n_heads):
 names = ["word, word", "word, position", "position, word", "position, position"]
 show_table(rows, ["", *names, "score"], 'From "in" to "keep": query side first')
 
+# %%
+chapter.reveal("where_from")
+
 # %% [markdown]
-# You said where the rest of head 1's score comes from: it is the query's *position* with the key's
-# word. Not the key's position, whose two terms are zero and negative; and never the other head,
-# since heads do not see each other within a layer. Whoever stands at position 4 in this model
+# Whoever stands at position 4 in this model
 # is drawn to "keep", whatever word it is. The table in words had dropped that silently.
 # So that is what went missing when we switched positions off: three terms of four, in both heads.
 #
@@ -677,11 +683,10 @@ show_table(apart, ["pattern", "difference"], "What a and b make apart, against x
 gap = (frozen[2] - rearrange(one_by_one, "head b p d -> b head p d")).abs().max().item()
 verdict("what you write is what the model's heads wrote", gap < 1e-4, f"difference {gap:.0e}")
 
+# %%
+chapter.reveal("frozen")
+
 # %% [markdown]
-# You said when the writes of two parts add up: if the pattern is held fixed. Not always, because
-# the pattern itself comes out of a softmax of the input; not never, because given the pattern
-# nothing else is left to bend.
-#
 # This is worth more than it seems: with patterns held fixed, everything that a model without MLPs
 # does is a sum of products of matrices, and sums can be taken apart. (Elhage et al. 2021 build
 # their whole method on this.)
@@ -859,10 +864,11 @@ excess = [said(*t).mean().item() / truth(*t) for *t, kind in pairs if kind == "c
 verdict("every crossed word comes too often", min(excess) > 1.5,
         f"{min(excess):.1f} to {max(excess):.1f} times as often as in the data")
 
+# %%
+chapter.reveal("the_bug")
+
 # %% [markdown]
-# The bug happens. You said what the head does to "bay" after "keep ... in": it raises it. It cannot
-# lower it, nor leave it alone, because what it writes is decided by the word it looks at, and
-# "keep" says "bay" as loudly as "mind". The model says what its data hardly ever say.
+# The bug happens: "keep" says "bay" as loudly as "mind". The model says what its data hardly ever say.
 #
 # ### Then why is it not worse?
 #
@@ -927,8 +933,11 @@ rows = {'attention of head 0 from "in" to itself': itself,
         "what a look there does to the lead": objection}
 show_table(rows, ["", "size"])
 
+# %%
+chapter.reveal("no_source")
+
 # %% [markdown]
-# You said "mind", or "bay", or neither: **neither comes too often** after "in". The direct path prefers "mind" as
+# **Neither comes too often** after "in". The direct path prefers "mind" as
 # much as before; something takes that back exactly where it would be wrong. It is head 0. Without a
 # source it looks from "in" at "in" itself, and there it writes *against* "mind", as much as the
 # direct path speaks for it. With "keep" in the context the look is drawn away to "keep", and

@@ -27,7 +27,7 @@ torch.set_grad_enabled(False)
 chapter = Chapter("02_attention_as_computation")
 
 # %% [markdown]
-# ## Three questions first
+# ## Before you start
 
 # %%
 chapter.quiz("pattern_axes")
@@ -37,6 +37,9 @@ chapter.quiz("why_root_d_head")
 
 # %%
 chapter.quiz("qk_and_ov")
+
+# %%
+chapter.review()
 
 # %% [markdown]
 # ## A residual stream you can read
@@ -102,6 +105,9 @@ show_table(rows, caption="Where a 3 stands: its last coordinates, and what the d
 # `0, 0, 3`. Trained models are like the second line. Your heads will be tried in rotated bases, so
 # build them from named directions, never from coordinate numbers.
 
+# %%
+chapter.reveal("dot_product_reads")
+
 # %% [markdown]
 # ## How sharp is a softmax?
 #
@@ -125,6 +131,9 @@ show_table(
     columns=["", "score for a share of 0.99"],
     digits=1,
 )
+
+# %%
+chapter.reveal("sharpness_growth")
 
 # %% [markdown]
 # Each factor of ten costs the same amount again: the score grows with the *logarithm* of the
@@ -198,6 +207,9 @@ plot_attention(ran.labels, ran.patterns, "route(basis, 2)", head_names=["0.0"])
 # there decides what happens; with the reference it asks for nothing, all scores are 0, and the
 # attention is spread evenly. A softmax cannot look nowhere.
 
+# %%
+chapter.reveal("nothing_so_far_back")
+
 # %% [markdown]
 # ## Lookup: a table in the weights
 #
@@ -239,6 +251,9 @@ ov_picture(lookup(basis, table), "What lookup writes for what it reads")
 # chapter 01 you read a trained head's OV circuit as a table in the same way. A head whose table is
 # the identity is said to *copy*.
 
+# %%
+chapter.reveal("where_is_the_table")
+
 # %% [markdown]
 # ## Aggregation: a running mean
 #
@@ -248,6 +263,9 @@ ov_picture(lookup(basis, table), "What lookup writes for what it reads")
 
 # %%
 chapter.predict("mean_with_bos", choices=["1", "1/2", "1/3"])
+
+# %%
+chapter.reveal("mean_with_bos")
 
 # %% [markdown]
 # So BOS has to be left out. One dimension is enough for that: a query that is the same everywhere,
@@ -302,6 +320,9 @@ show_table([["reads", *ran.labels[1:]], ["vowels so far", *counted]],
 chapter.predict("feature_nowhere",
                 choices=["to nothing", "to BOS", "evenly to everything it can see"])
 
+# %%
+chapter.reveal("feature_nowhere")
+
 # %% [markdown]
 # RASP programs may select nothing, softmax cannot. Tracr, which compiles RASP programs into weights
 # (Lindner et al. 2023, arXiv 2301.05062), needs BOS at the start of every sequence for this reason:
@@ -333,6 +354,9 @@ chapter.explain("why_rest")
 
 # %%
 chapter.predict("first_of_its_kind", choices=["BOS", "itself", "the symbol before it"])
+
+# %%
+chapter.reveal("first_of_its_kind")
 
 # %% [markdown]
 # What you want is: same symbol **and not** the same place, else rest. Scores are sums over the
@@ -418,6 +442,9 @@ qk_picture(second, "Layer 1 compares")
 # %%
 chapter.explain("why_two_layers")
 
+# %%
+chapter.reveal("one_head_enough")
+
 # %% [markdown]
 # ### The circuit in one matrix
 #
@@ -441,7 +468,13 @@ plot_matrix(match_matrix(basis.W_E, first, second),
 
 # %% [markdown]
 # *What to see:* the whole matching of the circuit is one diagonal: a query attends where what was
-# fetched equals what it holds. The same formula needs nothing but weights. So we can ask it of a
+# fetched equals what it holds.
+
+# %%
+chapter.reveal("shape_of_match")
+
+# %% [markdown]
+# The same formula needs nothing but weights. So we can ask it of a
 # model that nobody wrote.
 
 # %% [markdown]
@@ -578,8 +611,14 @@ plot_lines({name: loss.mean(0) for name, loss in losses.items()},
 # *What to see:* both drop where the second copy starts, one token late: the first token of the
 # second copy could not be known. Within the first copy a random symbol sometimes turns up twice,
 # and both circuits then predict what followed it, wrongly; that is why they lie above the line of
-# guessing. You said who wins on second copies; here it is the one by hand, 0.69 against 0.81 nats. Why
-# a trained model should lose to it, the next table says.
+# guessing. On second copies the one by hand
+# wins, 0.69 against 0.81 nats.
+
+# %%
+chapter.reveal("who_wins")
+
+# %% [markdown]
+# Why should a trained model lose to it? The next table says.
 #
 # That bet also costs in the second copy: a symbol that stood twice has two continuations. How much of
 # the loss of each is due to those? And would a circuit that matches *two* symbols, the current one and

@@ -52,6 +52,9 @@ chapter.quiz("what_a_head_writes")
 # %%
 chapter.quiz("pattern_as_evidence")
 
+# %%
+chapter.review()
+
 # %% [markdown]
 # ## 1. The first thing you will see
 #
@@ -113,11 +116,12 @@ plot_matrix(sinks, "Share of attention on BOS", x=("head", names),
 # on the chain (share 0.01) and parked on repeated tokens (1.00). Head 1.3 is the other way round
 # (0.95 and 0.44). They do not look at BOS by habit: they look there *when they have nothing to do*.
 #
-# So, **why BOS?** If you said *nothing to fetch*: yes. Softmax makes each row of the pattern sum to
-# 1, so there is no "nowhere". If you said *BOS holds something about the text*: it comes first and
-# can see none of it, so it holds the same in every sequence. And *the mask* forbids the future
-# only: query 10 has eleven tokens to choose from.
-#
+# So, **why BOS?** Softmax makes each row of the pattern sum to 1: there is no "nowhere".
+
+# %%
+chapter.reveal("why_bos")
+
+# %% [markdown]
 # ### Is looking at BOS looking nowhere?
 #
 # A head that has nothing to fetch needs a place where looking does no harm. If a head looks at key
@@ -209,6 +213,9 @@ sink = torch.zeros(9, 9)
 sink[:, 0] = 1
 print("a sink's score at offsets 0, 1, 2:", diagonal_scores(sink, 2))
 
+# %%
+chapter.reveal("sink_at_offset_1")
+
 # %% [markdown]
 # It is 1/8. Query 1 looks at BOS, and BOS *is* its previous token: hence not 0. Of nine queries the
 # first has no token before it: hence 1/8 and not 1/9. (1 would be a head that looks one back from
@@ -287,10 +294,13 @@ verdict("the heads over 0.5 on random tokens score lower on English", gap > 0.05
         model=real)
 
 # %% [markdown]
-# *What to see:* **higher on random tokens**, whatever you predicted. If you said *about the same*,
-# you expected positions alone to decide, as in `induction-2l`. In SmolLM2 they do not: something in
-# English draws part of the attention of these heads elsewhere. If you said *higher on English*: a
-# head need not work best on what it was trained on. No score from one kind of text is *the* score
+# *What to see:* **higher on random tokens**, as the second verdict counts.
+
+# %%
+chapter.reveal("random_or_english", model=real)
+
+# %% [markdown]
+# No score from one kind of text is *the* score
 # of a head.
 #
 # To be on the safe side, we go on with the heads that pass on both.
@@ -419,10 +429,12 @@ show_table({head_name(head): effects[head] for head in (previous, twin)}, digits
 
 # %% [markdown]
 # *What to see:* **second copies most.** The previous-token head is worth nothing on the text that
-# is made of bigrams (if you said *chain text*: that is the bigram claim, and it predicted the
-# opposite of what happened), and 3.5 nats a token on second copies. *All alike* is out too. And
-# *first copies*? They get better, by 1.1 nats: a surprise that we come back to.
-#
+# is made of bigrams, and 3.5 nats a token on second copies.
+
+# %%
+chapter.reveal("who_suffers")
+
+# %% [markdown]
 # The row of another head, 1.3, in the layer above, is nearly the same, number for number: the two
 # do one job together, and one without the other is worth nothing. And head 0.2, which sits at BOS
 # on every text, costs nothing at all.
@@ -704,11 +716,12 @@ for kind, rows in [("chain text", chain), ("repeated tokens", copies)]:
     looks[kind] = (itself, one_back, sink_share(pattern).mean().item())
 show_table(looks, [f"head {layer}.{head}", "itself", "token before", "BOS"], digits=1)
 
+# %%
+chapter.reveal("where_a_bigram_head_looks")
+
 # %% [markdown]
-# **The bigram head looks at offset 0**, at *the current token*. If you said *the token before*:
-# what follows a token depends on that token, and a head that looks one further back never sees it.
-# The folk claim is off by one. And *BOS* tells nothing about the text; but on repeated tokens,
-# where bigrams mislead, the head is parked there: the sink works as an off switch.
+# **The bigram head looks at offset 0**, at *the current token*: the folk claim is off by one. On
+# repeated tokens, where bigrams mislead, the head is parked at BOS: the sink works as an off switch.
 #
 # ### Who throws the switch?
 #
@@ -813,12 +826,14 @@ verdict("SmolLM2's direct path says 'the same again' more often than what follow
         model=real)
 
 # %% [markdown]
-# *What to see:* not a bigram table at all. If you said *tokens that often follow it*, you had the
-# textbook's answer, right for models without MLPs that unembed with a matrix of their own. SmolLM2,
-# like many models, unembeds with its embedding, $W_U = W_E^\top$ up to the gain, and then $W_E
-# W_U$ says above all "the same again". Its bigrams must come from elsewhere, MLPs and all.
-# (*Nothing in particular* it is not either.)
-#
+# *What to see:* not a bigram table at all. SmolLM2, like many models, unembeds with its embedding,
+# $W_U = W_E^\top$ up to the gain, and then $W_E W_U$ says above all "the same again". Its bigrams must
+# come from elsewhere, MLPs and all.
+
+# %%
+chapter.reveal("direct_path_real", model=real)
+
+# %% [markdown]
 # ### Do the previous-token heads hold them?
 #
 # The quickest test would be prompts of two tokens: BOS and one more. It cannot fail. In such a

@@ -42,6 +42,9 @@ chapter.quiz("what_a_key_knows")
 # %%
 chapter.quiz("previous_token_writes")
 
+# %%
+chapter.review()
+
 # %% [markdown]
 # ## 1. A sequence nobody has seen
 #
@@ -93,9 +96,12 @@ plot_lines({"loss": losses.mean(0), "even guessing": torch.full((2 * PERIOD,), 6
 
 # %% [markdown]
 # *What to see:* a cliff. The first token of the second copy is still a surprise, since nothing says that a repeat
-# begins. One token later the model is on the track. If you said "high, then low": that is it. "High throughout"
-# forgets that the second copy has been seen; "low throughout" asks the model to know a random token before it comes.
-#
+# begins. One token later the model is on the track.
+
+# %%
+chapter.reveal("second_copy")
+
+# %% [markdown]
 # One thing does not fit. In the first copy the loss *rises* from even guessing to more than 6 nats. Why
 # would a model do worse than guess? Sort the first copy's tokens by whether the *current* symbol has been there before,
 # by chance.
@@ -143,9 +149,12 @@ plot_heads(scores, "induction-2l: who looks at the token after the earlier copy?
            unit="induction score")
 
 # %% [markdown]
-# *What to see:* layer 0, the upper row, is pale: none of its heads does it. One cell of layer 1 is dark. If you said
-# "layer 0" or "either": ask what a key of layer 0 knows. Its own token and its position, and not the token before.
-#
+# *What to see:* layer 0, the upper row, is pale: none of its heads does it. One cell of layer 1 is dark.
+
+# %%
+chapter.reveal("which_layer")
+
+# %% [markdown]
 # ### Look at the patterns themselves
 
 # %%
@@ -159,6 +168,9 @@ plot_attention(model.to_str_tokens(short),
                             for layer, head in (before, after)]),
                "The strongest previous-token head and the strongest induction head",
                head_names=[head_name(before), head_name(after)])
+
+# %%
+chapter.reveal("where_from_second_q")
 
 # %% [markdown]
 # *What to see:* two diagonals. The head of layer 0 looks one token back, everywhere. The head of layer 1 rests
@@ -323,9 +335,13 @@ verdict("a score near 1 is no proof of copying: head 0.0", copying[0, 0] > 0.9 a
 
 # %% [markdown]
 # Positive eigenvalues say that *mixtures* of tokens are raised along themselves. Elhage et al. warn of it in the same section: they
-# are a summary, and no proof. So whoever said "yes" trusts a score that neither sees where the head looks, nor, on its
-# own, what becomes of a single token. Neither half alone makes an induction head.
-#
+# are a summary, and no proof: the score neither sees where the head looks, nor, on its own, what becomes of a single token.
+# Neither half alone makes an induction head.
+
+# %%
+chapter.reveal("copying_alone")
+
+# %% [markdown]
 # ### A trap of scale
 #
 # There is a second gap. $W_E$ is what a token looks like to a head of **layer 0**. A head of layer 17 does not read rows of $W_E$: it
@@ -377,9 +393,13 @@ plot_heads(second_copy, "What the second copy costs more without each head (mean
            unit="added loss (nats)", diverging=True)
 
 # %% [markdown]
-# *What to see:* two dark cells, one in each layer, and next to nothing elsewhere. You said the induction head, or the head
-# below it? It is each of the two: the circuit is a chain, and a chain breaks at either link. "Every head, a little" is what the
-# pale cells deny.
+# *What to see:* two dark cells, one in each layer, and next to nothing elsewhere.
+
+# %%
+chapter.reveal("who_carries")
+
+# %% [markdown]
+# The circuit is a chain, and a chain breaks at either link.
 
 # %% [markdown]
 # ## 6. How did it come about?
@@ -546,8 +566,13 @@ verdict("only the model with smeared keys learns it",
 
 # %% [markdown]
 # *What to see:* the same phase change with one layer, once keys know their predecessor. Without it the loss barely moves:
-# one plain layer can at best learn that tokens of the context are likelier than others. So "neither" takes the means for
-# the need: it was never two layers that counted, but that somebody tells the key who stood before it.
+# one plain layer can at best learn that tokens of the context are likelier than others.
+
+# %%
+chapter.reveal("one_layer")
+
+# %% [markdown]
+# It was never two layers that counted, but that somebody tells the key who stood before it.
 #
 # ## 8. A real language model
 #
@@ -605,9 +630,12 @@ verdict("its induction heads begin past the middle and end before the last fifth
         f"depth {min(depths):.2f} to {max(depths):.2f}, 0 being the first layer", model=real)
 
 # %% [markdown]
-# Eight heads, in layers 17, 18, 20 and 23 of 0 to 29. "Around the middle" and "in the last third" are each half right;
-# nothing lies in the first half, where there would be time for it: the second section's argument says only that somebody must come before.
-#
+# Eight heads, in layers 17, 18, 20 and 23 of 0 to 29.
+
+# %%
+chapter.reveal("how_deep", model=real)
+
+# %% [markdown]
 # ### Do they write what they find?
 #
 # In the small model the head that looked was the head that wrote. Before you look: is it so here?
@@ -639,6 +667,9 @@ verdict("17.3, 17.4 and 17.5 look and do not write, the other five write",
 agree = all((rows[head_name(head)]["copying, effective"] > 0.5) == (head in writers)
             for head in real_heads)
 verdict("the copying score from the effective embedding names the same five", agree, model=real)
+
+# %%
+chapter.reveal("who_writes", model=real)
 
 # %% [markdown]
 # **Five copy and three do not.** 17.3 and 17.4 look better than all but 18.6, and push the token they find by a few hundredths of a
@@ -737,9 +768,11 @@ best = probs.topk(3)
 show_table([{"token": repr(real.to_str_tokens(i[None], prepend_bos=False)[0]), "probability": p}
             for p, i in zip(best.values, best.indices, strict=True)], digits=2)
 
+# %%
+chapter.reveal("cat_sat", model=real)
+
 # %% [markdown]
-# SmolLM2 says ` was`, with ` sat` second, so "sat" is what induction votes for and not what wins: everything the model knows about English
-# votes too. This sentence is a weak test. Repeated random tokens leave induction as the only voter. Here is a text in
+# This sentence is a weak test. Repeated random tokens leave induction as the only voter. Here is a text in
 # which English has no opinion; move the slider to a layer, press the button under a thumbnail, type a text of your own.
 
 # %%
@@ -815,7 +848,13 @@ verdict("on English of this length they carry next to nothing of it",
 # %% [markdown]
 # On repeated random tokens the sentence is nearly right. Not wholly: a nat or so is gained where **nothing** repeats (the model comes to
 # expect nonsense), and another nat or two remains without the eight. On a page of English it is wrong for these heads: SmolLM2 gains about as much from 60
-# tokens of context without them as with them. If you said "nearly all", you said what Olsson et al. (2022) report for small
+# tokens of context without them as with them.
+
+# %%
+chapter.reveal("icl_english", model=real)
+
+# %% [markdown]
+# "Nearly all" is what Olsson et al. (2022) report for small
 # models: about 0.4 nats between tokens 50 and 500, most of it formed in the window of the phase change. For large ones they call
 # their own evidence correlational. Longer texts, and what other heads make up for, this cell does not test.
 

@@ -25,7 +25,7 @@ torch.set_grad_enabled(False)
 chapter = Chapter("05_composition")
 
 # %% [markdown]
-# ## What you remember
+# ## Before you start
 #
 # Three questions on earlier chapters first. Recalling is what makes it stay.
 
@@ -37,6 +37,9 @@ chapter.quiz("what_previous_token_writes")
 
 # %%
 chapter.quiz("why_two_layers")
+
+# %%
+chapter.review()
 
 # %% [markdown]
 # ## The heads of this chapter
@@ -163,10 +166,13 @@ show_table([{"path": path_name(paths[i]), "score": score[i]} for i in order[:6]]
 
 # %% [markdown]
 # *What to see:* in the row of the previous-token head one cell is dark, the keys of the induction
-# head. You said queries, keys or values; it is keys, because that is where a match needs to know what
-# stood before. But three scores are higher, and the highest by far belongs to the *queries* of the
+# head. But three scores are higher, and the highest by far belongs to the *queries* of the
 # bigram head. We come back to it.
-#
+
+# %%
+chapter.reveal("which_kind")
+
+# %% [markdown]
 # TransformerLens computes the same numbers: `utils.composition_scores` takes two FactoredMatrix
 # objects, the source on the left. (Its models have `all_composition_scores(kind)`, for all pairs at
 # once; on a model with hundreds of heads that takes more memory than most laptops have. The package
@@ -225,8 +231,13 @@ show_table(rows, caption="Random heads in 64 dimensions", digits=2)
 
 # %% [markdown]
 # *What to see:* with 16 dimensions the mean lies on $1/\sqrt{d_{model}}$, and the band (from the 10th
-# to the 90th percentile) is narrow. You said 0, 0.12 or 0.25; it is 0.12, because width makes the
-# product larger and the norms below the line too. What is the same for every width is the root of the
+# to the 90th percentile) is narrow.
+
+# %%
+chapter.reveal("random_heads")
+
+# %% [markdown]
+# What is the same for every width is the root of the
 # mean *square*. The mean itself falls below it for narrow heads: with one dimension the score is the
 # cosine between two arrows, 0.10 on average in 64 dimensions, and anything from 0 to 0.25 happens.
 #
@@ -388,9 +399,12 @@ show_table(list(rows.values()), columns=["kind", "path", "added loss, nats", "th
 # %% [markdown]
 # *What to see:* one path on each kind, a single head of layer 1 that copies or answers straight from an
 # embedding: the induction head on repeats, the bigram head on the chain. All others cost less than a
-# tenth of it. You guessed how many of the five costliest pass through the previous-token head; whichever
-# of the five do, they cost next to nothing.
-#
+# tenth of it.
+
+# %%
+chapter.reveal("importance_of_previous")
+
+# %% [markdown]
 # The same by order: how good is the model that has only the direct path, that and the single heads, or
 # everything?
 
@@ -463,10 +477,12 @@ show_table(rows, columns=["BOS", "x", "range over the other keys"], digits=1)
 # *What to see:* two cells are strong. The `x` after the first `q`, +20, in the row of 0.3, the
 # previous-token head; and BOS, +15, in the row of the embedding: a place to rest, which wins when
 # nothing matches. Head 0.3 also wrote -11 and +6.5 beside them, for `b` and `m`: q is not at right
-# angles to every other symbol. The other three rows run from -0.30 to 0.05 and are flat. Your three
-# choices: it is the previous-token head; the embedding says which token stands there, not what stood
-# before, and the others write next to nothing into these keys.
-#
+# angles to every other symbol. The other three rows run from -0.30 to 0.05 and are flat.
+
+# %%
+chapter.reveal("who_wrote_the_keys")
+
+# %% [markdown]
 # ### What the softmax cannot see
 #
 # A number added to *all* scores of a query changes nothing: the softmax compares keys with each other.
@@ -543,12 +559,16 @@ def rows_of(chosen: list[int]) -> list[dict]:
 show_table(rows_of(order[:10]), caption="The ten highest scores", digits=2)
 
 # %% [markdown]
-# *What to see:* you said nothing, repeats or chain; it is the chain. Cutting Q 0.0 > 1.2 costs more than a
-# nat there and moves nearly all of the bigram head's attention, and on repeats nothing at all. The
+# *What to see:* cutting Q 0.0 > 1.2 costs more than a
+# nat on the chain and moves nearly all of the bigram head's attention, and on repeats nothing at all. The
 # highest score of the model had found a circuit, the one of chapter 03, *through which matrix* the
 # switch works: queries. Whoever had cut it on repeats alone would have called it idle, and the score a
 # false alarm.
-#
+
+# %%
+chapter.reveal("highest_score")
+
+# %% [markdown]
 # The path that the chapter began with, K 0.3 > 1.3, is the mirror image: everything on repeats, nothing
 # on the chain.
 #
@@ -707,10 +727,13 @@ verdict("for all five, the costliest source is first or second by weight",
 
 # %% [markdown]
 # *What to see:* one previous-token head, 16.0, feeds all five, and without its part of the keys nothing is
-# left of their attention to the right token. You said where it ranks by weight among some 150 lower heads: it
-# is first or second. Here the weights do point at the cause, and at three to four times the level of
-# chance.
-#
+# left of their attention to the right token. Here the weights do point at the cause, and at
+# three to four times the level of chance.
+
+# %%
+chapter.reveal("real_model", model=real)
+
+# %% [markdown]
 # The one that ranks before it for 18.6 and 18.7 is 17.8, and cutting it costs them half of their
 # attention or more. What is 17.8?
 

@@ -32,7 +32,7 @@ chapter = Chapter("06_indirect_object_identification")
 model = load_model("auto")
 
 # %% [markdown]
-# ## What you remember
+# ## Before you start
 
 # %%
 chapter.quiz("what_induction_needs")
@@ -42,6 +42,9 @@ chapter.quiz("which_composition")
 
 # %%
 chapter.quiz("zero_or_mean_again")
+
+# %%
+chapter.review()
 
 # %% [markdown]
 # ## 1. The task
@@ -150,11 +153,12 @@ show_table({"embedding": parts[0], "attention, all layers": parts[1::2].sum(), "
 
 # %% [markdown]
 # *What to see:* nothing for twenty layers, then one large step up at layer 23, one down at 24, and
-# small ones to the end. You said "in the first third", because names are read there? Then direct
-# attribution corrected you: early layers write for later layers to read, and it sees only what the
-# unembedding reads. "In the middle" was close to where the *work* is done, as you will see; "in the
-# last third" is where the answer is *said*.
-#
+# small ones to the end.
+
+# %%
+chapter.reveal("late_or_early", model=model)
+
+# %% [markdown]
 # ### Head by head
 
 # %% exercise="attribute_heads"
@@ -202,9 +206,11 @@ show_table([{"head": head_name(h), "direct effect": str(circuits.pair_interval(d
              "at S2": looks["END to S2"][h], "S2 on ABC": looks["END to S2, ABC"][h],
              "at END": looks["END to END"][h]} for h in strongest], digits=2)
 
+# %%
+chapter.reveal("largest_head_looks", model=model)
+
 # %% [markdown]
-# You said the IO, whose name it copies? That is the story of GPT-2 small. Here the largest head,
-# 23.3, looks at the **subject**, at S2. Heads that look at the IO are there (23.0, 23.1, 23.7,
+# The largest head, 23.3, looks at the **subject**, at S2. Heads that look at the IO are there (23.0, 23.1, 23.7,
 # 23.2, 24.4): on ABC prompts each looks at all names alike, about .25, and with a repetition it
 # looks at the IO twice as much or more. Two, 29.1 and 29.0, look at END itself.
 #
@@ -248,9 +254,13 @@ plot_scatter(("attention from END to IO minus to S1 and S2",
 # a **subject suppressor**. Two ways to the same answer: raise the right name, or push the wrong one
 # down. SmolLM2 does mostly the second.
 #
-# You may meet the sentence "negative name movers suppress the subject's name". If you said "raise
-# it", you saw what is wrong with it: a head that lowers the logit difference cannot be writing
-# against the subject. For GPT-2 small Wang et al. say so too: their negative name movers write
+# You may meet the sentence "negative name movers suppress the subject's name". Here is your prediction of it:
+
+# %%
+chapter.reveal("negative_movers_look")
+
+# %% [markdown]
+# For GPT-2 small Wang et al. say so too: their negative name movers write
 # against whatever name they attend to, mainly the IO. What the sentence describes is a suppressor,
 # and Wang et al. name none.
 
@@ -347,10 +357,12 @@ verdict("S-inhibition says the place, not the name", position > 1 and abs(token)
 # %% [markdown]
 # In the last line place and name are +1 where they are true, -1 where they are false, 0 where there
 # is no sign. The place moves the logit difference by more than two logits to either side; the name
-# hardly at all. You said "the name"? Then these heads would have to carry one of a hundred names;
-# one bit, first or second, is enough. Wang et al. found both in GPT-2 small, 2.31 for position and
-# .99 for token. In SmolLM2 the two were taken apart: the *name* takes another road.
-#
+# hardly at all.
+
+# %%
+chapter.reveal("position_or_token", model=model)
+
+# %% [markdown]
 # ### The suppressor's own road
 #
 # Does 23.3 need to be told who the subject is? Its direct effect is a pattern times values.
@@ -400,8 +412,13 @@ verdict("without its name movers the model does no worse", circuits.pair_interva
 # %% [markdown]
 # `KnockOuts` is that, made fast for many sets of heads. `F(heads)` is the mean logit difference
 # when **only these** heads are left, all others knocked out; `F.each` keeps the prompts apart.
-#
-# You said "next to nothing" is left? Nearly all is. But are the movers idle? Before you say so, see
+
+
+# %%
+chapter.reveal("knock_out_movers", model=model)
+
+# %% [markdown]
+# Are the movers idle? Before you say so, see
 # who else changes when they fall silent. The final norm's scale is held, or every head would seem
 # to gain when the residual stream gets shorter.
 
@@ -488,9 +505,11 @@ verdict("an eighth of the heads keeps three quarters of the logit difference, or
         f"{new(circuit) / new(everything):.0%}; faithfulness {faithfulness(new, everything, circuit):.2f}",
         model=model)
 
+# %%
+chapter.reveal("how_many_heads", model=model)
+
 # %% [markdown]
-# You said "more than half", or "about a third"? An eighth is enough: the other heads do other things.
-# You said "a tenth"? You were near. Would any set of that size in these layers do? The control: 23 sets with as many other heads of
+# Would any set of that size in these layers do? The control: 23 sets with as many other heads of
 # the same layers (all others, where a layer has not enough).
 
 # %%
@@ -628,11 +647,12 @@ show_table({name: str(found) for name, found in variants.items()}, columns=["pro
 
 # %% [markdown]
 # *What to see:* the third bar against the *second*, since a longer sentence alone may change
-# things. It falls, by one to two logits, and stays positive. You said "it turns negative"? That
-# would be so if the repetition were all the model had. The suppressor goes on: the name said *last*
-# is still the subject's. Wang et al. (section 4.4) report 1.23 for GPT-2 small, from 3.56. A model
-# that had understood the sentence would not care.
-#
+# things. It falls, by one to two logits, and stays positive. Wang et al. (section 4.4) report 1.23 for GPT-2 small, from 3.56.
+
+# %%
+chapter.reveal("adversarial", model=model)
+
+# %% [markdown]
 # ## How sure is this?
 #
 # Each sentence below was tested on prompts that this notebook does not use.

@@ -48,6 +48,9 @@ chapter.quiz("what_a_path_is")
 # %%
 chapter.quiz("why_logit_difference")
 
+# %%
+chapter.review()
+
 # %% [markdown]
 # ## 1. Two prompts that differ in one place
 #
@@ -127,11 +130,12 @@ plot_matrix(sweep, "The clean residual stream in the corrupted run",
 # %% [markdown]
 # *What to see:* two dark cells, and they are not above one another. Into layer 0 the information comes at
 # the first `q`: 1.00. Into layer 1 it comes at the `x`: 0.87. Layer 1 then moves it to the last position.
-#
-# You were asked about the place between the layers. The first `q` is where it *enters*; by then it has left.
-# The last `q` is where it *ends*, one layer later. In between it sits at the `x`: a previous-token head
-# has moved it one to the right, as chapter 04 said.
-#
+
+
+# %%
+chapter.reveal("where_is_it")
+
+# %% [markdown]
 # ## 3. Which head moves it?
 #
 # A residual stream holds what everybody wrote. To name who did it, patch heads: their output $z$, the
@@ -235,10 +239,12 @@ for gate, built in gates.items():
         table.append((gate, mode, *found.diagonal().tolist(), found[0, 1].item()))
 show_table(table, ["gate", "direction", "0.0 alone", "0.1 alone", "surplus"], digits=0)
 
+# %%
+chapter.reveal("gates_denoising")
+
 # %% [markdown]
 # *What to see:* changes of the answer, from 0 up or from 1 down. Denoising the AND: neither head
-# does anything alone, the pair does everything, surplus 1. If you predicted "1", you thought of a head whose
-# message is enough; an AND needs both. If you said "half": a gate has no half, its threshold is what hides the heads.
+# does anything alone, the pair does everything, surplus 1.
 # Noising the AND, each head alone costs everything, so the pair costs *less than the sum*.
 #
 # The OR is the mirror image. Denoised, each head is enough. Noised, neither is missed, since the other
@@ -319,9 +325,12 @@ print(f"the word after S2 holds {after_s2.max():.2f} at layer {int(after_s2.argm
 
 # %% [markdown]
 # *What to see:* one column, S2, holds everything from layer 0 on; then it is handed over to END, in layers 20 to
-# 24 of 30. That is the last third, and a short part of it. "The first third" is where the name is *known* at S2;
-# it waits there. On other templates END has more than half by layer 21 to 24.
-#
+# 24 of 30.
+
+# %%
+chapter.reveal("when_does_it_move", model=real)
+
+# %% [markdown]
 # There is a second, pale column: the word after S2 (`handed`) comes to hold 9 %, and keeps it to the last layer. Heads that move
 # "which name was repeated" put a copy there as well, and END reads some of it. Noised, that column costs 9 %, too. One of
 # a sweep's blind spots: patches at END and at S2 together leave this tenth out.
@@ -536,9 +545,11 @@ exact = both["denoising"]
 show_table({head_name(h): {"exact": exact[h].item(), "estimated": small[h].item()}
             for h in ((0, previous), (1, induction))}, digits=2)
 
+# %%
+chapter.reveal("estimate_of_previous")
+
 # %% [markdown]
-# Next to nothing: 0.00 for a head without which nothing works. "About the same" would hold if the metric were a straight
-# line, and "half" if it bent evenly. Walk from the head's corrupted output to its clean one and watch
+# Walk from the head's corrupted output to its clean one and watch
 # (`patching.walk_head??` shows how).
 
 # %%
@@ -741,9 +752,13 @@ plot_matrix(on_scale,
 # %% [markdown]
 # *What to see:* in the row "probability" the negative heads all but vanish: -.02 and -.02, where the logit difference has -.25
 # and -.14. In the corrupted run the right answer has a probability of .009, so there is nothing left to lose (Zhang and
-# Nanda 2024). Log-probability has room below. So "the logit difference" was right; "both alike" holds for heads that help. The
+# Nanda 2024). Log-probability has room below. The
 # rank flies off the scale: it counts tokens that were close together.
-#
+
+# %%
+chapter.reveal("negative_heads", model=real)
+
+# %% [markdown]
 # ### What the logit difference cannot tell
 #
 # It also rises if a patch merely damages the *wrong* answer. A logit difference is a difference of log-probabilities, so its
@@ -856,10 +871,12 @@ print(f"taken away {own:.2f}; the rest gives back {back:+.2f}, {100 * back / own
 # suppression, and find that it explains part of GPT-2 small's self-repair. But 29.1 and the MLPs take about as much: they
 # had been building on what 23.3 wrote. The norm's scale does next to nothing here.
 #
-# So "by less" holds on these prompts, by a tenth; on other templates it falls by *more* than the head added. The bars differ in sign, the sum stays near 0:
-# SmolLM2 does not repair this head. In GPT-2 small, Wang et al. (2022) found that knocking out all three name movers costs 5 %; Rushing and
+# The bars differ in sign, the sum stays near 0: SmolLM2 does not repair this head. In GPT-2 small, Wang et al. (2022) found that knocking out all three name movers costs 5 %; Rushing and
 # Nanda (2024, arXiv 2402.15390) find self-repair across models imperfect and noisy. The effect of knocking a head out is what the head adds, minus what others make
 # up, plus what others lose. A head that can be replaced looks unimportant, and so does each of its replacements.
+
+# %%
+chapter.reveal("after_the_knock_out", model=real)
 
 # %%
 chapter.explain("which_experiment")

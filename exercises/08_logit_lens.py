@@ -42,6 +42,9 @@ chapter.quiz("head_writes")
 # %%
 chapter.quiz("score_is_no_cause")
 
+# %%
+chapter.review()
+
 # %% [markdown]
 # ## 1. What would it say if it stopped here?
 #
@@ -136,10 +139,12 @@ show_table([{"state": i} | {name: spell(logits[i].argmax())
 # *What to see:* read a column downwards. State 0 repeats the token that stands there. From then until
 # far into the last third SmolLM2's lens shows full stops, spaces and small words under every prompt: it is
 # not about the prompt. Then the answers come, each at its own depth.
-#
-# You said what the early layers say. *The token that stands there* holds for state 0 alone. *Words of
-# the right kind*: none in the first half. *Signs and filler* it is, from state 1 to 21 at least.
-#
+
+
+# %%
+chapter.reveal("what_early_layers_say", model=model)
+
+# %% [markdown]
 # ## 2. Where does the answer stand?
 #
 # The top token is a crude reading: it does not say whether the answer is second or ten-thousandth. The
@@ -181,11 +186,10 @@ verdict("known capitals are settled in the last third of the layers",
         f"mean state {found.mean:.1f} [{found.low:.1f}, {found.high:.1f}], {found.n} prompts, "
         f"of {n_layers} layers", model=model)
 
+# %%
+chapter.reveal("when_does_it_know", model=model)
+
 # %% [markdown]
-# You said when it knows. By the lens the *last third*, and mostly the last layer: the known capitals are
-# settled at state 29.9 of 30 on average, France being an early one. Whether the *model* knows earlier
-# than the lens shows is another question: section 6 asks it.
-#
 # ## 3. How far from the end?
 #
 # One prompt may be a lucky one, and a rank sees one token. Over a text we compare whole distributions:
@@ -287,10 +291,8 @@ recomputed = (model.ln_final(stack)[:, 0] @ model.W_U[:, paris]).sum() + model.b
 verdict("normed one by one, they do not sum to the logit", abs(recomputed - logit) > 1,
         f"{recomputed:.1f} against {logit:.1f}")
 
-# %% [markdown]
-# You said what the sum would be. *Too large*, ten times over in SmolLM2: each of the 61 writes is blown up to
-# the length that the norm gives, however short it was. It is *too small* only where writes cancel, and
-# *still the logit* would need the norm of a sum to be the sum of norms.
+# %%
+chapter.reveal("sum_of_normed", model=model)
 
 # %%
 chapter.explain("why_two_scales")
@@ -423,9 +425,15 @@ verdict("the state decides before the lens has its answer on top", says[flip] > 
 # one of the swaps, the other one ten logits behind. With state 24 it names the *other* one, in every swap. There
 # is nothing in between: the city arrives at the last position in layer 23, whose attention also gave most to
 # ` Paris` in section 4, and from then on this state decides.
-#
-# You said ` Paris` for state 10 and ` Rome` for state 24, or you did not. Ten layers know nothing here of the
-# country: it stands two places earlier. After 24 layers the city *is* here; the full stop on top of the lens says
+
+# %%
+chapter.reveal("swap_state_10", model=model)
+
+# %%
+chapter.reveal("swap_state_24", model=model)
+
+# %% [markdown]
+# After 24 layers the city *is* here; the full stop on top of the lens says
 # nothing about that. In no swap does the lens have the answer on top, and its median rank is about 2,000.
 #
 # Yet the lens is not blind. The *difference* of two answers jumps at the same state, from 0.1 to 10 logits.
@@ -520,10 +528,12 @@ verdict("the lens trained from least squares is ahead of every other reader at e
 #   and scaled, and *this* gain is reading.
 # - **A hundred steps from there** gain another 0.1 to 0.4 nats at every state. That lens is tuned. Belrose et al. begin with
 #   the identity too, and train for far longer, on far more text than a notebook can.
-#
-# You said what comes nearest to the end after 5 layers. *Least squares* does, of these three; the *mean prediction* comes
-# second, and the lens trained from the identity last: it was stopped before it had the offset.
-#
+
+
+# %%
+chapter.reveal("what_beats_what", model=model)
+
+# %% [markdown]
 # Back to the capitals, through all of them: the median rank of the right one.
 
 # %%
@@ -609,9 +619,10 @@ plot_scatter(("direct contribution (logits)", direct), ("total effect (logits)",
 #
 # And erasure is not use. Of these layers only 19 and 20 are worth much; the others' writes are cleared
 # away and were worth nothing. What makes layer 20 a message is both together: worth much, and gone.
-#
-# You said what happens when a layer's direct contribution is negative and its write is taken away. *Either* may happen.
-# Layer 24's is negative and the difference rises; layer 20's is a little below 0, and the difference *falls*.
+
+
+# %%
+chapter.reveal("direct_and_total", model=model)
 
 # %%
 lowest = int((total - direct).abs().argmax())

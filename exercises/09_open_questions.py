@@ -43,6 +43,9 @@ chapter.quiz("mean_or_zero")
 # %%
 chapter.quiz("score_and_effect")
 
+# %%
+chapter.review()
+
 # %% [markdown]
 # # A. Are circuits the same in every model?
 #
@@ -143,12 +146,10 @@ verdict("five seeds keep their induction head in one layer, and not under one nu
         len({layer for layer, _ in found}) == 1 and len({head for _, head in found}) > 1,
         ", ".join(map(head_name, found)))
 
+# %%
+chapter.reveal("same_seeds")
+
 # %% [markdown]
-# If you said that seeds share layer *and* number: a head's number cannot be universal. Exchanging two
-# heads of a layer changes nothing that the model computes, so training picks the number by lot. If you said
-# *neither*: the layer could have differed too, but in a model of two layers induction has only one place to be, above
-# the head that it reads. "The layer, not its number" is what came out.
-#
 # ## 3. Where, as a share of depth
 #
 # Models differ in their number of layers, so we compare **relative depth**: layer $/\,(n_{layers} - 1)$,
@@ -166,8 +167,10 @@ show_table({n: {b: found[n].depth if n in found else None for b, found in places
 # %% [markdown]
 # The small models have no duplicate-token head at all; their best scores lie between .06 and .16. SmolLM2
 # (135M-Instruct, its weights kept in four bits, prompted after its own BOS) keeps its strongest induction head, 18.6, at .62: in the
-# *middle* third, if that was your prediction. The first third is where GPT-2 small's are often said to
-# be (they are in layers 5 to 7 of 12, .45 to .64), and the last third holds weaker ones.
+# *middle* third. GPT-2 small's are in layers 5 to 7 of 12, .45 to .64.
+
+# %%
+chapter.reveal("where_induction_sits", model=model)
 
 # %%
 points = [(layer / max(len(scores) - 1, 1), scores[layer, head].item(), f"{name} {layer}.{head}",
@@ -405,10 +408,13 @@ verdict("16.0 costs much on repeated tokens and nothing that we can see on Engli
         f"{interval(first[0])} against {interval(first[1])} nats", model=model)
 
 # %% [markdown]
-# From random tokens to English the score of 16.0 falls from .88 to .76. *The same* and *clearly lower* both have a point:
-# it is lower, and 16.0 still looks one back most of the time. The induction head is the one that falls, from .81 to .13: in English a
-# word that comes again (*the*) seldom announces what followed it last time. *Clearly higher* happens to none.
-#
+# From random tokens to English the score of 16.0 falls from .88 to .76. The induction head is the one that falls, from .81 to .13: in English a
+# word that comes again (*the*) seldom announces what followed it last time.
+
+# %%
+chapter.reveal("jobs_by_context", model=model)
+
+# %% [markdown]
 # The costs tell another story. An interval that contains 0 says that these eight sequences cannot tell the cost from
 # none; by how many times one such number exceeds another is then a ratio of noise. What the table does say: 16.0 looks at
 # the same place in every context, and costs 2.0 nats on repeats, .04 on names, and nothing that shows on English. "A previous-token head" is
@@ -493,11 +499,15 @@ plot_matrix(ablation_costs(many.model, tokens, at_once.loss)[:, 0], "All at once
 
 # %% [markdown]
 # *What to see:* a column is a head, a row a job, and red is what the job loses without the head. Two heads take two
-# jobs each, so that prediction was right; no job is given up, and no head does all of them. Of eight heads one is idle
+# jobs each; no job is given up, and no head does all of them. Of eight heads one is idle
 # (its column is 0), and each job is carried by two others, of which one takes part in two. Blue is a job that
 # goes *better*: all four jobs bid for the same prediction, so one that falls silent leaves more to the
 # others.
-#
+
+# %%
+chapter.reveal("two_heads_four_jobs")
+
+# %% [markdown]
 # ## 8. How many jobs does a head carry?
 #
 # Counting cells by eye does not scale to 50 models. The **effective number** of a head's jobs weighs them:
@@ -566,9 +576,10 @@ verdict(
 )
 
 # %% [markdown]
-# *What to see:* the same eight heads divide four jobs and leave eight jobs to one. If you predicted *one head for each job* of the look-ups,
-# you had capacity in mind; training has no reason to spread what one head can do. *Every head does every job* would
-# have shown as eight heads in use.
+# *What to see:* the same eight heads divide four jobs and leave eight jobs to one.
+
+# %%
+chapter.reveal("spare_heads")
 
 # %%
 chapter.explain("when_heads_share")
@@ -632,9 +643,12 @@ verdict("32 heads of 2 dimensions have not learned induction after 2,000 steps; 
 # is below the sequence length cannot express every attention pattern, and a head of 2 dimensions has to
 # pick one of some thirty positions. So: can it not, or does it learn late? After 500 steps these models are nowhere. After 2,000
 # they have passed *half-way*, long after the others, and have not arrived: half a nat is left where four heads leave almost nothing. That is
-# late half-way, not late success; whether they ever arrive, four times as many steps do not say. If you named *one head* as the worst:
-# on this task it does nearly as well as eight; what it cannot do is "all at once".
-#
+# late half-way, not late success; whether they ever arrive, four times as many steps do not say.
+
+# %%
+chapter.reveal("which_family")
+
+# %% [markdown]
 # Two cautions. A seed may fail where its sisters learn: two heads on induction have one such seed in five, and most of the
 # mean loss is that seed's. And a threshold can mislead: at "all at once" two heads end within a hair of half-way, so
 # their step is the threshold's doing.

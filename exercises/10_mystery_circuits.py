@@ -24,7 +24,7 @@ torch.set_grad_enabled(False)
 chapter = Chapter("10_mystery_circuits")
 
 # %% [markdown]
-# ## What you remember
+# ## Before you start
 
 # %%
 chapter.quiz("mean_or_zero")
@@ -34,6 +34,9 @@ chapter.quiz("path_patching_holds_still")
 
 # %%
 chapter.quiz("weights_are_not_effects")
+
+# %%
+chapter.review()
 
 # %% [markdown]
 # ## The case files
@@ -167,9 +170,11 @@ plot_heads(single_effects(agate.model, tokens, "mean"), "What ablating one head 
 
 # %% [markdown]
 # *What to see:* one cell stands out, with 1.5 nats, which is the size of the whole effect. The other five are at 0.
-# If you said *one*, that is it. *All of them* and *about half* trusted the attention: the look-alikes
-# attend and write, and nobody reads what they write.
-#
+
+# %%
+chapter.reveal("look_alikes")
+
+# %% [markdown]
 # Looks and effects belong side by side. From here on this is the first thing to do with a new model:
 
 
@@ -206,9 +211,11 @@ chapter.predict("all_heads_claim", choices=["faithfulness", "completeness", "min
 heads = heads_of(agate.model)
 print(grade(Claim("agate", heads={"backup": heads})))
 
+# %%
+chapter.reveal("all_heads_claim")
+
 # %% [markdown]
-# *Minimality* goes, and the roles, which were no more than guesses. *Faithfulness* and *completeness* are perfect, whatever the model:
-# nothing is outside that could be missing.
+# The roles go too: they were no more than guesses.
 #
 # Now yours. `heads` maps roles to lists of pairs. `edges` are pairs of sender and receiver, written as `path_patch`
 # takes them: `((0, 1), (1, 2, "k"))` if the keys of 1.2 read 0.1, and `((0, 1), "logits")` if the unembedding
@@ -250,11 +257,14 @@ chapter.predict("backup_alone",
 case_file(practice)
 
 # %% [markdown]
-# *What to see:* the lines of the main head, 1.0, and of its backup, 2.2. By their means neither matters, which was the third choice:
-# you would report that
+# *What to see:* the lines of the main head, 1.0, and of its backup, 2.2. By their means neither matters: you would report that
 # no head does anything, although all of them together cost what the last line says. Resampling shows more: then the
 # main head says another prompt's symbol as loudly as ever, and the backup has to shout against it.
-#
+
+# %%
+chapter.reveal("backup_alone")
+
+# %% [markdown]
 # ### Is it enough?
 #
 # **Faithfulness**: leave only the circuit in place, ablate all else. How much of the model's predictions remains?

@@ -13,10 +13,12 @@ from circuits_course.checks.chapters import CHAPTERS, chapter_name
 from circuits_course.checks.references import load_reference, reference_source
 from circuits_course.errors import CourseError, UnknownName
 from circuits_course.notebook.colab import DRIVE
+from circuits_course.notebook.looking_back import Returning, calibration, guesses, returning
 from circuits_course.notebook.progress import Event, Progress
-from circuits_course.notebook.questions import ask_choice, ask_sentence
-from circuits_course.page.messages import code, show, table
+from circuits_course.notebook.questions import ask_choice, ask_prediction, ask_sentence
+from circuits_course.page.messages import code, show
 from circuits_course.page.tables import show_table
+from circuits_course.page.verdicts import is_measured_model
 from circuits_course.storage import at_home
 
 Answer = TypeVar("Answer", bound=Callable[..., Any])
@@ -70,6 +72,7 @@ class Chapter:
             "check",
             outcome=result.outcome.name,
             diagnosis=result.diagnosis,
+            cases=len(self.checks.find_exercise(name).built_cases()) if result.passed else 0,
         )
         return result
 
@@ -110,15 +113,38 @@ class Chapter:
     # --- questions -----------------------------------------------------------------------
 
     def predict(
-        self, key: str, choices: Sequence[str] | None = None, answer: str | None = None
+        self,
+        key: str,
+        choices: Sequence[str] | None = None,
+        answer: str | None = None,
+        sure: str | None = None,
     ) -> None:
-        """Asks for a prediction, recorded before the reveal. answer: answers it in code."""
+        """Asks for a prediction, and how sure one is of it; `reveal` comes back to it.
+
+        answer, sure ("guess", "fairly" or "certain"): answers it in code.
+        """
         question = self._question("prediction", key, self.checks.questions.predictions)
         if choices is not None:
             question.require_same(choices)
         earlier = self._earlier("predict", key)
         call = f'chapter.predict("{key}"'
-        ask_choice(question, call, self._recorder("predict", key), answer, earlier)
+        record = self._recorder("predict", key)
+        ask_prediction(question, call, record, answer, sure, earlier)
+
+    def reveal(self, key: str, model: Any = None) -> None:
+        """Says what was measured, against what was predicted, with the reason for every choice.
+
+        model: where the answer was measured on SmolLM2, the model of this run; for any other
+        model the answer is left to the learner's own figures.
+        """
+        question = self._question("prediction", key, self.checks.questions.predictions)
+        if model is not None and not is_measured_model(model):
+            show(f"○ {question.question}\nFor the model loaded here, the cell above says it.")
+            return
+        events = self._events("predict", key)
+        said = events[-1].detail if events else {}
+        text = question.revealed(said.get("answer"), said.get("sure"))
+        show(text, tone={"✔": "good", "✘": "bad", "○": "open"}[text[0]])
 
     def quiz(self, key: str, answer: str | None = None) -> None:
         """Asks a retrieval question, with feedback for every choice. answer: answers in code."""
@@ -127,6 +153,19 @@ class Chapter:
         call = f'chapter.quiz("{key}"'
         ask_choice(question, call, self._recorder("quiz", key), answer, earlier)
 
+    def review(self) -> None:
+        """Asks again what was missed two chapters and five chapters ago, three questions at most.
+
+        Answer them by their buttons, or as the line below each question says.
+        """
+        back = returning(self.name, self.log.events(), lambda name: load_checks(name).questions)
+        if not back:
+            show("Nothing comes back to you here. A question that you miss returns two chapters "
+                 "later, and once more after five.")  # fmt: skip
+        for item in back:
+            call = f'Chapter("{item.chapter[:2]}").{item.kind}("{item.question.key}"'
+            ask_choice(item.question, call, self._again(item), earlier=item.answered)
+
     def explain(self, key: str, text: str | None = None) -> None:
         """Asks for one sentence in the learner's own words; kept with progress, not graded."""
         question = self._question("explanation", key, self.checks.questions.explanations)
@@ -134,13 +173,17 @@ class Chapter:
         call = f'chapter.explain("{key}"'
         ask_sentence(question, call, self._recorder("explain", key), text, earlier)
 
+    def _again(self, item: Returning) -> Callable[[str], None]:
+        place = item.chapter, item.question.key, item.kind
+        return lambda answer: self.log.record(*place, answer=answer, back_in=self.name)
+
     def _question(self, kind: str, key: str, known: dict[str, Any]) -> Any:
         if key not in known:
             raise UnknownName(f"{kind} in chapter {self.name}", key, known)
         return known[key]
 
-    def _recorder(self, kind: str, key: str) -> Callable[[str], None]:
-        return lambda answer: self.log.record(self.name, key, kind, answer=answer)
+    def _recorder(self, kind: str, key: str) -> Callable[..., None]:
+        return lambda answer, **more: self.log.record(self.name, key, kind, answer=answer, **more)
 
     def _earlier(self, kind: str, key: str) -> str | None:
         events = self._events(kind, key)
@@ -149,9 +192,16 @@ class Chapter:
     # --- progress ------------------------------------------------------------------------
 
     def progress(self) -> None:
-        """Shows where the learner stands in this chapter."""
-        text, html = table(["exercise", "state", "tries", "hints"], self.progress_rows())
-        show(f"{self.title}\n{text}", body=f"<b>{self.title}</b>{html}")
+        """Shows where the learner stands in this chapter, and how predictions came out."""
+        rows = self.progress_rows()
+        show_table(rows, ["exercise", "state", "cases", "tries", "hints"], caption=self.title)
+        solved = sum(row[1].startswith("✔") for row in rows)
+        cases = sum(int(row[2]) for row in rows)
+        show(f"{solved} of {len(rows)} exercises solved, {cases} cases passed.")
+        found = guesses(self.log.events(), lambda name: load_checks(name).questions)
+        if found:
+            head = ["how sure", f"right in chapter {self.name[:2]}", "right in all chapters"]
+            show_table(calibration(found, self.name), head, caption="Your predictions")
 
     # --- evidence ------------------------------------------------------------------------
 
@@ -189,15 +239,17 @@ class Chapter:
         show(f"✔ {count} entries were added from {path}.", tone="good")
 
     def progress_rows(self) -> list[list[str]]:
-        """Exercise, state in words, tries, hints taken; one row an exercise."""
+        """Exercise, state in words, cases passed, tries, hints taken; one row an exercise."""
         return [self._row(name) for name in self.checks.exercises]
 
     def _row(self, name: str) -> list[str]:
-        outcomes = [event.detail["outcome"] for event in self._events("check", name)]
+        checks = [event.detail for event in self._events("check", name)]
+        outcomes = [detail["outcome"] for detail in checks]
+        cases = max((detail.get("cases", 0) for detail in checks), default=0)
         tries = [outcome for outcome in outcomes if outcome != Outcome.NOT_ATTEMPTED.name]
         hints = len(self._events("hint", name))
         seen = bool(self._events("solution", name))
-        return [name, _state(outcomes, seen), str(len(tries)), str(hints)]
+        return [name, _state(outcomes, seen), str(cases), str(len(tries)), str(hints)]
 
     def _events(self, kind: str, item: str) -> list[Event]:
         return [event for event in self.log.events(self.name, kind) if event.item == item]

@@ -12,12 +12,12 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
-from circuits_course.checks.questions import MultipleChoice, Sentence
+from circuits_course.checks.questions import SURE, MultipleChoice, Sentence
 from circuits_course.page.messages import box, in_notebook, marked, prose, show, unmarked
 
 SETTLING = 0.3  # seconds for what a page still holds back
 
-Record = Callable[[str], None]
+Record = Callable[..., None]
 Say = Callable[[str], None]
 
 
@@ -44,6 +44,33 @@ def ask_choice(
     feedback = Feedback()
     widget = _choice_widget(question, record, earlier, feedback.say) if in_notebook() else None
     show(f"{text}\nAnswer in code: `{example}`{before}", widget=widget)
+    feedback.open()
+
+
+def ask_prediction(
+    question: MultipleChoice,
+    call: str,
+    record: Record,
+    given: str | None = None,
+    sure: str | None = None,
+    earlier: str | None = None,
+) -> None:
+    """Shows a prediction to make, then how sure one is of it; or keeps it where `given`.
+
+    Nothing is said of right or wrong: that is for the measurement.
+    """
+    if given is not None:
+        said = question.recorded(given, sure)
+        record(given, sure=sure)
+        show(said, tone="open")
+        return
+    levels = " or ".join(f'"{level}"' for level in SURE)
+    example = f'{call}, answer="{next(iter(question.choices))}", sure="guess")'
+    before = f"\nYou predicted before: {earlier}." if earlier else ""
+    text = "\n".join([question.question, *(f"  - {choice}" for choice in question.choices)])
+    feedback = Feedback()
+    widget = _prediction_widget(question, record, earlier, feedback.say) if in_notebook() else None
+    show(f"{text}\nAnswer in code: `{example}`, sure: {levels}{before}", widget=widget)
     feedback.open()
 
 
@@ -102,13 +129,7 @@ class Feedback:
 
 
 def _choice_widget(question: MultipleChoice, record: Record, earlier: str | None, say: Say) -> Any:
-    import ipywidgets as widgets
-
-    buttons = widgets.RadioButtons(
-        options=[(unmarked(choice), choice) for choice in question.choices],
-        value=earlier if earlier in question.choices else None,
-        layout=widgets.Layout(width="max-content"),
-    )
+    buttons = _radio(question, earlier)
 
     def commit() -> str:
         if buttons.value is None:
@@ -117,6 +138,42 @@ def _choice_widget(question: MultipleChoice, record: Record, earlier: str | None
         return question.feedback(buttons.value)
 
     return _form(question.question, buttons, "Commit", commit, say)
+
+
+def _prediction_widget(
+    question: MultipleChoice, record: Record, earlier: str | None, say: Say
+) -> Any:
+    """Two steps: the choice, and once it is committed how sure one is of it."""
+    import ipywidgets as widgets
+
+    buttons = _radio(question, earlier)
+    levels = widgets.ToggleButtons(
+        options=[(words, level) for level, words in SURE.items()],
+        value=None,
+        description="How sure?",
+        layout=widgets.Layout(display="none"),
+    )
+
+    def commit() -> str:
+        if buttons.value is None:
+            return "○ Choose one first."
+        levels.layout.display = "flex"
+        if levels.value is None:
+            return f"○ “{buttons.value}”. How sure are you? Then press Commit again."
+        record(buttons.value, sure=levels.value)
+        return question.recorded(buttons.value, levels.value)
+
+    return _form(question.question, widgets.VBox([buttons, levels]), "Commit", commit, say)
+
+
+def _radio(question: MultipleChoice, earlier: str | None) -> Any:
+    import ipywidgets as widgets
+
+    return widgets.RadioButtons(
+        options=[(unmarked(choice), choice) for choice in question.choices],
+        value=earlier if earlier in question.choices else None,
+        layout=widgets.Layout(width="max-content"),
+    )
 
 
 def _sentence_widget(question: Sentence, record: Record, earlier: str | None, say: Say) -> Any:

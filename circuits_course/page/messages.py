@@ -77,23 +77,3 @@ def code(source: str) -> str:
     """Source lines as HTML."""
     style = "margin:.1em 0 .1em 1em;white-space:pre-wrap"
     return f'<pre style="{style}">{html.escape(source)}</pre>'
-
-
-def table(header: list[str], rows: list[list[str]]) -> tuple[str, str]:
-    """A table as text and as HTML."""
-    widths = [max(len(row[i]) for row in [header, *rows]) for i in range(len(header))]
-    lines = [
-        "  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip()
-        for row in [header, *rows]
-    ]
-    return "\n".join(lines), _html_table(header, rows)
-
-
-def _html_table(header: list[str], rows: list[list[str]]) -> str:
-    style = 'style="text-align:left;padding:.1em .8em .1em 0"'
-    head = "".join(f'<th scope="col" {style}>{html.escape(cell)}</th>' for cell in header)
-    body = "".join(
-        "<tr>" + "".join(f"<td {style}>{html.escape(cell)}</td>" for cell in row) + "</tr>"
-        for row in rows
-    )
-    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -17,7 +19,14 @@ from circuits_course.checks.references import load_reference
 from circuits_course.cli import app
 from circuits_course.errors import CourseError, UnknownName
 from circuits_course.notebook import questions
-from circuits_course.notebook.questions import MultipleChoice, _choice_widget
+from circuits_course.notebook.looking_back import returning
+from circuits_course.notebook.questions import (
+    MultipleChoice,
+    _choice_widget,
+    _prediction_widget,
+)
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(autouse=True)
@@ -34,6 +43,14 @@ def chapter():
 
 def split_heads(x, n_heads):
     return x.reshape(*x.shape[:2], n_heads, -1)
+
+
+def _wrong(chapter, key):
+    question = load_checks(chapter).questions.quizzes[key]
+    return next(choice for choice in question.choices if choice != question.answer)
+
+
+WRONG = _wrong("03", "what_a_head_writes")
 
 
 def named_split_heads(function):
@@ -114,23 +131,141 @@ def test_progress_counts_tries_and_is_kept(chapter):
     chapter.check(named_split_heads(lambda x, n_heads: x))
     chapter.check(split_heads)
     chapter.check(named_split_heads(lambda x, n_heads: x))
-    assert Chapter("00").progress_rows()[0] == ["split_heads", "✔ passed", "3", "0"]
+    assert Chapter("00").progress_rows()[0] == ["split_heads", "✔ passed", "4", "3", "0"]
     assert Chapter("00").progress_rows()[1][1] == "○ not attempted"
 
 
-def test_a_prediction_is_recorded_and_answered(chapter, capsys):
+def test_a_prediction_is_kept_and_nothing_given_away(chapter, capsys):
     chapter.predict("rows_sum")
     assert "every column" in capsys.readouterr().out
-    chapter.predict("rows_sum", answer="every column")
-    assert capsys.readouterr().out.startswith("✘ Not “every column”.")
-    chapter.predict("rows_sum", answer="every row")
-    assert capsys.readouterr().out.startswith("✔ Right: every row.")
-    answers = [event.detail["answer"] for event in chapter.log.events(kind="predict")]
-    assert answers == ["every column", "every row"]
+    for answer, sure in (("every column", "guess"), ("every row", "certain")):
+        chapter.predict("rows_sum", answer=answer, sure=sure)
+        said = capsys.readouterr().out
+        assert said.startswith(f"○ Recorded: {answer}")
+        assert not set(said) & set("✔✘")
+    details = [event.detail for event in chapter.log.events(kind="predict")]
+    assert details == [
+        {"answer": "every column", "sure": "guess"},
+        {"answer": "every row", "sure": "certain"},
+    ]
     with pytest.raises(UnknownName, match="every row"):
         chapter.predict("rows_sum", answer="row")
     with pytest.raises(UnknownName, match="rows_sum"):
         chapter.predict("row_sum")
+    with pytest.raises(UnknownName, match="way to be sure"):
+        chapter.predict("rows_sum", answer="every row", sure="very")
+    assert len(chapter.log.events(kind="predict")) == 2  # what was refused is not kept
+
+
+def test_the_measurement_answers_the_prediction_with_a_reason_for_every_choice(chapter, capsys):
+    reasons = load_checks("00").questions.predictions["rows_sum"].choices
+    chapter.reveal("rows_sum")
+    shown = capsys.readouterr().out
+    assert shown.startswith("○ It is: “every row”")
+    assert all(reason in shown for reason in reasons.values())
+    chapter.predict("rows_sum", answer="every column", sure="certain")
+    capsys.readouterr()
+    chapter.reveal("rows_sum")
+    shown = capsys.readouterr().out
+    assert shown.startswith("✘ You said “every column” (certain). It is: “every row”")
+    assert all(reason in shown for reason in reasons.values())
+    chapter.predict("rows_sum", answer="every row")
+    capsys.readouterr()
+    chapter.reveal("rows_sum")
+    assert capsys.readouterr().out.startswith("✔ You said, and it is: “every row”")
+
+
+def test_another_model_is_told_nothing_that_was_measured_on_smollm2(capsys):
+    from circuits_course import load_model
+
+    chapter = Chapter("04")
+    chapter.reveal("how_deep", model=load_model("induction-2l"))
+    shown = capsys.readouterr().out
+    assert "around the middle" not in shown
+    assert "17" not in shown
+
+
+@pytest.mark.parametrize("name", ready())
+def test_every_prediction_of_a_chapter_comes_back_after_it_was_asked(name):
+    source = (ROOT / "exercises" / f"{name}.py").read_text(encoding="utf-8")
+    asked = {m[1]: m.start() for m in re.finditer(r'chapter\.predict\(\s*"(\w+)"', source)}
+    back = {m[1]: m.start() for m in re.finditer(r'chapter\.reveal\("(\w+)"', source)}
+    assert set(asked) == set(back) == set(load_checks(name).questions.predictions)
+    assert not [key for key in asked if asked[key] > back[key]]
+
+
+# --- what comes back --------------------------------------------------------------------------
+
+
+def miss(chapter, key, answer):
+    Chapter(chapter).quiz(key, answer=answer)
+
+
+def shown_by(call, capsys):
+    capsys.readouterr()
+    call()
+    return capsys.readouterr().out
+
+
+def test_a_question_missed_comes_back_two_chapters_on_and_five_on_and_nowhere_else(capsys):
+    miss("03", "what_a_head_writes", WRONG)
+    question = load_checks("03").questions.quizzes["what_a_head_writes"].question
+    for name in ready()[2:]:
+        again = question in shown_by(Chapter(name).review, capsys)
+        assert again == (int(name[:2]) in (5, 8)), name
+
+
+def test_what_was_right_at_first_does_not_come_back_and_what_was_mended_does(capsys):
+    answer = load_checks("03").questions.quizzes["what_a_head_writes"].answer
+    miss("03", "what_a_head_writes", answer)
+    miss("03", "what_a_head_writes", WRONG)
+    assert "Nothing comes back" in shown_by(Chapter("05").review, capsys)
+    miss("03", "pattern_as_evidence", _wrong("03", "pattern_as_evidence"))
+    miss(
+        "03",
+        "pattern_as_evidence",
+        load_checks("03").questions.quizzes["pattern_as_evidence"].answer,
+    )
+    assert "Nothing comes back" not in shown_by(Chapter("05").review, capsys)
+
+
+def test_an_answer_given_when_it_came_back_counts_there_and_not_as_the_first(capsys):
+    miss("03", "what_a_head_writes", WRONG)
+    here = Chapter("05")
+    item = returning("05_composition", here.log.events(), lambda n: load_checks(n).questions)[0]
+    here._again(item)(item.question.answer)
+    assert "You answered before" in shown_by(here.review, capsys)
+    assert Chapter("08").name  # five on it is asked once more
+    assert item.question.question in shown_by(Chapter("08").review, capsys)
+
+
+def test_no_more_than_three_come_back_at_once(capsys):
+    for key in load_checks("03").questions.quizzes:
+        miss("03", key, _wrong("03", key))
+    for key, question in load_checks("03").questions.predictions.items():
+        wrong = next(c for c in question.choices if c != question.answer)
+        Chapter("03").predict(key, answer=wrong, sure="guess")
+    assert shown_by(Chapter("05").review, capsys).count("Answer in code") == 3
+
+
+def test_progress_says_how_often_one_was_right_as_one_grew_sure(chapter, capsys):
+    chapter.predict("rows_sum", answer="every column", sure="guess")
+    chapter.predict("rows_sum", answer="every row", sure="guess")  # the first one counts
+    chapter.predict("heads_in_a_vector", answer="3, 4, 5", sure="certain")
+    Chapter("04").predict("which_layer", answer="layer 1", sure="certain")
+    shown = shown_by(chapter.progress, capsys)
+    assert re.search(r"a guess +0 of 1 +0 of 1", shown), shown
+    assert re.search(r"certain +1 of 1 +2 of 2", shown), shown
+    assert "0 of 4 exercises solved, 0 cases passed" in shown
+
+
+def test_events_of_another_course_or_of_questions_that_are_gone_are_passed_over(chapter, capsys):
+    chapter.log.record("99_other", "x", "predict", answer="y")
+    chapter.log.record("00_start_here", "gone", "quiz", answer="y")
+    chapter.log.record("00_start_here", "rows_sum", "predict")
+    chapter.progress()
+    Chapter("02").review()
+    Chapter("00").reveal("rows_sum")
 
 
 def test_choices_in_a_notebook_must_be_those_on_file(chapter):
@@ -155,8 +290,8 @@ def test_every_question_has_feedback_for_every_choice(name):
         for choice in question.choices:
             said = question.feedback(choice)
             assert said[0] in "✔✘○"
-        if question.answer is not None:
-            assert all(question.choices.values()), f"{question.key}: a choice without feedback"
+        assert question.answer is not None, f"{question.key}: no choice is the right one"
+        assert all(question.choices.values()), f"{question.key}: a choice without its reason"
 
 
 # --- the command ------------------------------------------------------------------------------
@@ -321,3 +456,21 @@ def test_an_answer_given_by_a_button_is_an_output_that_a_saved_notebook_keeps(mo
     said.say("You wrote: heads <add> up\n✔ Kept with your progress.")
     assert "heads &lt;add&gt; up" in places[0].data["text/html"]
     assert places[0].data["text/plain"].startswith("You wrote")
+
+
+def test_a_prediction_is_committed_in_two_steps_the_choice_and_how_sure():
+    question = MultipleChoice("k", "Which?", {"a": "No.", "b": "Yes."}, answer="b")
+    kept, said = [], []
+    form = _prediction_widget(
+        question, lambda answer, **more: kept.append((answer, more)), None, said.append
+    )
+    radio, levels = form.children[1].children
+    radio.value = "a"
+    _clicked(form)
+    assert not kept
+    assert levels.layout.display != "none"
+    levels.value = "fairly"
+    _clicked(form)
+    assert kept == [("a", {"sure": "fairly"})]
+    assert "Yes." not in said[-1]
+    assert "No." not in said[-1]

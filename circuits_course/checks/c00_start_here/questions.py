@@ -37,10 +37,11 @@ questions.prediction(
     "One of the eight heads of this model is silenced. What happens to its prediction of the "
     "second copy of a repeated sequence?",
     {
-        "it gets worse, whichever head it is": "",
-        "it depends on the head": "",
-        "nothing much, for any head": "",
+        "it gets worse, whichever head it is": "Six of the eight cost next to nothing.",
+        "it depends on the head": "Two heads cost several nats, the other six next to nothing.",
+        "nothing much, for any head": "Two of them cost several nats.",
     },
+    answer="it depends on the head",
 )
 
 questions.explanation(

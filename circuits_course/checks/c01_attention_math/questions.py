@@ -154,16 +154,18 @@ questions.prediction(
 
 questions.prediction(
     "no_source",
-    'The direct path puts "mind" ahead of "bay" after "in", whether or not there was a "keep". '
-    'What does the model say after "in" where no source stood before?',
+    'The direct path puts "mind" ahead of "bay" after "in", whether or not there was a '
+    '"keep". What does the model say after "in" where no source stood before?',
     {
-        "mind comes too often": "That is what the direct path alone would do. The next cell "
-        "measures the whole model.",
-        "bay comes too often": 'Something would have to object to "mind" more strongly than the '
-        "direct path speaks for it. The next cell measures.",
-        "both come about as often as they should": "Then something must take the direct path's "
-        'preference back where there is no "keep". The next cells look for it.',
+        "mind comes too often": "That is what the direct path alone would do. Head 0 takes "
+        'it back: it looks from "in" at "in" and writes against "mind".',
+        "bay comes too often": 'The objection to "mind" is as large as what the direct '
+        "path says for it, and no larger.",
+        "both come about as often as they should": "In this model head 0 takes the direct "
+        "path's preference back exactly where there is no source. Trained again from another "
+        "seed it does not: see below.",
     },
+    answer="both come about as often as they should",
 )
 
 questions.explanation(

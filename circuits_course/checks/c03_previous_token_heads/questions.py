@@ -77,22 +77,25 @@ questions.prediction(
     "random_or_english",
     "Heads that look one token back: on which text will they score higher in a language model?",
     {
-        "higher on random tokens": "You expect something in English to draw attention away.",
-        "higher on English": "You expect them to work best on text like their training data.",
-        "about the same": "You expect positions alone to decide where they look.",
+        "higher on random tokens": "Something in English draws part of their attention elsewhere.",
+        "higher on English": "A head need not work best on text like its training data.",
+        "about the same": "Then positions alone would decide where they look, as in "
+        "`induction-2l`. Here they do not.",
     },
+    answer="higher on random tokens",
 )
 
 questions.prediction(
     "who_suffers",
     "We knock out the previous-token head of induction-2l. Which tokens will be predicted worse?",
     {
-        "chain text most": "That follows if the head holds the bigrams.",
-        "second copies most": "That follows if the head labels tokens for later heads to find.",
-        "first copies most": "Nobody can predict first copies: their tokens are random. But keep "
-        "an eye on that column.",
-        "all about alike": "That follows if the head does a bit of everything.",
+        "chain text most": "That follows from the bigram claim, which predicted the opposite "
+        "of what happened.",
+        "second copies most": "3.5 nats a token: the head labels tokens for a later head to find.",
+        "first copies most": "They get *better*, by 1.1 nats: a surprise that we come back to.",
+        "all about alike": "One kind of token suffers, one gains, and one hardly changes.",
     },
+    answer="second copies most",
 )
 
 questions.prediction(
@@ -113,10 +116,13 @@ questions.prediction(
     "direct_path_real",
     "In the language model you loaded, what does the direct path of a token raise most?",
     {
-        "tokens that often follow it": "That would be a bigram, as in induction-2l.",
-        "the token itself": "That follows if the model unembeds with its embedding.",
-        "nothing in particular": "You expect the other parts of the model to do all the work.",
+        "tokens that often follow it": "The textbook's answer, right for models without MLPs "
+        "that unembed with a matrix of their own.",
+        "the token itself": "SmolLM2 unembeds with its embedding, $W_U = W_E^\\top$ up to "
+        'the gain, so the direct path says above all "the same again".',
+        "nothing in particular": "It has a clear favourite.",
     },
+    answer="the token itself",
 )
 
 questions.explanation(

@@ -145,18 +145,27 @@ questions.prediction(
 questions.prediction(
     "cat_sat",
     "'The cat sat on the mat. The cat': what will the language model say next?",
-    {" sat": "", " was": "", "something else": ""},
+    {
+        " sat": "It comes second: it is what induction votes for.",
+        " was": "Everything that the model knows about English votes too, and outvotes "
+        "induction here.",
+        "something else": "The first two places are these.",
+    },
+    answer=" was",
 )
 
 questions.prediction(
     "how_deep",
     "Where in a language model of many layers will its induction heads be?",
     {
-        "in layer 1, as in the small model": "",
-        "in the first third": "",
-        "around the middle": "",
-        "in the last third": "",
+        "in layer 1, as in the small model": "Somebody must come before them: that is all "
+        "that the second section's argument says.",
+        "in the first third": "There would be time for it, and nothing lies in the first half.",
+        "around the middle": "Eight heads, in layers 17, 18, 20 and 23 of 0 to 29: from .59 "
+        "to .79 of the way. Five of them lie in layers 17 and 18.",
+        "in the last third": "Half right: three of the eight, in layers 20 and 23.",
     },
+    answer="around the middle",
 )
 
 questions.explanation(

@@ -81,16 +81,18 @@ questions.prediction(
 
 questions.prediction(
     "importance_of_previous",
-    "The induction head dies without the previous-token head. How many of the five costliest paths "
-    "pass through that head?",
+    "The induction head dies without the previous-token head. How many of the five costliest "
+    "paths pass through that head?",
     {
-        "most of them": "The paths through it are virtual heads, and those add next to nothing "
-        "here. What it does for the induction head it does through the pattern, which is frozen.",
-        "about half": "Some of the five may pass through it, but see what they cost: it works "
-        "through the induction head's pattern, and that is frozen.",
-        "none, or nearly none": "The expansion takes patterns as given, and the previous-token "
-        "head works through one.",
+        "most of them": "The paths through it are virtual heads, and those add next to "
+        "nothing here. What it does for the induction head it does through the pattern, "
+        "which is frozen.",
+        "about half": "Some of the five may pass through it, but see what they cost: it "
+        "works through the induction head's pattern, and that is frozen.",
+        "none, or nearly none": "The expansion takes patterns as given, and the "
+        "previous-token head works through one.",
     },
+    answer="none, or nearly none",
 )
 
 questions.prediction(

@@ -42,20 +42,30 @@ questions.quiz(
 
 questions.prediction(
     "late_or_early",
-    "The names are read early in the prompt. In which layers are the parts that add most to the "
-    "logit difference?",
-    {"in the first third": "", "in the middle": "", "in the last third": ""},
+    "The names are read early in the prompt. In which layers are the parts that add most to "
+    "the logit difference?",
+    {
+        "in the first third": "Names are read there. But early layers write for later layers "
+        "to read, and direct attribution sees only what the unembedding reads.",
+        "in the middle": "Close to where the *work* is done, as you will see. Nothing of it "
+        "reaches the logits directly.",
+        "in the last third": "One large step up at layer 23 and one down at 24: there the "
+        "answer is *said*.",
+    },
+    answer="in the last third",
 )
 
 questions.prediction(
     "largest_head_looks",
-    "One head adds more to the logit difference than any other. From END, which name does it look "
-    "at most?",
+    "One head adds more to the logit difference than any other. From END, which name does it "
+    "look at most?",
     {
-        "the IO, whose name it copies": "",
-        "the subject": "",
-        "neither": "",
+        "the IO, whose name it copies": "That is the story of GPT-2 small. Heads that look "
+        "at the IO are here too, and none of them is the largest.",
+        "the subject": "23.3 looks at the subject, at S2.",
+        "neither": "Two other heads, 29.1 and 29.0, look at END itself.",
     },
+    answer="the subject",
 )
 
 questions.prediction(
@@ -73,27 +83,56 @@ questions.prediction(
 questions.prediction(
     "knock_out_movers",
     "You knock out all name movers at once. How much of the logit difference is left?",
-    {"nearly all": "", "about half": "", "next to nothing": ""},
+    {
+        "nearly all": "The movers and the negative mover, which writes against what they "
+        "write, fall silent together.",
+        "about half": "It would be less than all if the negative mover kept writing; it "
+        "falls silent with them.",
+        "next to nothing": "So it would be if the movers were the only road to the answer.",
+    },
+    answer="nearly all",
 )
 
 questions.prediction(
     "how_many_heads",
     "How many of the model's heads does it take to keep at least half of the logit difference?",
-    {"a tenth or fewer": "", "about a third": "", "more than half": ""},
+    {
+        "a tenth or fewer": "Near: about an eighth of the heads keep almost all of it, and "
+        "half of it takes fewer.",
+        "about a third": "26 of 270 are enough: the other heads do other things.",
+        "more than half": "26 of 270 are enough: the other heads do other things.",
+    },
+    answer="a tenth or fewer",
 )
 
 questions.prediction(
     "position_or_token",
-    "S-inhibition heads tell the name movers which name to leave alone. What do they say of it: "
-    "which *name* it is, or at which *place* it stood, first or second?",
-    {"the name": "", "the place": "", "both alike": ""},
+    "S-inhibition heads tell the name movers which name to leave alone. What do they say of "
+    "it: which *name* it is, or at which *place* it stood, first or second?",
+    {
+        "the name": "Then they would have to carry one of a hundred names. One bit, first or "
+        "second, is enough.",
+        "the place": "It moves the logit difference by more than two logits to either side, "
+        "the name hardly at all.",
+        "both alike": "Wang et al. found both in GPT-2 small, 2.31 for position and .99 for "
+        "token. In SmolLM2 the name takes another road.",
+    },
+    answer="the place",
 )
 
 questions.prediction(
     "adversarial",
-    "Now the IO is said twice as well, so being said twice no longer tells the names apart. What "
-    "becomes of the logit difference?",
-    {"it stays": "", "it falls": "", "it turns negative": ""},
+    "Now the IO is said twice as well, so being said twice no longer tells the names apart. "
+    "What becomes of the logit difference?",
+    {
+        "it stays": "A model that had understood the sentence would not care. This one loses "
+        "one to two logits.",
+        "it falls": "By one to two logits, against a sentence of the same length, and it "
+        "stays positive.",
+        "it turns negative": "So it would if the repetition were all that the model had. But "
+        "23.3 goes on: the name said *last* is still the subject's.",
+    },
+    answer="it falls",
 )
 
 questions.explanation(

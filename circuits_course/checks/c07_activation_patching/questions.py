@@ -53,13 +53,16 @@ questions.quiz(
 
 questions.prediction(
     "where_is_it",
-    "Between the two layers of the small model, at which position does the clean residual stream "
-    "bring the answer back?",
+    "Between the two layers of the small model, at which position does the clean residual "
+    "stream bring the answer back?",
     {
-        "at the first q, where the prompts differ": "",
-        "at the x after it": "",
-        "at the last q, where the answer is read": "",
+        "at the first q, where the prompts differ": "There it *enters*. By the second layer "
+        "it has left.",
+        "at the x after it": "A previous-token head has moved it one to the right, as "
+        "chapter 04 said.",
+        "at the last q, where the answer is read": "There it *ends*, one layer later.",
     },
+    answer="at the x after it",
 )
 
 questions.prediction(
@@ -79,46 +82,56 @@ questions.prediction(
 
 questions.prediction(
     "when_does_it_move",
-    "The two prompts differ at the second mention of the subject alone, early in the second half. "
-    "In which part of the real model does this information arrive at the last position?",
+    "The two prompts differ at the second mention of the subject alone, early in the second "
+    "half. In which part of the real model does this information arrive at the last "
+    "position?",
     {
-        "in the first third of the layers": "",
-        "in the second third": "",
-        "in the last third": "",
+        "in the first third of the layers": "There the name is *known*, at S2. It waits there.",
+        "in the second third": "It is still at S2: that column holds everything into layer 20.",
+        "in the last third": "In a short part of it: END has more than half from layer 24 on "
+        "(from 21 to 24 on other templates).",
     },
+    answer="in the last third",
 )
 
 questions.prediction(
     "negative_heads",
-    "Some heads lower the logit difference. Which metric shows them clearly when you patch them "
-    "into the corrupted run?",
+    "Some heads lower the logit difference. Which metric shows them clearly when you patch "
+    "them into the corrupted run?",
     {
-        "the logit difference": "",
-        "the probability of the right answer": "",
-        "both alike": "",
+        "the logit difference": "It shows -.25 and -.14 for the two strongest.",
+        "the probability of the right answer": "It is .009 in the corrupted run, so that "
+        "there is next to nothing to lose.",
+        "both alike": "That holds for heads that help.",
     },
+    answer="the logit difference",
 )
 
 questions.prediction(
     "estimate_of_previous",
-    "The previous-token head of the small model restores most of the answer when it is patched. "
-    "What does the estimate from one gradient say of it?",
+    "The previous-token head of the small model restores most of the answer when it is "
+    "patched. What does the estimate from one gradient say of it?",
     {
-        "about the same": "",
-        "half of it": "",
-        "next to nothing": "",
+        "about the same": "So it would be if the metric were a straight line from one output "
+        "to the other.",
+        "half of it": "So it would be if the line bent evenly.",
+        "next to nothing": "0.00, for a head without which nothing works: the gradient is "
+        "taken where the softmax is flat.",
     },
+    answer="next to nothing",
 )
 
 questions.prediction(
     "after_the_knock_out",
-    "The head with the strongest direct effect adds a certain amount to the logit difference. You "
-    "replace it by its mean. By how much does the logit difference fall?",
+    "The head with the strongest direct effect adds a certain amount to the logit "
+    "difference. You replace it by its mean. By how much does the logit difference fall?",
     {
-        "by that amount": "",
-        "by less": "",
-        "by more": "",
+        "by that amount": "Then the rest of the model would take no notice.",
+        "by less": "By a tenth less on these prompts. On other templates it falls by *more*: "
+        "the sum of what others make up and of what they lose stays near 0.",
+        "by more": "So it is on other templates: what others lose outweighs what they make up.",
     },
+    answer="by less",
 )
 
 questions.explanation(

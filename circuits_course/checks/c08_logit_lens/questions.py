@@ -47,31 +47,35 @@ questions.quiz(
 
 questions.prediction(
     "when_does_it_know",
-    "SmolLM2 continues 'The capital of France is' with ' Paris'. From which layer on will the "
-    "lens have that word on top?",
+    "SmolLM2 continues 'The capital of France is' with ' Paris'. From which layer on will "
+    "the lens have that word on top?",
     {
-        "in the first third": "Nothing there is about the prompt yet: the table below shows it.",
+        "in the first third": "Nothing there is about the prompt yet.",
         "in the second third": "Its rank stays in the thousands there.",
-        "in the last third": "Late in it, even.",
+        "in the last third": "The capitals that the model knows are settled at state 29.9 of "
+        "30 on average; France is an early one. Whether the *model* knows earlier than the "
+        "lens shows is section 6's question.",
     },
+    answer="in the last third",
 )
 
 questions.prediction(
     "what_early_layers_say",
     "What is on top in the first half of the layers, at the last position?",
     {
-        "the token that stands there": "At state 0 it is, since embedding and unembedding are "
-        "tied: look at the first row. One layer later it is gone.",
-        "words of the right kind": "So one would hope; the table below shows none.",
-        "signs and filler, whatever the prompt": "From state 1 on. Look how little the prompt "
-        "matters.",
+        "the token that stands there": "That holds for state 0 alone, since embedding and "
+        "unembedding are tied. One layer later it is gone.",
+        "words of the right kind": "So one would hope. There are none in the first half.",
+        "signs and filler, whatever the prompt": "From state 1 to 21 at least: the prompt "
+        "hardly matters.",
     },
+    answer="signs and filler, whatever the prompt",
 )
 
 questions.prediction(
     "sum_of_normed",
-    "You norm every write by itself, in place of using the scale of the whole run. The sum of all "
-    "contributions is then ...",
+    "You norm every write by itself, in place of using the scale of the whole run. The sum "
+    "of all contributions is then ...",
     {
         "still the logit": "The norm of a sum is not the sum of norms.",
         "too large": "Every write is blown up to the same length, and there are many.",
@@ -118,13 +122,14 @@ questions.prediction(
 
 questions.prediction(
     "direct_and_total",
-    "An attention layer's direct contribution to the logit difference is negative. If you take "
-    "away what it wrote about this prompt, and let later layers answer, the logit difference ...",
+    "An attention layer's direct contribution to the logit difference is negative. If you "
+    "take away what it wrote about this prompt, and let later layers answer, the logit "
+    "difference ...",
     {
         "rises": "So direct attribution suggests.",
         "falls": "That happens where the direct effect is not the main one.",
-        "either": "Direct attribution sees only what a write does to the logits itself, not what "
-        "later layers make of it.",
+        "either": "Direct attribution sees only what a write does to the logits itself, not "
+        "what later layers make of it.",
     },
     answer="either",
 )

@@ -46,63 +46,77 @@ questions.quiz(
 
 questions.prediction(
     "where_induction_sits",
-    "Relative depth 0 is a model's first layer and 1 its last. Where will a real model keep its "
-    "strongest induction head?",
+    "Relative depth 0 is a model's first layer and 1 its last. Where will a real model keep "
+    "its strongest induction head?",
     {
-        "in the first third": "Noted. The table below says.",
-        "in the middle third": "Noted. The table below says.",
-        "in the last third": "Noted. The table below says.",
+        "in the first third": "GPT-2 small's are often said to be there. They are at .45 to .64.",
+        "in the middle third": "SmolLM2's strongest induction head, 18.6, is at .62.",
+        "in the last third": "It holds weaker ones.",
     },
+    answer="in the middle third",
 )
 
 questions.prediction(
     "same_seeds",
     "Five models, trained alike but for the seed. What will they share?",
     {
-        "the layer and the number of the induction head": "Noted. Look at the second column.",
-        "the layer of the induction head, not its number": "Noted. Look at the second column.",
-        "neither": "Noted. Look at the second column.",
+        "the layer and the number of the induction head": "Exchanging two heads of a layer "
+        "changes nothing that the model computes, so training picks the number by lot.",
+        "the layer of the induction head, not its number": "The number is drawn by lot; the "
+        "layer must lie above the head that induction reads.",
+        "neither": "In a model of two layers induction has only one place to be: above the "
+        "head that it reads.",
     },
+    answer="the layer of the induction head, not its number",
 )
 
 questions.prediction(
     "jobs_by_context",
     "The strongest previous-token head on random tokens: how will it score on English?",
     {
-        "the same": "Noted. Compare the columns.",
-        "clearly lower": "Noted. Compare the columns.",
-        "clearly higher": "Noted. Compare the columns.",
+        "the same": "It has a point: 16.0 still looks one back most of the time.",
+        "clearly lower": "16.0 falls from .88 to .76.",
+        "clearly higher": "That happens to none.",
     },
+    answer="clearly lower",
 )
 
 questions.prediction(
     "two_heads_four_jobs",
     "Four jobs at once, two heads. What will training do?",
     {
-        "each head takes two jobs": "Noted. Look for two red cells in each column.",
-        "each head takes one job, two jobs are given up": "Noted. Look for rows without colour.",
-        "both heads do a bit of every job": "Noted. Look for columns that are coloured throughout.",
+        "each head takes two jobs": "Two red cells in each column, and no job is given up.",
+        "each head takes one job, two jobs are given up": "Every row has its red cell: no "
+        "job is given up.",
+        "both heads do a bit of every job": "Neither column is red throughout.",
     },
+    answer="each head takes two jobs",
 )
 
 questions.prediction(
     "spare_heads",
     "Eight jobs asked one at a time, and eight heads. What will training do?",
     {
-        "one head for each job": "Noted. The number of jobs of a head would be 1.",
-        "a few heads for all jobs, the others idle": "Noted. It would be well above 1.",
-        "every head does every job": "Noted. It would be near 8, and no head idle.",
+        "one head for each job": "You had capacity in mind. Training has no reason to spread "
+        "what one head can do.",
+        "a few heads for all jobs, the others idle": "One head does all eight, since only "
+        "one is asked for at a time.",
+        "every head does every job": "That would have shown as eight heads in use.",
     },
+    answer="a few heads for all jobs, the others idle",
 )
 
 questions.prediction(
     "which_family",
     "Equal parameters, equal training, the induction task. Which does worst?",
     {
-        "one head of 64 dimensions": "Noted. The curves below say.",
-        "8 heads of 8 dimensions": "Noted. The curves below say.",
-        "32 heads of 2 dimensions": "Noted. The curves below say.",
+        "one head of 64 dimensions": "On this task it does nearly as well as eight heads. "
+        'What it cannot do is "all at once".',
+        "8 heads of 8 dimensions": "They learn early and end near 0.",
+        "32 heads of 2 dimensions": "After four times as many steps they have passed "
+        "half-way, and have not arrived.",
     },
+    answer="32 heads of 2 dimensions",
 )
 
 questions.explanation(

@@ -45,9 +45,15 @@ questions.quiz(
 
 questions.prediction(
     "look_alikes",
-    "Several heads of agate attend to the same place. How many of them will matter when ablated "
-    "one at a time?",
-    {"all of them": "", "about half": "", "one": ""},
+    "Several heads of agate attend to the same place. How many of them will matter when "
+    "ablated one at a time?",
+    {
+        "all of them": "That trusts the attention. The look-alikes attend and write, and "
+        "nobody reads what they write.",
+        "about half": "One costs 1.5 nats, the size of the whole effect; the other five are at 0.",
+        "one": "It costs 1.5 nats, the size of the whole effect; the other five are at 0.",
+    },
+    answer="one",
 )
 
 questions.prediction(
