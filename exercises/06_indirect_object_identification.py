@@ -413,7 +413,6 @@ verdict("without its name movers the model does no worse", circuits.pair_interva
 # `KnockOuts` is that, made fast for many sets of heads. `F(heads)` is the mean logit difference
 # when **only these** heads are left, all others knocked out; `F.each` keeps the prompts apart.
 
-
 # %%
 chapter.reveal("knock_out_movers", model=model)
 

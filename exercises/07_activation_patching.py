@@ -131,7 +131,6 @@ plot_matrix(sweep, "The clean residual stream in the corrupted run",
 # *What to see:* two dark cells, and they are not above one another. Into layer 0 the information comes at
 # the first `q`: 1.00. Into layer 1 it comes at the `x`: 0.87. Layer 1 then moves it to the last position.
 
-
 # %%
 chapter.reveal("where_is_it")
 

@@ -140,7 +140,6 @@ show_table([{"state": i} | {name: spell(logits[i].argmax())
 # far into the last third SmolLM2's lens shows full stops, spaces and small words under every prompt: it is
 # not about the prompt. Then the answers come, each at its own depth.
 
-
 # %%
 chapter.reveal("what_early_layers_say", model=model)
 
@@ -529,7 +528,6 @@ verdict("the lens trained from least squares is ahead of every other reader at e
 # - **A hundred steps from there** gain another 0.1 to 0.4 nats at every state. That lens is tuned. Belrose et al. begin with
 #   the identity too, and train for far longer, on far more text than a notebook can.
 
-
 # %%
 chapter.reveal("what_beats_what", model=model)
 
@@ -620,7 +618,6 @@ plot_scatter(("direct contribution (logits)", direct), ("total effect (logits)",
 # And erasure is not use. Of these layers only 19 and 20 are worth much; the others' writes are cleared
 # away and were worth nothing. What makes layer 20 a message is both together: worth much, and gone.
 
-
 # %%
 chapter.reveal("direct_and_total", model=model)
 
@@ -677,9 +674,9 @@ chapter.progress()
 # - Layer 20's message is worth nearly 4 logits, adds none, and is erased beyond what random directions lose.
 #
 # **The same on GPT-2 small.** Set `CIRCUITS_COURSE_MODEL=gpt2-small` before you start the notebook and run it again;
-# it needs the model from the Hugging Face hub (548 MB, once). nostalgebraist found there that the
-# final guess often comes up well before the last layer; Belrose et al. report that the logit lens is biased, and
-# fails for whole families of models. GPT-2's norm is LayerNorm: look at the centring cell.
+# it needs the model from the Hugging Face hub (548 MB, once). nostalgebraist met the lens on GPT-2;
+# Belrose et al. find it often brittle, and their tuned lens more predictive and less biased, on models of up to 20 billion
+# parameters. GPT-2's norm is LayerNorm: look at the centring cell.
 #
 # Sources: nostalgebraist 2020, *interpreting GPT: the logit lens*; Belrose et al. 2023, *Eliciting Latent Predictions from
 # Transformers with the Tuned Lens* (arXiv 2303.08112); Din et al. 2023, *Jump to Conclusions* (arXiv 2303.09435); Dao et al. 2023, *An

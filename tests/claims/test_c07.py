@@ -48,7 +48,7 @@ class Set:
     def continued(self, stages, first, resid, edit=unedited):
         """The logit difference of a run that goes on from one layer's residual stream."""
         for layer in range(first, stages.n_layers):
-            states = stages._layer(layer, resid, edit)
+            states = stages.one_layer(layer, resid, edit)
             resid = states["resid_pre"] + states["attn_out"] + states["mlp_out"]
         return float(self.metric(stages.logits(resid)))
 

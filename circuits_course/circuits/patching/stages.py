@@ -159,13 +159,13 @@ class Stages(ABC):
         resid = self.embed(tokens)
         kept: dict[str, list[Tensor]] = {name: [] for name in KEPT}
         for layer in range(self.n_layers):
-            states = self._layer(layer, edit("resid_pre", layer, resid), edit)
+            states = self.one_layer(layer, edit("resid_pre", layer, resid), edit)
             for name in keep:
                 kept[name].append(states[name])
             resid = states["resid_pre"] + states["attn_out"] + states["mlp_out"]
         return Run(**kept, resid_final=resid)
 
-    def _layer(self, layer: int, resid: Tensor, edit: Edit) -> dict[str, Tensor]:
+    def one_layer(self, layer: int, resid: Tensor, edit: Edit) -> dict[str, Tensor]:
         qkv = self.qkv(layer, resid, 0)
         q, k, v = (edit(name, layer, x) for name, x in zip("qkv", qkv, strict=True))
         pattern = edit("pattern", layer, self.pattern(layer, q, k))
