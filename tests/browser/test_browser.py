@@ -89,6 +89,7 @@ PatchingExplorer(
 )
 """,
     "question": 'chapter.quiz("what_is_moved")',
+    "prediction": 'chapter.predict("which_layer")',
     "attempt": """\
 def induction_score(pattern, period):
     return pattern.diagonal(-period, -2, -1)[..., 1:].mean(-1)
@@ -329,6 +330,7 @@ def test_explorers_by_keyboard_and_in_a_saved_notebook(page: Lab, folder: Path) 
     choose_from_a_menu(page)
     patch_by_button(page)
     answer_a_question(page)
+    predict_and_say_how_sure(page)
     assert_progress_is_shown(page)
     assert page.faults() == []
     page.dark()
@@ -337,7 +339,8 @@ def test_explorers_by_keyboard_and_in_a_saved_notebook(page: Lab, folder: Path) 
     page.press("Escape", "ControlOrMeta+s")
     saved = folder / f"{EXPLORERS}.ipynb"
     wait_until(lambda: "Step 400" in saved.read_text())
-    assert "✘ Not “all four”" in saved.read_text()  # the answer is kept with the notebook
+    for answer in ("✘ Not “all four”", "Recorded: layer 1 (fairly sure)"):
+        assert answer in saved.read_text()  # answers are kept with the notebook
     assert "widget-view" not in saved.read_text()
 
     page.open(EXPLORERS)  # the page again, the kernel still there
@@ -405,13 +408,32 @@ def answer_a_question(page: Lab) -> None:
     playwright.expect(cell).to_contain_text("✘ Not “all four”", timeout=ANSWER_MS)
 
 
+def predict_and_say_how_sure(page: Lab) -> None:
+    cell = page.cell("chapter.predict(")
+    choices = cell.get_by_role("radio")
+    choices.first.focus()
+    page.press("Space", "ArrowDown")
+    playwright.expect(choices.nth(1)).to_be_checked()
+    page.page.wait_for_timeout(1000)
+    page.press("Tab", "Enter")
+    level = cell.get_by_role("button", name="fairly sure")
+    playwright.expect(level).to_be_visible(timeout=ANSWER_MS)
+    level.focus()
+    page.press("Enter")
+    playwright.expect(level).to_have_attribute("aria-pressed", "true")
+    page.page.wait_for_timeout(1000)
+    cell.get_by_role("button", name="Commit").focus()
+    page.press("Enter")
+    playwright.expect(cell).to_contain_text("Recorded: layer 1 (fairly sure)", timeout=ANSWER_MS)
+
+
 def assert_progress_is_shown(page: Lab) -> None:
     rows = page.cell("chapter.progress()").get_by_role("row")
     playwright.expect(rows.filter(has_text="induction_score")).to_have_text(
-        re.compile(r"✘ not yet\s*1\s*1")
+        re.compile(r"✘ not yet\s*0\s*1\s*1")
     )
     playwright.expect(rows.filter(has_text="loss_per_token")).to_have_text(
-        re.compile(r"✔ passed\s*1\s*0")
+        re.compile(r"✔ passed\s*\d+\s*1\s*0")
     )
 
 

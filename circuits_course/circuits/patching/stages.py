@@ -166,6 +166,7 @@ class Stages(ABC):
         return Run(**kept, resid_final=resid)
 
     def one_layer(self, layer: int, resid: Tensor, edit: Edit) -> dict[str, Tensor]:
+        """Everything that a layer makes of its residual stream [*run pos d_model], by name."""
         qkv = self.qkv(layer, resid, 0)
         q, k, v = (edit(name, layer, x) for name, x in zip("qkv", qkv, strict=True))
         pattern = edit("pattern", layer, self.pattern(layer, q, k))

@@ -29,12 +29,17 @@ function nameControls(root) {
   for (const form of root.querySelectorAll(".circuits-form")) nameField(form);
 }
 
-// The field of a question carries the question as its name.
+let groups = 0;
+
+// The field of a question carries the question as its name. Its choices are a group of their own:
+// without a name the arrow keys would go on into the next question of the page.
 function nameField(form) {
   const question = textOf(form, ".circuits-question");
   for (const box of form.querySelectorAll(".widget-radio-box")) {
     put(box, "role", "radiogroup");
     put(box, "aria-label", question);
+    box.dataset.group ??= `circuits-question-${++groups}`;
+    for (const choice of box.querySelectorAll("input")) put(choice, "name", box.dataset.group);
   }
   for (const area of form.querySelectorAll("textarea")) put(area, "aria-label", question);
 }
