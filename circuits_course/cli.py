@@ -274,19 +274,57 @@ def list_mysteries() -> None:
 @mystery.command("new")
 @_one_line_errors
 def new_mystery(
-    seed: Annotated[int, typer.Option(help="The same seed gives the same mystery.")],
+    seed: Annotated[int | None, typer.Option(help="The same seed gives the same mystery.")] = None,
+    exam: Annotated[
+        bool, typer.Option("--exam", help="Keep the key in a file of its own.")
+    ] = False,
     out: Annotated[Path | None, typer.Option(help="Folder to write to.")] = None,
     hiding: Annotated[
         bool, typer.Option("--hiding", help="With a circuit that hides from simple methods.")
     ] = False,
 ) -> None:
     """Make a fresh mystery; its circuit is verified before it is handed out."""
+    from circuits_course.mystery import new_exam
     from circuits_course.mystery import new_mystery as make
 
+    if exam == (seed is not None):
+        raise CourseError("Give --seed N for practice, or --exam, which draws a seed of its own.")
+    if exam:
+        learners, key = new_exam(out or Path(), hiding=hiding)
+        console.print(f"For learners: {learners}", soft_wrap=True, highlight=False)
+        console.print(f"For you alone: {key}", soft_wrap=True, highlight=False)
+        return
+    assert seed is not None
     made = make(seed, out, hiding=hiding)
     console.print(f"{made!r}, verified.", soft_wrap=True, highlight=False)
     if out is None:
         console.print(f'In a notebook: load_mystery("{made.name}")', highlight=False)
+
+
+@mystery.command("grade-exam")
+@_one_line_errors
+def grade_claims(
+    folder: Annotated[Path, typer.Argument(help="The claims handed in: NAME.claim.json.")],
+    key: Annotated[Path, typer.Option(help="The key that `mystery new --exam` left.")],
+    most: Annotated[int, typer.Option(help="Claims graded of each learner, ever.", min=1)] = 1,
+    csv: Annotated[Path | None, typer.Option(help="A table to write, too.")] = None,
+) -> None:
+    """Grade the claims of an exam; nothing that learners wrote is run."""
+    from circuits_course.classroom.exam import PARTS, as_csv, grade_exam
+    from circuits_course.storage import require_writable, write_whole
+
+    if csv:
+        require_writable(csv.parent)
+    marked = grade_exam(folder, key, most)
+    table = Table("learner", *PARTS, "points", "note")
+    for row in marked:
+        marks = [f"{row.marks[part]:.0%}" if row.marks else "" for part in PARTS]
+        points = f"{row.points:.0%}" if row.marks else ""
+        table.add_row(*(escape(cell) for cell in (row.learner, *marks, points, row.note)))
+    console.print(table)
+    if csv:
+        write_whole(csv, as_csv(marked).encode())
+        console.print(f"Written: {csv}", soft_wrap=True, highlight=False)
 
 
 if __name__ == "__main__":

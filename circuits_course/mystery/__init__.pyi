@@ -2,6 +2,8 @@ from .bench import silence_path as silence_path
 from .claims import Claim as Claim
 from .discovery import planted_edges as planted_edges
 from .discovery import planted_task as planted_task
+from .exam import hand_in as hand_in
+from .exam import new_exam as new_exam
 from .grading import Grade as Grade
 from .grading import grade as grade
 from .making import make_hiding as make_hiding

@@ -98,6 +98,11 @@ def grade(claim: Claim) -> Grade:
     """
     if not isinstance(claim, Claim):
         raise CourseError(f"grade takes a Claim, got a {type(claim).__name__}.")
+    if claim.mystery.startswith("exam-"):
+        raise CourseError(
+            f"{claim.mystery} is an exam, graded by whoever made it: "
+            'hand_in(claim, "NAME.claim.json") writes the file to hand in.'
+        )
     return grade_on(load_mystery(claim.mystery), claim)
 
 

@@ -10,7 +10,7 @@ import base64
 import hashlib
 import json
 import zlib
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from circuits_course.errors import CourseError
 from circuits_course.models.config import CourseConfig
 from circuits_course.models.shipped import model_with
 from circuits_course.models.transformer import CourseTransformer
-from circuits_course.mystery.inputs import KINDS
+from circuits_course.mystery.inputs import KINDS, MysteryInputs
 from circuits_course.mystery.planting import Planted
 from circuits_course.storage import write_whole
 
@@ -32,15 +32,19 @@ SIZES = ("n_layers", "n_heads", "d_model", "d_head", "d_vocab", "n_ctx")
 
 @dataclass(frozen=True)
 class Mystery:
-    """A model with a planted circuit, and inputs that it was made for."""
+    """A model with a planted circuit, and inputs that it was made for.
+
+    seal: the key; "" in an exam, which says of its key no more than its inputs.
+    """
 
     name: str
     model: CourseTransformer
     seal: str = field(repr=False)
+    inputs: MysteryInputs | None = field(default=None, repr=False)
 
     def sample(self, batch: int, seed: int) -> Int[Tensor, "batch pos"]:
         """Fresh inputs, BOS first; the same seed gives the same ones."""
-        inputs = open_seal(self).inputs
+        inputs = self.inputs or open_seal(self).inputs
         return inputs.sample(batch, torch.Generator().manual_seed(seed))
 
     def __repr__(self) -> str:
@@ -53,8 +57,18 @@ class Mystery:
 
 
 def open_seal(mystery: Mystery) -> Planted:
-    """The key of a mystery. Look only if you have given up on it, or made it."""
+    """The key of a mystery. Look only if you have given up on it, or made it.
+
+    Raises CourseError for an exam, whose key is with whoever made it, and for a damaged seal.
+    """
+    if not mystery.seal:
+        raise CourseError(f"{mystery.name} is an exam: its key is with whoever made it.")
     return _decoded(mystery.seal)
+
+
+def keyless(mystery: Mystery) -> Mystery:
+    """The same mystery without its key, for an exam."""
+    return replace(mystery, seal="", inputs=open_seal(mystery).inputs)
 
 
 def sealed(key: Planted) -> str:
@@ -67,7 +81,7 @@ def sealed(key: Planted) -> str:
 def _decoded(seal: str) -> Planted:
     try:
         content = json.loads(zlib.decompressobj().decompress(_masked(base64.b85decode(seal))))
-        inputs = KINDS[content.pop("kind")](**_tuples(content.pop("inputs")))
+        inputs = _inputs(content.pop("kind"), content.pop("inputs"))
         return Planted(**_restored(content), inputs=inputs)
     except (ValueError, KeyError, TypeError, zlib.error) as error:
         raise CourseError(
@@ -82,6 +96,10 @@ def _masked(content: bytes) -> bytes:
         block = hashlib.sha256(block).digest()
         stream += block
     return bytes(a ^ b for a, b in zip(content, stream, strict=False))
+
+
+def _inputs(kind: str, values: dict[str, Any]) -> MysteryInputs:
+    return KINDS[kind](**_tuples(values))
 
 
 def _tuples(values: dict[str, Any]) -> dict[str, Any]:
@@ -112,7 +130,10 @@ def write_mystery(mystery: Mystery, path: Path) -> None:
     cfg = mystery.model.cfg
     config = {size: getattr(cfg, size) for size in SIZES} | {"vocabulary": cfg.vocabulary}
     weights = {name: weight.half() for name, weight in mystery.model.named_parameters()}
-    about = json.dumps({"config": config, "seal": mystery.seal})
+    key: dict[str, Any] = {"seal": mystery.seal}
+    if mystery.inputs is not None:
+        key = {"kind": type(mystery.inputs).__name__, "inputs": asdict(mystery.inputs)}
+    about = json.dumps({"config": config, **key})
     # One entry, because safetensors writes several in any order.
     write_whole(path, save(weights, metadata={"mystery": about}))
 
@@ -127,7 +148,9 @@ def read_mystery(path: Path) -> Mystery:
             weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         config = CourseConfig(**about["config"], model_name=path.stem)
         model = model_with(config, weights).requires_grad_(False)
-        return Mystery(path.stem, model, about["seal"])
+        if "seal" in about:
+            return Mystery(path.stem, model, about["seal"])
+        return Mystery(path.stem, model, "", _inputs(about["kind"], about["inputs"]))
     except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
         raise CourseError(
             f"{path.name} is damaged or no mystery: delete it and make it again."

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from circuits_course.errors import UnknownName
+from circuits_course.errors import CourseError, UnknownName
 from circuits_course.mystery.sealing import (
     Mystery,
     read_mystery,
 )
 from circuits_course.storage import data_dir
 
+FILES = ".safetensors"
 SHELF = Path(__file__).parent / "sealed"
 
 
@@ -26,7 +27,14 @@ def mystery_paths() -> dict[str, Path]:
 
 
 def load_mystery(name: str) -> Mystery:
-    """A mystery by name ("agate", "seed-7"). Raises UnknownName with the nearest names."""
+    """A mystery by name ("agate", "seed-7"), or from a file ("exam-3fa2c1.safetensors").
+
+    Raises UnknownName with the nearest names, CourseError where there is no such file.
+    """
+    if str(name).endswith(FILES):
+        if not Path(name).is_file():
+            raise CourseError(f"There is no file {name}.")
+        return read_mystery(Path(name))
     paths = mystery_paths()
     if name not in paths:
         raise UnknownName("mystery", name, paths)
