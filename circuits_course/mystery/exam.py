@@ -27,7 +27,8 @@ _PARTS = ("mystery", "heads", "edges", "algorithm")
 def new_exam(folder: Path, *, hiding: bool = False) -> tuple[Path, Path]:
     """A fresh mystery for an exam, verified: the learners' file, and the teacher's with the key.
 
-    hiding: with a circuit that hides from simple methods. Takes seconds. Raises CourseError where nothing can be written to the folder.
+    hiding: with a circuit that hides from simple methods. Takes seconds. Raises CourseError where
+    nothing can be written to the folder.
     """
     require_writable(folder)
     name = f"exam-{secrets.token_hex(3)}"
