@@ -19,7 +19,7 @@ from circuits_course.errors import CourseError
 LARGEST_CELL = 200_000  # characters
 MOST_CELLS = 2_000
 MOST_MAGICS = 40  # in one cell
-_CHAPTER_CALL = re.compile(r"Chapter\(\s*[\"']([^\"'\n]{1,80})[\"']")
+_CHAPTER_CALL = re.compile(r"Chapter\(\s*[\"']?([\w.]{1,80})[\"']?\s*\)")
 _CHECK_CALL = re.compile(r"\.check\(\s*(\w+)\s*[,)]")
 _MAGIC = re.compile(r"^([ \t]*)(?:[\w.]+ *= *)?[%!?].*$", re.MULTILINE)
 _PYTHON_BODY = ("capture", "prun", "time", "timeit")

@@ -19,6 +19,7 @@ from typing import Any
 from circuits_course.checking.outcome import Outcome, Result
 from circuits_course.checks import load_checks
 from circuits_course.classroom.cells import CellStep, read_cells
+from circuits_course.classroom.limits import limit_memory
 from circuits_course.classroom.progress_files import read_deeds
 from circuits_course.classroom.remote import Gone, RemoteAnswer
 from circuits_course.classroom.reports import Answer, Report, stands
@@ -28,6 +29,7 @@ from circuits_course.errors import CourseError
 
 LONGEST = 2000  # characters of a message
 NOTEBOOK_SECONDS = 300.0  # by the clock on the wall, whatever a notebook says in between
+MEMORY = 6_000_000_000  # bytes that judging may take, whatever comes over
 MOST_TROUBLE = 10  # lines on one file
 
 
@@ -36,6 +38,7 @@ def main() -> None:
     import torch
 
     torch.set_num_threads(1)
+    limit_memory(MEMORY)
     own_input, own_output = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
     nowhere = os.open(os.devnull, os.O_RDWR)
     for stream in (0, 1, 2):

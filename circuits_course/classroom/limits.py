@@ -29,11 +29,21 @@ def limit(seconds: int) -> None:
     except ImportError:  # Windows: the judge's clock alone
         return
     limits = {"RLIMIT_CPU": seconds, "RLIMIT_FSIZE": FILE, "RLIMIT_CORE": 0}
-    if _address_space():
-        limits["RLIMIT_AS"] = _address_space() + MEMORY
     for name, value in limits.items():
         with suppress(ValueError, OSError, AttributeError):
             resource.setrlimit(getattr(resource, name), (value, value))
+    limit_memory(MEMORY)
+
+
+def limit_memory(more: int) -> None:
+    """At most so many bytes beyond what this process has, where the system can say what that is."""
+    if not _address_space():
+        return
+    import resource
+
+    with suppress(ValueError, OSError):
+        value = _address_space() + more
+        resource.setrlimit(resource.RLIMIT_AS, (value, value))
 
 
 def _address_space() -> int:

@@ -112,7 +112,9 @@ def _in_zip(path: Path, parts: list[str]) -> Iterator[Submission]:
         yield Submission(path, learner_of(parts), file, trouble=trouble)
     for name in names[:MOST_IN_ZIP]:
         inner = [readable(part) for part in PurePosixPath(name).parts]
-        yield Submission(path, learner_of(parts), f"{file}/{'/'.join(inner)}", inside=name)
+        yield Submission(
+            path, learner_of([*parts, *inner]), f"{file}/{'/'.join(inner)}", inside=name
+        )
 
 
 def _is_wanted(name: str) -> bool:
