@@ -220,7 +220,9 @@ def bundle(
 @app.command()
 @_one_line_errors
 def report(
-    folder: Annotated[Path, typer.Argument(help="Learners' notebooks, or progress files.")],
+    folder: Annotated[
+        Path, typer.Argument(help="Learners' notebooks, .py and progress files, or zips of them.")
+    ],
     out: Annotated[Path, typer.Option(help="The page to write.")] = Path("report.html"),
     seconds: Annotated[
         float, typer.Option(help="The longest one exercise may take.", min=0.1, max=3600.0)
@@ -229,32 +231,71 @@ def report(
     trust: Annotated[
         bool, typer.Option("--trust", help="Run what was handed in even without a sandbox.")
     ] = False,
+    roster: Annotated[Path | None, typer.Option(help="Names, one a line, or a CSV.")] = None,
+    feedback: Annotated[Path | None, typer.Option(help="Folder for a page per learner.")] = None,
+    csv: Annotated[Path | None, typer.Option(help="Points per learner and exercise.")] = None,
+    json: Annotated[Path | None, typer.Option(help="Everything found, for programs.")] = None,
+    gradescope: Annotated[
+        Path | None, typer.Option(help="One submission as Gradescope's results.json.")
+    ] = None,
+    cluster: Annotated[str | None, typer.Option(help="Address of a Dask scheduler.")] = None,
 ) -> None:
     """Check every answer of a class, each notebook apart, and write one page about it."""
-    from rich.progress import Progress as Bar
+    from circuits_course.classroom.names import read_roster
+    from circuits_course.storage import require_file_place, require_writable
 
-    from circuits_course.classroom.grading import check_folder
-    from circuits_course.classroom.report_page import write_page
-    from circuits_course.classroom.sandbox import require
-    from circuits_course.storage import require_file_place
-
-    require_file_place(out)
-    held = require(trust)
-    if not held.program:
-        errors.print(f"! {escape(held.what)}", soft_wrap=True, highlight=False)
-    with Bar(console=console, transient=True) as bar:
-        task = bar.add_task("Checking", total=None)
-        reports = check_folder(
-            folder,
-            workers=workers,
-            exercise_seconds=seconds,
-            trust=trust,
-            done=lambda finished, total: bar.update(task, completed=finished, total=total),
-        )
+    for path in (out, csv, json, gradescope):
+        if path is not None:
+            require_file_place(path)
+    if feedback is not None:
+        require_writable(feedback)
+    people = read_roster(roster) if roster else None
+    held = _held(trust, cluster)
+    reports = _checked(folder, workers=workers, exercise_seconds=seconds, trust=trust,
+                       roster=people, cluster=cluster)  # fmt: skip
     for entry in reports:
         for line in entry.trouble:
             console.print(f"✘ {escape(entry.file)}: {escape(line)}", soft_wrap=True)
-    console.print(f"Written: {write_page(reports, out)}", soft_wrap=True, highlight=False)
+    from circuits_course.classroom.feedback import write_feedback
+    from circuits_course.classroom.marks import write_csv, write_gradescope, write_json
+    from circuits_course.classroom.report_page import write_page
+
+    written = [write_page(reports, out, roster=people, held=held)]
+    for path, write in ((csv, write_csv), (json, write_json), (gradescope, write_gradescope)):
+        if path is not None:
+            written.append(write(reports, path))
+    if feedback is not None:
+        pages = write_feedback(reports, feedback)
+        console.print(f"Written: {len(pages)} pages in {feedback}", soft_wrap=True, highlight=False)
+    for path in written:
+        console.print(f"Written: {path}", soft_wrap=True, highlight=False)
+
+
+def _held(trust: bool, cluster: str | None) -> str:
+    """What confines learners' code, told at the start where that is no sandbox."""
+    from circuits_course.classroom.sandbox import IN_A_SANDBOX, require
+
+    if cluster:
+        return "Some machines may have had no sandbox (--trust)." if trust else IN_A_SANDBOX
+    found = require(trust)
+    if not found.program:
+        errors.print(f"! {escape(found.what)}", soft_wrap=True, highlight=False)
+    return found.what
+
+
+def _checked(folder: Path, **options: Any) -> list[Any]:
+    """`check_folder` behind a bar."""
+    from rich.progress import Progress as Bar
+
+    from circuits_course.classroom.grading import check_folder
+
+    with Bar(console=console, transient=True) as bar:
+        task = bar.add_task("Checking", total=None)
+        return check_folder(
+            folder,
+            done=lambda finished, total: bar.update(task, completed=finished, total=total),
+            **options,
+        )
 
 
 @mystery.command("list")

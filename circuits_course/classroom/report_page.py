@@ -1,94 +1,125 @@
-"""One HTML page on a class: who got what, which mistakes were commonest, where people stopped."""
+"""One HTML page on a class: on top who is stuck where, and with which idea; then all the rest."""
 
 from __future__ import annotations
 
-import re
-from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from html import escape
 from pathlib import Path
 
-from circuits_course.checking.exercise import Exercise
 from circuits_course.checking.outcome import Outcome
 from circuits_course.checks import load_checks
 from circuits_course.checks.chapters import CHAPTERS
-from circuits_course.classroom.grading import Answer, Report
+from circuits_course.classroom.names import Roster
+from circuits_course.classroom.overview import (
+    ChapterView,
+    Overview,
+    Stumble,
+    Work,
+    all_works,
+    as_people_sort,
+    overview,
+)
+from circuits_course.classroom.reports import Report
+from circuits_course.page.messages import marked, unmarked
 from circuits_course.storage import write_whole
 
-_STYLE = """
+HEADLINES = 5
+STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 75rem; padding: 0 1rem; }
-table { border-collapse: collapse; margin: 1rem 0; } caption { text-align: left; }
+table { border-collapse: collapse; margin: 1rem 0; }
+caption { text-align: left; font-weight: 600; }
 th, td { border: 1px solid #bbb; padding: .25rem .5rem; text-align: left; vertical-align: top; }
 th.exercise { writing-mode: vertical-rl; transform: rotate(180deg); }
-td.passed { background: #dcefff; } td.wrong, td.crashed { background: #ffe6cc; }
-td.number { text-align: right; } .wide { overflow-x: auto; }
+td.passed { background: #dcefff; } td.wrong { background: #ffe6cc; }
+td.crashed { background: #f5d7e3; } td.number { text-align: right; } .wide { overflow-x: auto; }
+small { display: block; color: #555; } .headline li { margin: .5rem 0; } .who { color: #555; }
+pre { white-space: pre-wrap; margin: .2rem 0; }
 """
-_WORDS = {
+WORDS = {
     Outcome.PASSED.name: "✔ passed",
     Outcome.WRONG.name: "✘ wrong",
     Outcome.CRASHED.name: "✘ crashed",
     Outcome.NOT_ATTEMPTED.name: "○ not tried",
 }
-_TRIED = (Outcome.PASSED.name, Outcome.WRONG.name, Outcome.CRASHED.name)
 
 
-def write_page(reports: Sequence[Report], path: Path) -> Path:
+def write_page(
+    reports: Sequence[Report], path: Path, *, roster: Roster | None = None, held: str = ""
+) -> Path:
     """Writes the page, whole or not at all; it needs nothing but itself. Returns its path."""
-    write_whole(path, page(reports).encode())
+    write_whole(path, page(reports, roster=roster, held=held).encode())
     return path
 
 
-def page(reports: Sequence[Report]) -> str:
-    """The page as HTML. Everything that learners wrote is escaped."""
-    parts = [_summary(reports), _troubles(reports)]
-    by_chapter = _by_chapter(reports)
-    parts += [_chapter(name, by_chapter[name]) for name in CHAPTERS if name in by_chapter]
+def page(reports: Sequence[Report], *, roster: Roster | None = None, held: str = "") -> str:
+    """The page as HTML. Everything that learners wrote is escaped.
+
+    roster: the people of the class, to list who is missing. held: what confined learners' code.
+    """
+    found = overview(reports, roster)
+    parts = [_summary(found, held), _headline(found), _people(found), _troubles(reports)]
+    parts += [_chapter(view) for view in found.chapters]
+    return html_page("Class report", [*parts, _sentences(found)])
+
+
+def html_page(title: str, parts: Iterable[str]) -> str:
+    """A page that needs nothing but itself."""
     body = "\n".join(part for part in parts if part)
     return (
         '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
-        f"<title>Class report</title><style>{_STYLE}</style></head>\n"
+        f"<title>{escape(title)}</title><style>{STYLE}</style></head>\n"
         f"<body>\n{body}\n</body></html>\n"
     )
 
 
-Rows = dict[str, dict[str, Answer]]
-"""Learner -> exercise -> answer."""
+# --- in one minute ----------------------------------------------------------------------------
 
 
-def _by_chapter(reports: Iterable[Report]) -> dict[str, Rows]:
-    """A learner's files on the same chapter count together; the best answer stands."""
-    chapters: dict[str, Rows] = defaultdict(dict)
-    for report in reports:
-        if report.chapter:
-            chapters[report.chapter].setdefault(report.learner, {})
-        for name, answer in report.answers.items():
-            chapter, exercise = _place(report, name)
-            row = chapters[chapter].setdefault(report.learner, {})
-            row[exercise] = _better(row.get(exercise), answer)
-    return chapters
-
-
-def _place(report: Report, name: str) -> tuple[str, str]:
-    """A progress file holds several chapters and names each."""
-    if report.chapter:
-        return report.chapter, name
-    chapter, exercise = name.split(": ", 1)
-    return chapter, exercise
-
-
-def _better(one: Answer | None, other: Answer) -> Answer:
-    if one is None:
-        return other
-    order = list(_WORDS)
-    return min(one, other, key=lambda answer: order.index(answer.outcome))
-
-
-def _summary(reports: Sequence[Report]) -> str:
-    learners = {report.learner for report in reports}
+def _summary(found: Overview, held: str) -> str:
+    trouble = sum(bool(report.trouble) for report in found.reports)
     return (
-        f"<h1>Class report</h1><p>{len(learners)} learners, {len(reports)} files, "
-        f"{sum(bool(report.trouble) for report in reports)} of them with trouble.</p>"
+        f"<h1>Class report</h1><p>{len(found.learners)} learners, {len(found.reports)} files, "
+        f"{trouble} of them with trouble. {escape(held)}</p>"
     )
+
+
+def _headline(found: Overview) -> str:
+    """The commonest mistakes of all, each with its count and names; then where people stand."""
+    items = [_headline_of(stumble) for stumble in found.stumbles()[:HEADLINES]]
+    stuck = [
+        (len(learners), view.name[:2], exercise, learners)
+        for view in found.chapters
+        for exercise, learners in view.stops()
+    ]
+    for count, chapter, exercise, learners in sorted(stuck, key=lambda s: -s[0])[:2]:
+        items.append(
+            f"<strong>{count}</strong> have not got past {chapter} <code>{exercise}</code>: "
+            f"{_names(learners)}"
+        )
+    if not items:
+        return ""
+    return f'<h2>In one minute</h2><ul class="headline"><li>{"</li><li>".join(items)}</li></ul>'
+
+
+def _headline_of(stumble: Stumble) -> str:
+    return (
+        f"<strong>{len(stumble.learners)} of {stumble.out_of}</strong>, "
+        f"{stumble.chapter[:2]} <code>{stumble.exercise}</code>: {marked(stumble.what)} "
+        f"{_names(stumble.learners)}"
+    )
+
+
+def _names(learners: Sequence[str]) -> str:
+    return f'<span class="who">{escape(", ".join(learners))}</span>'
+
+
+def _people(found: Overview) -> str:
+    lines = []
+    if found.missing:
+        lines.append(f"<p>Nothing came from {len(found.missing)}: {_names(found.missing)}</p>")
+    if found.unnamed:
+        lines.append(f"<p>Not on the roster: {_names(found.unnamed)}</p>")
+    return f"<h2>Who is missing</h2>{''.join(lines)}" if lines else ""
 
 
 def _troubles(reports: Sequence[Report]) -> str:
@@ -102,94 +133,92 @@ def _troubles(reports: Sequence[Report]) -> str:
     return "<h2>Files with trouble</h2>" + _table(["learner", "file", "what happened"], rows)
 
 
-def _chapter(name: str, rows: Rows) -> str:
-    exercises = load_checks(name).exercises
-    return (
-        f"<h2>{name[:2]} {escape(CHAPTERS[name])}</h2>"
-        + _grid(rows, list(exercises))
-        + _mistakes(rows, exercises)
-        + _stops(rows, list(exercises))
-    )
+# --- a chapter --------------------------------------------------------------------------------
 
 
-# --- who got what ------------------------------------------------------------------------------
+def _chapter(view: ChapterView) -> str:
+    beliefs = [_row(s) for s in view.beliefs()]
+    crashes = [_row(s) for s in view.crashes()]
+    head = ["exercise", "learners", "what they believe, as far as is known", "who"]
+    parts = [
+        f"<h2>{view.name[:2]} {escape(CHAPTERS[view.name])}</h2>",
+        _table(head, beliefs, "The commonest mistakes") if beliefs else "<p>No wrong answers.</p>",
+        _table(["exercise", "learners", "what happened", "who"], crashes, "What crashed")
+        if crashes
+        else "",
+        _stops(view),
+        _grid(view),
+    ]
+    return "".join(parts)
 
 
-def _grid(rows: Rows, exercises: list[str]) -> str:
-    head = ["learner", "passed", *exercises]
+def _row(stumble: Stumble) -> list[str]:
+    return [
+        stumble.exercise,
+        f"{len(stumble.learners)}",
+        marked(stumble.what),
+        _names(stumble.learners),
+    ]
+
+
+def _stops(view: ChapterView) -> str:
+    rows = [[e, f"{len(who)}", _names(who)] for e, who in view.stops()]
+    if not rows:
+        return "<p>Everybody finished.</p>"
+    lead = f"Where people stopped: the first that is not solved ({view.finished()} finished)"
+    return _table(["exercise", "learners", "who"], rows, lead)
+
+
+def _grid(view: ChapterView) -> str:
+    head = ["learner", "passed", *view.exercises]
     body = []
-    for learner in sorted(rows, key=_as_people_sort):
-        answers = rows[learner]
-        passed = sum(a.outcome == Outcome.PASSED.name for a in answers.values())
-        cells = [_cell(answers.get(exercise)) for exercise in exercises]
-        body.append(f"<tr><th>{escape(learner)}</th><td class=number>{passed}</td>"
-                    f"{''.join(cells)}</tr>")  # fmt: skip
-    titles = "".join(f'<th class="{"exercise" if h in exercises else ""}">{escape(h)}</th>'
-                     for h in head)  # fmt: skip
-    foot = _share_of_passed(rows, exercises)
+    for learner in sorted(view.rows, key=as_people_sort):
+        works = list(all_works(view, learner))
+        passed = sum(work.outcome == Outcome.PASSED.name for _, work in works)
+        cells = "".join(_cell(work) for _, work in works)
+        body.append(f"<tr><th>{escape(learner)}</th><td class=number>{passed}</td>{cells}</tr>")
+    titles = "".join(
+        f'<th class="{"exercise" if h in view.exercises else ""}">{escape(h)}</th>' for h in head
+    )
+    foot = "".join(
+        f"<td class=number>{view.passed_by(exercise)} of {len(view.rows)}</td>"
+        for exercise in view.exercises
+    )
     return (
         '<div class="wide"><table><caption>Who got what</caption>'
-        f"<thead><tr>{titles}</tr></thead><tbody>{''.join(body)}</tbody>{foot}</table></div>"
+        f"<thead><tr>{titles}</tr></thead><tbody>{''.join(body)}</tbody>"
+        f"<tfoot><tr><th>passed by</th><td></td>{foot}</tr></tfoot></table></div>"
     )
 
 
-def _cell(answer: Answer | None) -> str:
-    outcome = answer.outcome if answer else Outcome.NOT_ATTEMPTED.name
-    title = f' title="{escape(answer.text, quote=True)}"' if answer and answer.text else ""
-    return f'<td class="{outcome.lower()}"{title}>{_WORDS.get(outcome, escape(outcome))}</td>'
+def _cell(work: Work) -> str:
+    text = unmarked(work.answer.text) if work.answer else ""
+    title = f' title="{escape(text, quote=True)}"' if text else ""
+    notes = ", ".join(notes_on(work))
+    small = f"<small>{notes}</small>" if notes else ""
+    return f'<td class="{work.outcome.lower()}"{title}>{WORDS[work.outcome]}{small}</td>'
 
 
-def _share_of_passed(rows: Rows, exercises: list[str]) -> str:
-    cells = []
-    for exercise in exercises:
-        passed = sum(
-            exercise in row and row[exercise].outcome == Outcome.PASSED.name
-            for row in rows.values()
-        )
-        cells.append(f"<td class=number>{passed} of {len(rows)}</td>")
-    return f"<tfoot><tr><th>passed by</th><td></td>{''.join(cells)}</tr></tfoot>"
+def notes_on(work: Work) -> list[str]:
+    """What a progress file adds: solution seen, hints, tries."""
+    counted = [(work.hints, "hint", "hints"), (work.tries, "try", "tries")]
+    words = [f"{n} {one if n == 1 else many}" for n, one, many in counted if n]
+    return ["solution seen", *words] if work.seen else words
 
 
-# --- misconceptions ----------------------------------------------------------------------------
+def _sentences(found: Overview) -> str:
+    """What people explained in their own words, a question at a time."""
+    if not found.sentences:
+        return ""
+    rows = [
+        [escape(chapter[:2]), _question(chapter, key), escape(learner), escape(text)]
+        for learner, chapter, key, text in sorted(found.sentences, key=lambda s: (s[1], s[2], s[0]))
+    ]
+    return "<h2>In their own words</h2>" + _table(["chapter", "question", "learner", "said"], rows)
 
 
-def _mistakes(rows: Rows, exercises: dict[str, Exercise]) -> str:
-    table = []
-    for name, exercise in exercises.items():
-        failed = [row[name] for row in rows.values() if name in row]
-        failed = [a for a in failed if a.outcome in (Outcome.WRONG.name, Outcome.CRASHED.name)]
-        for diagnosis, count in Counter(a.diagnosis for a in failed).most_common():
-            table.append([name, f"{count}", _because(exercise, diagnosis)])
-    if not table:
-        return "<p>No wrong answers.</p>"
-    return _table(["exercise", "learners", "what they believe, as far as is known"], table,
-                  "The commonest mistakes")  # fmt: skip
-
-
-def _because(exercise: Exercise, diagnosis: str | None) -> str:
-    for wrong in exercise.wrong_answers:
-        if wrong.name == diagnosis:
-            return escape(wrong.because)
-    return "no mistake on file"
-
-
-# --- where people stopped ----------------------------------------------------------------------
-
-
-def _stops(rows: Rows, exercises: list[str]) -> str:
-    """The last exercise that each learner tried."""
-    last: Counter[str] = Counter()
-    for answers in rows.values():
-        tried = [e for e in exercises if e in answers and answers[e].outcome in _TRIED]
-        last[tried[-1] if tried else "nothing tried"] += 1
-    table = [[escape(e), f"{last[e]}"] for e in ["nothing tried", *exercises] if last[e]]
-    return _table(["last exercise tried", "learners"], table, "Where people stopped")
-
-
-def _as_people_sort(name: str) -> list[tuple[int, str]]:
-    """Numbers within names by their size: ann_2 before ann_10."""
-    parts = re.split(r"(\d+)", name.casefold())
-    return [(int(part) if part.isdecimal() else -1, part) for part in parts]
+def _question(chapter: str, key: str) -> str:
+    return marked(load_checks(chapter).questions.explanations[key].question)
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]], caption: str = "") -> str:

@@ -27,6 +27,7 @@ from circuits_course.errors import CourseError
 from circuits_course.storage import PACKAGE, source_dir
 
 SCRATCH = 64_000_000  # bytes
+IN_A_SANDBOX = "Each notebook ran in a bubblewrap sandbox."
 STARTING, STOPPING = 120.0, 10.0  # seconds
 _LINUX = sys.platform.startswith("linux")
 _SYSTEM = (
@@ -57,7 +58,7 @@ def confinement() -> Confinement:
     for program in _programs():
         said = _trial(program)
         if not said:
-            return Confinement(program, "Each notebook ran in a bubblewrap sandbox.")
+            return Confinement(program, IN_A_SANDBOX)
     if _LINUX:
         return Confinement(
             None,
