@@ -33,10 +33,15 @@ from .discovery.greedy import acdc as acdc
 from .discovery.judging import FaithfulnessCurve as FaithfulnessCurve
 from .discovery.judging import area_under as area_under
 from .discovery.judging import faithfulness_curve as faithfulness_curve
+from .discovery.judging import measured_discovery as measured_discovery
 from .discovery.judging import precision_recall as precision_recall
 from .discovery.judging import random_circuits as random_circuits
 from .discovery.judging import random_scores as random_scores
 from .discovery.judging import strongest_edges as strongest_edges
+from .discovery.rankings import METHODS as METHODS
+from .discovery.rankings import acdc_scores as acdc_scores
+from .discovery.rankings import metric_gap as metric_gap
+from .discovery.rankings import node_scores as node_scores
 from .discovery.tasks import DiscoveryTask as DiscoveryTask
 from .discovery.tasks import induction_task as induction_task
 from .discovery.tasks import ioi_task as ioi_task

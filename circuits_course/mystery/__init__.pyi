@@ -8,6 +8,7 @@ from .grading import Grade as Grade
 from .grading import grade as grade
 from .making import make_hiding as make_hiding
 from .making import make_mystery as make_mystery
+from .making import make_planted as make_planted
 from .making import new_mystery as new_mystery
 from .making import true_claim as true_claim
 from .menu import ALGORITHMS as ALGORITHMS

@@ -12,13 +12,14 @@ from dataclasses import replace
 from pathlib import Path
 from random import Random
 
+from circuits_course.circuits.basis import Basis
 from circuits_course.circuits.heads import Head
-from circuits_course.errors import CourseError
+from circuits_course.errors import CourseError, UnknownName
 from circuits_course.mystery.answers import true_predictions
 from circuits_course.mystery.claims import Claim
 from circuits_course.mystery.grading import grade_on
 from circuits_course.mystery.hiding import HIDERS, told_where, two_backups
-from circuits_course.mystery.plans import PLANS, can_have_backup, with_backup
+from circuits_course.mystery.plans import PLANS, Plan, can_have_backup, induction, with_backup
 from circuits_course.mystery.planting import plant, random_basis
 from circuits_course.mystery.sealing import (
     Mystery,
@@ -51,6 +52,15 @@ SHIPPED = {
 HIDING = {"kunzite": two_backups, "lazulite": told_where}
 """Those whose circuits hide; all others draw their algorithm with their seed."""
 
+
+def one_backup(basis: Basis, random: Random) -> Plan:
+    """An induction head with another that stands in for it."""
+    return with_backup(induction(basis, random), basis)
+
+
+KINDS = {plan.__name__: plan for plan in (*PLANS, one_backup, *HIDERS)}
+"""Every kind of circuit that is planted, by name; `make_mystery` also adds backups at random."""
+
 # --- making -----------------------------------------------------------------------------------
 
 
@@ -63,12 +73,26 @@ def shipped(name: str) -> Mystery:
 def make_hiding(name: str, seed: int) -> Mystery:
     """A mystery with one of the circuits that hide, not yet verified.
 
-    Which one follows from the name, where it is of `HIDING` or of `HIDERS`, else from the seed.
+    Which one follows from the name, where it is of `HIDING`, else from the seed.
     """
     random = Random(seed)
     basis = random_basis(random)
-    named = HIDING | {plan.__name__: plan for plan in HIDERS}
-    plan = (named.get(name) or random.choice(HIDERS))(basis, random)
+    return _hard(name, (HIDING.get(name) or random.choice(HIDERS))(basis, random), basis, random)
+
+
+def make_planted(plan: str, seed: int) -> Mystery:
+    """A mystery of a known kind, not verified: what a method is tried on many times.
+
+    plan: the name of one of `KINDS`. Raises UnknownName for another.
+    """
+    if plan not in KINDS:
+        raise UnknownName("kind of circuit", plan, KINDS)
+    random = Random(seed)
+    basis = random_basis(random)
+    return _hard(f"{plan}-{seed}", KINDS[plan](basis, random), basis, random)
+
+
+def _hard(name: str, plan: Plan, basis: Basis, random: Random) -> Mystery:
     model, key = plant(plan, basis, random, n_layers=3, n_heads=3, decoys=True)
     return Mystery(name, rounded(model), sealed(key))
 

@@ -6,17 +6,23 @@ import pytest
 import torch
 from circuits.architectures import gpt2_shaped, pythia_shaped, rotary_with_grouped_keys
 
+from circuits_course import load_model
 from circuits_course.checks.inputs import random_model, random_tokens
 from circuits_course.circuits import (
+    METHODS,
     Edge,
     acdc,
+    acdc_scores,
     area_under,
     edge_attribution,
     edge_effects,
     edges_of,
     faithfulness_curve,
+    induction_task,
     integrated_edge_attribution,
+    metric_gap,
     node_attribution,
+    node_scores,
     path_patch,
     precision_recall,
     random_circuits,
@@ -422,6 +428,50 @@ def test_the_order_matters_and_is_as_said(small, prompts):
     assert again == acdc(small, *prompts, 0.05, order="random", seed=1)
 
 
+# --- every method as a ranking ------------------------------------------------------------------
+
+
+def test_every_method_scores_every_edge(small, prompts):
+    for name, method in METHODS.items():
+        assert set(method(small, *prompts)) == set(edges_of(small)), name
+
+
+def test_acdc_ranks_edges_by_the_last_threshold_that_they_survive(small, prompts):
+    gap = abs(metric_gap(small, *prompts))
+    scores = acdc_scores(small, *prompts, thresholds=(0.01, 0.1))
+    kept = [set(acdc(small, *prompts, share * gap)) for share in (0.01, 0.1)]
+    assert {e for e, x in scores.items() if x == 0.1 * gap} == kept[1]
+    assert {e for e, x in scores.items() if x == 0.01 * gap} == kept[0] - kept[1]
+
+
+def test_nodes_rank_an_edge_by_its_weaker_end(prompts):
+    model, (clean, corrupted, metric) = rotary_with_grouped_keys(), prompts
+    nodes = node_attribution(model, clean, corrupted, metric)
+    scores = node_scores(model, clean, corrupted, metric)
+    sender, size = abs(nodes[0, 4]), {h: abs(nodes[1, h]) for h in range(6)}
+    assert scores[Edge((0, 4), (1, 4, "q"))] == min(sender, size[4])
+    assert scores[Edge((0, 4), (1, 1, "k"))] == min(sender, max(size[3], size[4], size[5]))
+    assert scores[Edge((0, 4), "logits")] == sender
+
+
+# --- tasks ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("data", ["repeats", "chain", "chain against repeats"])
+def test_induction_is_a_task_on_either_kind_of_data(data):
+    model = load_model("induction-2l")
+    task = induction_task(model, data, 6)
+    rows = torch.arange(6)
+    for tokens, said in ((task.clean, task.metric.right), (task.corrupted, task.metric.wrong)):
+        assert torch.equal(model(tokens)[rows, task.metric.position].argmax(-1), said)
+    assert metric_gap(model, *task) > 3
+
+
+def test_a_kind_of_data_that_is_not_known():
+    with pytest.raises(UnknownName, match="repeats"):
+        induction_task(load_model("induction-2l"), "repeat")
+
+
 # --- judging ----------------------------------------------------------------------------------
 
 
@@ -495,6 +545,16 @@ def test_prompts_of_different_lengths_are_refused(small, prompts, ask):
     clean, corrupted, metric = prompts
     with pytest.raises(CourseError, match="need the same shape"):
         ask(small, clean, corrupted[:, :-1], metric)
+
+
+def test_a_pair_of_different_lengths_under_one_padding_is_refused(prompts):
+    model, (clean, corrupted, metric) = rotary_with_grouped_keys(), prompts
+    shorter = clean.clone()
+    shorter[0, 5:] = model.tokenizer.pad_token_id
+    with pytest.raises(CourseError, match="Prompt 0 has 5 tokens clean and 7 corrupted"):
+        edge_attribution(model, shorter, corrupted, metric)
+    with pytest.raises(CourseError, match="Prompt 0 has 5 tokens clean and 7 corrupted"):
+        run_with_edges(model, shorter, corrupted, [])
 
 
 def test_what_is_no_edge_is_said_in_one_line(small, prompts):

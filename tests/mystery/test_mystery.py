@@ -22,6 +22,7 @@ from circuits_course.mystery.making import (
     SHIPPED,
     make_hiding,
     make_mystery,
+    make_planted,
     new_mystery,
     shipped,
     true_claim,
@@ -52,7 +53,7 @@ def one_thread_and_no_gradients():
 def mystery(request):
     name = request.param
     if name in HIDDEN:
-        return make_hiding(name, 0)
+        return make_planted(name, 0)
     return load_mystery(name) if name in SHIPPED else make_mystery(name, FRESH[name])
 
 

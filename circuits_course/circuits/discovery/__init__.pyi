@@ -12,10 +12,15 @@ from .greedy import acdc as acdc
 from .judging import FaithfulnessCurve as FaithfulnessCurve
 from .judging import area_under as area_under
 from .judging import faithfulness_curve as faithfulness_curve
+from .judging import measured_discovery as measured_discovery
 from .judging import precision_recall as precision_recall
 from .judging import random_circuits as random_circuits
 from .judging import random_scores as random_scores
 from .judging import strongest_edges as strongest_edges
+from .rankings import METHODS as METHODS
+from .rankings import acdc_scores as acdc_scores
+from .rankings import metric_gap as metric_gap
+from .rankings import node_scores as node_scores
 from .tasks import DiscoveryTask as DiscoveryTask
 from .tasks import induction_task as induction_task
 from .tasks import ioi_task as ioi_task

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable
+from functools import cache, partial
 from typing import Any
 
 import torch
@@ -62,6 +63,7 @@ class _Effects:
         require_pair(model, clean, clean if corrupted is None else corrupted, metric)
         self.graph, self.stages = Graph.of(model), stages_of(model, clean)
         self.base = self.stages.run(clean)
+        self.writes = cache(partial(head_writes, self.stages))
         said = Said.in_run(self.stages, clean if corrupted is None else corrupted)
         self.other = Said.nothing(self.stages, said) if corrupted is None else said
         first = 0 if corrupted is None else first_difference(clean, corrupted)
@@ -87,7 +89,7 @@ class _Effects:
         else:
             layer, head = int(sender[0]), int(sender[1])
             z = self.other.z[layer][:, :, head] - self.base.z[layer][:, :, head]
-            step = z @ head_writes(self.stages, layer)[head]
+            step = z @ self.writes(layer)[head]
         return self.tail.of(step)
 
     def _heard(self, receiver: Receiver, steps: Float[Tensor, "run batch tail d_model"]) -> Tensor:

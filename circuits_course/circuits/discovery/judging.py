@@ -7,9 +7,11 @@ growing size, CMD the area between it and 1.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from math import isclose
+from pathlib import Path
 from random import Random
 from typing import Any, Literal, NamedTuple
 
@@ -21,6 +23,7 @@ from circuits_course.circuits.patching.metrics import Metric, Tokens
 from circuits_course.data.logit_difference import LogitDifference
 from circuits_course.errors import CourseError, UnknownName
 
+MEASURED = Path(__file__).parents[1] / "measured"
 By = Literal["size of effect", "help"]
 SHARES = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5)
 """Of all edges: where the benchmark takes a curve's points, beside 0 and 1."""
@@ -133,3 +136,13 @@ def faithfulness_curve(
         for share in points
     ]
     return FaithfulnessCurve(points, values)
+
+
+def measured_discovery() -> dict[str, Any]:
+    """The table of every method on every known circuit, as measured for this course.
+
+    "planted": by kind of circuit; "sealed": the mysteries that ship; "induction-2l": by data;
+    "ioi": SmolLM2. Triples of numbers are a mean and its interval. Made again by `python -m
+    circuits_course.authoring.measure_discovery`.
+    """
+    return json.loads((MEASURED / "discovery.json").read_text(encoding="utf-8"))

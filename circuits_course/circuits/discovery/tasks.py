@@ -15,7 +15,7 @@ from circuits_course.data.markov import MarkovAndRepeats, repeated_random_tokens
 from circuits_course.errors import CourseError, UnknownName
 
 InductionData = Literal["repeats", "chain", "chain against repeats"]
-INDUCTION_DATA = ("repeats", "chain", "chain against repeats")
+INDUCTION_DATA: tuple[InductionData, ...] = ("repeats", "chain", "chain against repeats")
 SURE = 1.5  # logits by which the answer has to lead on a clean prompt
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, NamedTuple
 from weakref import WeakSet
 
@@ -273,8 +274,7 @@ class BridgeStages(Stages):
         self.model, cfg = model, model.cfg
         self.n_layers, self.n_heads = cfg.n_layers, cfg.n_heads
         self.n_kv_heads = getattr(cfg, "n_key_value_heads", None) or cfg.n_heads
-        self.d_head = cfg.d_head
-        self.scale = cfg.d_head**0.5
+        self.d_head, self.scale = cfg.d_head, cfg.d_head**0.5
         self.parallel = bool(getattr(cfg, "parallel_attn_mlp", False))
         self._rotation: tuple[Tensor, Tensor] | None = None
 
@@ -318,23 +318,26 @@ class BridgeStages(Stages):
         return QKV(q, k, v)
 
     def split_qkv(self, layer: int, q: Tensor, k: Tensor, v: Tensor) -> QKV:
-        norm, (to_q, to_k, to_v) = self.model.blocks[layer].ln1, self._projections(layer)
+        norm, (to_q, to_k, to_v) = self.model.blocks[layer].ln1, self._projections[layer]
         new_q, new_k = (_by_head(norm(x), *to) for x, to in ((q, to_q), (k, to_k)))
         if rotation := self.rotation(q.shape[-3]):
             new_q, new_k = (_rotated(x, 0, *rotation) for x in (new_q, new_k))
         return QKV(new_q, new_k, _by_head(norm(v), *to_v))
 
+    @cached_property
+    def _projections(self) -> list[list[tuple[Tensor, Tensor]]]:
+        """By layer, for queries, keys, values: weights [head, d_model, d_head], biases."""
+        return [
+            [self._heads_of(p) for p in (b.attn.q, b.attn.k, b.attn.v)] for b in self.model.blocks
+        ]
+
     @torch.no_grad()
-    def _projections(self, layer: int) -> list[tuple[Tensor, Tensor]]:
-        """Weights [head, d_model, d_head] and biases [head, d_head] of queries, keys, values."""
-        attn, W_U = self.model.blocks[layer].attn, self.model.W_U
-        found = []
-        for project in (attn.q, attn.k, attn.v):
-            bias = project(torch.zeros_like(W_U[:, :1].T))  # [1, head * d_head]
-            weight = project(torch.eye(len(W_U), dtype=W_U.dtype, device=W_U.device)) - bias
-            split = weight.unflatten(-1, (-1, self.d_head)).transpose(0, 1)
-            found.append((split, bias[0].unflatten(-1, (-1, self.d_head))))
-        return found
+    def _heads_of(self, project: Any) -> tuple[Tensor, Tensor]:
+        W_U = self.model.W_U
+        bias = project(torch.zeros_like(W_U[:, :1].T))  # [1, head * d_head]
+        weight = project(torch.eye(len(W_U), dtype=W_U.dtype, device=W_U.device)) - bias
+        weight, bias = (x.unflatten(-1, (-1, self.d_head)) for x in (weight, bias))
+        return weight.transpose(0, 1), bias[0]
 
     def write(self, layer: int, z: Tensor) -> Tensor:
         return self.model.blocks[layer].attn.o(z.flatten(-2))

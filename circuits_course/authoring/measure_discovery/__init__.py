@@ -1,0 +1,1 @@
+"""Measures methods of automatic discovery where the circuit is known."""
