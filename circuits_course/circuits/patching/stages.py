@@ -327,9 +327,8 @@ class BridgeStages(Stages):
     @cached_property
     def _projections(self) -> list[list[tuple[Tensor, Tensor]]]:
         """By layer, for queries, keys, values: weights [head, d_model, d_head], biases."""
-        return [
-            [self._heads_of(p) for p in (b.attn.q, b.attn.k, b.attn.v)] for b in self.model.blocks
-        ]
+        parts = [block.attn for block in self.model.blocks]
+        return [[self._heads_of(part) for part in (a.q, a.k, a.v)] for a in parts]
 
     @torch.no_grad()
     def _heads_of(self, project: Any) -> tuple[Tensor, Tensor]:
