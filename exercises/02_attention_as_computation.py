@@ -433,6 +433,31 @@ plot_attention(ran.labels, ran.patterns, "The induction circuit by hand", head_n
 # the second, each query looks at the place right **after** its earlier copy, and `says` runs one
 # step ahead of `reads`. No weight knows this sequence. What is stored is the *comparison*.
 #
+# Who has to hear whom? Cut every **edge** by itself: one reader no longer hears one writer, and all
+# else runs on. `discovery.edge_effects` does that for all twelve.
+
+# %%
+from circuits_course.circuits import discovery
+from circuits_course.plots import plot_circuit
+
+by_hand = basis.model(first, second)
+repeat = by_hand.to_tokens("ab3ceab3ce")
+
+
+def gain(logits: Tensor) -> Tensor:
+    """Log-probability of the right symbols of the second copy, on average."""
+    return -circuits.mean_losses(logits, repeat, 7).mean()
+
+
+edges = discovery.edge_effects(by_hand, repeat, None, gain)
+plot_circuit({"0.0": "one back", "1.0": "induction"}, discovery.arrows(edges, least=0.05),
+             "The induction circuit by hand: what each edge carries", unit="nats lost when cut")
+
+# %% [markdown]
+# *What to see:* five arrows are left of twelve. A letter says what the reader makes of it: queries,
+# keys or values. From layer 0 to layer 1 there is one, into the **keys**. Each of the five costs
+# about the same two nats, for a chain breaks at any link.
+#
 # Here is what layer 1 compares, and what layer 0 supplies:
 
 # %%

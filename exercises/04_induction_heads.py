@@ -402,6 +402,30 @@ chapter.reveal("who_carries")
 # The circuit is a chain, and a chain breaks at either link.
 
 # %% [markdown]
+# And its links? Cut every edge by itself, one reader that no longer hears one writer: 81 of them.
+
+# %%
+from circuits_course.circuits import discovery, mean_losses
+from circuits_course.plots import plot_circuit
+
+few = fresh[:8]
+
+
+def gain(logits: Tensor) -> Tensor:
+    """Log-probability of the right tokens of the second copy, on average."""
+    return -mean_losses(logits, few, PERIOD + 2).mean()
+
+
+edges = discovery.edge_effects(model, few, None, gain)
+roles = {head_name(before): "previous token", head_name(after): "induction"}
+plot_circuit(roles, discovery.arrows(edges, least=0.2), "induction-2l: edges whose cut costs the second copy",
+             unit="nats lost when cut", others=list(map(head_name, every_head)))
+
+# %% [markdown]
+# *What to see:* five edges, the same five as in the circuit that you wrote by hand in chapter 02, and six heads
+# that no strong edge meets, pale. The one from layer 0 to layer 1 goes into the keys.
+
+# %% [markdown]
 # ## 6. How did it come about?
 #
 # `induction-2l` was saved many times while it was trained. Half of its data are Markov chains, which can be

@@ -626,6 +626,20 @@ show_table({path: text(*values) for path, values in table["mechanism"]["paths be
 # queries hear little, its values little more, and its **keys** most. The heads that see the
 # repetition write "said before" at S2, and 23.3 finds S2 by it.
 #
+# All of that as one picture. An arrow between heads is what the logit difference loses when that path is heard
+# from ABC prompts; an arrow to the logits is what the heads write there themselves. Heads of one class share a circle.
+
+# %%
+from circuits_course.plots import plot_circuit
+
+plot_circuit(**circuits.measured_arrows(table), title="How SmolLM2 finds the indirect object, as measured",
+             unit="logits of the difference")
+
+# %% [markdown]
+# *What to see:* from left to right, the heads at S1 + 1 tell those at S2, and those at S2 tell END. There the road
+# parts: through S-inhibition to the name movers, and straight to the suppressor. The dashed arrow is the
+# negative name mover, which writes against the answer. The two pale arrows are paths that carry next to nothing.
+#
 # ### Prompts that should break it
 #
 # The circuit knows the subject by its being said twice. So say the IO twice: *"..., Mary looked

@@ -500,6 +500,22 @@ directly = (high - told) / gap
 plot_heads(directly, "What each head tells the logits directly", unit="lost", diverging=True)
 
 # %% [markdown]
+# Who is told by the reader, in turn? Your `path_patch` once more, into the queries of the strongest writers; and all
+# paths as one picture.
+
+# %%
+from circuits_course.plots import plot_circuit
+
+writers = [head for head in strongest_heads(directly.abs(), 5) if head[0] > reader[0]]
+edges = [(head_name(w), "logits", directly[w]) for w in writers]
+edges += [(name, head_name(reader), row["lost"], "V") for name, row in table.items()]
+for head in writers:
+    heard = logit_diff(path_patch(real, clean, s2, reader, (*head, "q")))
+    edges.append((head_name(reader), head_name(head), (high - heard) / gap, "Q"))
+plot_circuit(dict.fromkeys({end for edge in edges for end in edge[:2]} - {"logits"}, ""), edges,
+             "Paths that you patched on SmolLM2", unit="share of the gap lost")
+
+# %% [markdown]
 # *What to see:* 17.4 tells 20.0's value head .11, and nobody else much. Eight or so heads speak to the logits: 23.3 with .73, and
 # 29.0 and 24.4 against the answer. 17.4 and 20.0 are not among them: they work through others. Follow the paths back
 # from the logits, one receiver at a time, and a circuit appears. This is how the circuit of Wang et

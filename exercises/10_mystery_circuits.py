@@ -394,6 +394,22 @@ edge_table(practice, [main, backup])
 # to do. Its own edge to the logits shows no effect, or hardly any, as long as the main head works. (The grader
 # accepts such an edge, because it carries once other heads are silent. It does not ask for it.)
 #
+# A claim with its edges as a picture. Here is one on the practice model with a mistake in it, and the grader's word on
+# each edge that was claimed. (It does not say which ones are missing.)
+
+# %%
+from circuits_course.mystery import claim_arrows
+from circuits_course.plots import plot_circuit
+
+into_backup = [(main, (*backup, letter)) for letter in "qk"]
+claimed = Claim("practice", dict(zip(key.heads, [[main], [backup]])), [(main, "logits"), *into_backup])
+plot_circuit(**claim_arrows(claimed, practice), title="A claim about the practice model, and its grading",
+             unit="edges claimed: right or wrong", numbers=False)
+
+# %% [markdown]
+# *What to see:* two solid arrows are right. The dashed one is wrong: the backup's keys hear nothing of the main
+# head. With `claim_arrows(claim_agate())` you draw your own.
+#
 # ## Eleven cases
 #
 # You have the tools. Help fades from here: the first two cases come with questions, later ones with a line. All models

@@ -93,6 +93,7 @@ from .ioi import pair_interval as pair_interval
 from .ioi import pair_means as pair_means
 from .ioi import run_at_end as run_at_end
 from .ioi import sizes as sizes
+from .ioi_arrows import measured_arrows as measured_arrows
 from .ioi_roles import PAIRS as PAIRS
 from .ioi_roles import ROLES as ROLES
 from .ioi_roles import copies_by_name as copies_by_name

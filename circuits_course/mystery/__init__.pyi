@@ -1,3 +1,4 @@
+from .arrows import claim_arrows as claim_arrows
 from .bench import silence_path as silence_path
 from .claims import Claim as Claim
 from .discovery import planted_edges as planted_edges

@@ -226,13 +226,25 @@ def edges_mark(mystery: Mystery, claim: Claim, tokens: Int[Tensor, "batch pos"])
     An edge that carries only while one or two other heads are silent may be claimed, and need
     not be.
     """
+    claimed = set(claim.edges)
+    needed, right = _needed_and_right(mystery, claim, tokens)
+    whole = claimed | needed
+    return round(len(right) / len(whole), 3) if whole else 0.0
+
+
+def right_edges(mystery: Mystery, claim: Claim) -> set[Edge]:
+    """The claimed edges that carry something; those that are missing stay untold."""
+    return _needed_and_right(mystery, claim, mystery.sample(BATCH, SEED)[:FEW])[1]
+
+
+def _needed_and_right(
+    mystery: Mystery, claim: Claim, tokens: Int[Tensor, "batch pos"]
+) -> tuple[set[Edge], set[Edge]]:
+    """Edges that a full claim names, and those of this claim that carry something."""
     claimed, paths = set(claim.edges), Paths(mystery.model, tokens)
     needed = {edge for edge in _possible(claim) if _carries(paths, edge)}
-    allowed = needed | {
-        e for e in claimed - needed if _carries_in_need(mystery, tokens, e, claim.circuit)
-    }
-    whole = claimed | needed
-    return round(len(claimed & allowed) / len(whole), 3) if whole else 0.0
+    in_need = {e for e in claimed - needed if _carries_in_need(mystery, tokens, e, claim.circuit)}
+    return needed, claimed & (needed | in_need)
 
 
 def _possible(claim: Claim) -> Iterator[Edge]:

@@ -27,18 +27,21 @@ def plot_circuit(
     effects: Mapping[str, float] | None = None,
     lanes: Mapping[str, str] | None = None,
     others: Sequence[str] = (),
+    numbers: bool = True,
 ) -> Figure:
     """A circuit as it was measured: who passes what to whom, and how much depends on it.
 
-    heads: {"layer.head": role}; edges: (from, to, effect) or (from, to, effect, label), where a
-    label such as "K" says what is read, and "tokens" and "logits" are ends as well. unit: what an
-    effect is. effects: {head: effect of its own}; lanes: {head: class or position} for the places
-    across, in the order of first mention. others: heads drawn pale, without arrows.
+    heads: {"layer.head": role}, where "4.3 +2" is a head with two more, and "4.mlp" an MLP. edges:
+    (from, to, effect) or (from, to, effect, label), where a label such as "K" says what is read,
+    and "tokens" and "logits" are ends as well. unit: what an effect is. effects: {head: effect of
+    its own}; lanes: {head: class or position} for the places across, in the order of first
+    mention. others: heads drawn pale where no path meets them. numbers: whether an effect stands
+    beside its arrow, or the label alone.
 
     Blue and solid is positive, orange and dashed negative. Raises CourseError for a path between
     heads that are not there, or one that does not go up.
     """
-    circuit = lay_out(heads, edges, unit, effects or {}, lanes or {}, others)
+    circuit = lay_out(heads, edges, unit, effects or {}, lanes or {}, others, numbers)
     measured = [arrow.effect for arrow in circuit.arrows] or [0.0]
     return Figure(
         title=title,
@@ -56,7 +59,7 @@ def _describe(circuit: Circuit) -> str:
     pale = sum(node.faded for node in circuit.nodes.values())
     parts = [f"{len(heads)} heads", f"{len(circuit.arrows)} paths"]
     said = f"A circuit of {' and '.join(parts)}, layers upwards, arrows with {circuit.unit}."
-    if circuit.arrows:
+    if circuit.arrows and circuit.numbers:
         top = circuit.arrows[-1]
         said += f" The strongest path goes from {top.source} to {top.target}: {top.says}."
     return said + (f" {pale} other heads are drawn pale." if pale else "")

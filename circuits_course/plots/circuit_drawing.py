@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from circuits_course.plots.circuit_layout import ENDS, Arrow, Circuit, Node
-from circuits_course.plots.circuit_words import BELOW, SIDE, place_numbers, place_roles, words_of
+from circuits_course.plots.circuit_words import BELOW, SIDE, place_words, words_of
 from circuits_course.plots.figure import INK, PALETTE, layout, plotly_text
 
 LANE_COLOUR, PALE, EDGE = "#eef2f6", "#c8c8c8", "#444444"
@@ -28,6 +28,7 @@ def _width(arrow: Arrow) -> float:
 
 def _frame(circuit: Circuit) -> tuple[list[float], list[float]]:
     xs = [node.x for node in circuit.nodes.values()]
+    xs += [float(x) for arrow in circuit.arrows for x in arrow.points[:, 0]]
     top = max(circuit.rows.values())
     return [min(xs) - MARGIN, max(xs) + MARGIN], [-0.55, top + (0.75 if circuit.lanes else 0.5)]
 
@@ -48,8 +49,7 @@ def paint(canvas: Any, circuit: Circuit) -> None:
         axes.axvspan(x - 0.3, x + 0.3, color=LANE_COLOUR, zorder=0, linewidth=0)
     for lane, x in circuit.lanes.items():
         axes.text(x, high - 0.05, lane, ha="center", va="top", fontsize=9, color=INK)
-    spots = place_numbers(circuit)
-    sides = place_roles(circuit, spots)
+    sides, spots = place_words(circuit)
     for index, arrow in enumerate(circuit.arrows):
         _paint_arrow(axes, arrow, spots.get(index))
     for name, node in circuit.nodes.items():
@@ -74,8 +74,10 @@ def _paint_arrow(axes: Any, arrow: Arrow, spot: tuple[float, float] | None) -> N
 def _paint_node(axes: Any, node: Node, side: tuple[int, int] | None) -> None:
     shape: Any = {"boxstyle": f"{'round' if node.name in ENDS else 'circle'},pad=0.35"}
     shape |= {"facecolor": HEAD, "edgecolor": PALE if node.faded else EDGE}
-    style: Any = {"ha": "center", "va": "center", "fontsize": 9, "zorder": 5, "bbox": shape}
-    axes.text(node.x, node.y, node.name, color="#767676" if node.faded else INK, **style)
+    name = node.name.replace(" ", "\n")
+    size = 9 if name == node.name else 7.5
+    style: Any = {"ha": "center", "va": "center", "fontsize": size, "zorder": 5, "bbox": shape}
+    axes.text(node.x, node.y, name, color="#767676" if node.faded else INK, **style)
     if side:
         place: Any = {"ha": "left" if side[0] > 0 else "right", "fontsize": 8, "zorder": 4}
         place |= {"va": "bottom" if side[1] > 0 else "top", "textcoords": "offset points"}
@@ -103,8 +105,7 @@ def interactive(circuit: Circuit, title: str) -> dict[str, Any]:
         for at in circuit.lanes.values()
     ]  # fmt: skip
     plan["annotations"] = [*map(_tip, circuit.arrows), *_lane_names(circuit, up[1])]
-    spots = place_numbers(circuit)
-    sides = place_roles(circuit, spots)
+    sides, spots = place_words(circuit)
     plan["annotations"] += [_number(circuit.arrows[i], spot) for i, spot in spots.items()]
     plan["annotations"] += [_role(circuit.nodes[name], side) for name, side in sides.items()]
     return {"data": [*map(_edge_trace, circuit.arrows), _node_trace(circuit)], "layout": plan}
@@ -146,7 +147,7 @@ def _node_trace(circuit: Circuit) -> dict[str, Any]:
         "mode": "markers+text",
         "x": _short(np.array([node.x for node in nodes])),
         "y": _short(np.array([node.y for node in nodes])),
-        "text": [node.name for node in nodes],
+        "text": [node.name.replace(" ", "<br>") for node in nodes],
         "customdata": [plotly_text(" ".join([node.name, *words_of(node)])) for node in nodes],
         "hovertemplate": "%{customdata}<extra></extra>",
         "textfont": {"size": 12},

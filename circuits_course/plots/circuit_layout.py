@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,9 +14,12 @@ from circuits_course.page.numbers import signed
 
 TOKENS, LOGITS = "tokens", "logits"
 ENDS = (TOKENS, LOGITS)
+HEAD = re.compile(r"(\d+)\.(\d+|mlp)(?!\d)")
+RIGHTMOST = 10_000
 FAINT = 0.1  # of the strongest effect: an arrow below is pale and has no number
 LANE, ROW = 1.7, 0.85  # inches between lanes and between rows
 BOW = 0.16  # how far an arrow bends that would run over a head, as a share of its length
+WIDE_BOW = 0.3  # the same where it passes a row: there is the head's name as well
 POINTS = 24
 
 
@@ -33,23 +37,20 @@ class Node:
 
 @dataclass(frozen=True)
 class Arrow:
-    """A path; share: its effect as a share of the strongest; points: the line [point, xy]."""
+    """A path; share: its effect as a share of the strongest; says: the words beside it; points:
+    the line [point, xy]."""
 
     source: str
     target: str
     effect: float
     label: str
     share: float
+    says: str
     points: np.ndarray = field(repr=False)
 
     @property
     def faint(self) -> bool:
         return self.share < FAINT
-
-    @property
-    def says(self) -> str:
-        """The words beside the arrow."""
-        return f"{self.label} {signed(self.effect)}".strip() if self.label else signed(self.effect)
 
 
 @dataclass(frozen=True)
@@ -61,11 +62,14 @@ class Circuit:
     rows: dict[str, float]
     lanes: dict[str, float]
     unit: str
+    numbers: bool = True
 
     @property
     def size(self) -> tuple[float, float]:
         """Inches."""
-        across = max((node.x for node in self.nodes.values()), default=0.0) + 1
+        xs = [node.x for node in self.nodes.values()]
+        xs += [float(x) for arrow in self.arrows for x in arrow.points[:, 0]]
+        across = max(xs) - min(xs) + 1
         return min(max(1.6 + LANE * across, 5.0), 10.0), 1.7 + ROW * len(self.rows)
 
 
@@ -76,6 +80,7 @@ def lay_out(
     effects: Mapping[str, float],
     lanes: Mapping[str, str],
     others: Sequence[str],
+    numbers: bool,
 ) -> Circuit:
     """A circuit with every part in its place; for the arguments see `plot_circuit`."""
     roles = {str(name): str(role) for name, role in heads.items()}
@@ -87,22 +92,26 @@ def lay_out(
         raise CourseError(f"A path ends at {strangers[0]!r}, which is none of the heads {names}.")
     rows = _rows(names)
     places, columns = _places(names, rows, lanes, paths)
-    known, pale = {str(k): float(v) for k, v in effects.items()}, set(map(str, others))
+    known, pale = {str(k): float(v) for k, v in effects.items()}, set(map(str, others)) - used
     nodes = {
         name: Node(name, roles.get(name, ""), known.get(name, np.nan), *places[name], name in pale)
         for name in names
     }
-    return Circuit(nodes, _arrows(paths, nodes), rows, columns, unit)
+    return Circuit(nodes, _arrows(paths, nodes, numbers), rows, columns, unit, numbers)
 
 
 def _layer(name: str) -> float:
     """Where a node stands in the order of computing: tokens first, logits last."""
     if name in ENDS:
         return -np.inf if name == TOKENS else np.inf
-    layer, dot, head = name.partition(".")
-    if not (dot and layer.isdigit() and head.isdigit()):
+    return _numbers(name)[0]
+
+
+def _numbers(name: str) -> tuple[int, int]:
+    """Layer and head that a name begins with; an MLP stands right of its layer's heads."""
+    if not (found := HEAD.match(name)):
         raise CourseError(f"A head is named by layer and head, such as '4.3', not {name!r}.")
-    return int(layer)
+    return int(found[1]), int(found[2]) if found[2] != "mlp" else RIGHTMOST
 
 
 def _rows(names: Sequence[str]) -> dict[str, float]:
@@ -166,14 +175,14 @@ def _by_layers(heads: Sequence[str], rows: Mapping[str, float]) -> dict[str, flo
     across: dict[str, float] = {}
     for row in set(rows.values()):
         members = [name for name in heads if _row_of(name, rows) == row]
-        members.sort(key=lambda name: int(name.partition(".")[2]))
+        members.sort(key=_numbers)
         across |= dict(zip(members, sorted(float(at[name][0]) for name in members), strict=True))
     low, high = min(across.values()), max(across.values())
     widest = max(sum(_row_of(name, rows) == row for name in heads) for row in rows.values())
     return {name: (x - low) / ((high - low) or 1.0) * (widest - 1) for name, x in across.items()}
 
 
-def _arrows(paths: list, nodes: Mapping[str, Node]) -> list[Arrow]:
+def _arrows(paths: list, nodes: Mapping[str, Node], numbers: bool = True) -> list[Arrow]:
     largest = max((abs(effect) for _, _, effect, _ in paths), default=0.0) or 1.0
     arrows = []
     for index, (source, target, effect, label) in enumerate(paths):
@@ -181,9 +190,11 @@ def _arrows(paths: list, nodes: Mapping[str, Node]) -> list[Arrow]:
         if end.y <= start.y:
             raise CourseError(f"A path goes up: {source} -> {target} does not.")
         twins = [i for i, other in enumerate(paths) if other[:2] == (source, target)]
-        bend = BOW * (twins.index(index) - (len(twins) - 1) / 2) * 2
+        bow = BOW if end.y - start.y <= 1 else WIDE_BOW
+        bend = bow * (twins.index(index) - (len(twins) - 1) / 2) * 2
+        says = f"{label} {signed(effect)}".strip() if numbers or not label else label
         line = _line(start, end, bend or _way_round(start, end, nodes.values()))
-        arrows.append(Arrow(source, target, effect, label, abs(effect) / largest, line))
+        arrows.append(Arrow(source, target, effect, label, abs(effect) / largest, says, line))
     return sorted(arrows, key=lambda arrow: arrow.share)
 
 
@@ -195,7 +206,7 @@ def _way_round(start: Node, end: Node, nodes: Iterable[Node]) -> float:
             continue
         share = (node.y - start.y) / along[1]
         if abs(start.x + share * along[0] - node.x) < 0.3:
-            return BOW if node.x <= (start.x + end.x) / 2 else -BOW
+            return WIDE_BOW if node.x <= (start.x + end.x) / 2 else -WIDE_BOW
     return 0.0
 
 

@@ -17,7 +17,7 @@ from circuits_course.plots.circuit_layout import ENDS, LANE, ROW, Arrow, Circuit
 ROLE_LETTERS = 18
 LETTER, LINE = 0.068, 0.15  # inches
 SIDE, BELOW = 0.26, 0.06  # inches from a circle's middle to the words beside it
-ALONG = (0.5, 0.62, 0.38, 0.74, 0.26)  # where on an arrow its number may stand
+ALONG = (0.5, 0.62, 0.38, 0.74, 0.26, 0.84, 0.16)  # where on an arrow its number may stand
 UPRIGHT = 0.3  # across by up, below which an arrow counts as upright
 SIDES = ((1, 1), (1, -1), (-1, 1), (-1, -1))  # right or left, upper or lower
 
@@ -32,31 +32,15 @@ def words_of(node: Node) -> list[str]:
     return [*wrap(node.role, ROLE_LETTERS)[:2], *own]
 
 
-def place_numbers(circuit: Circuit) -> dict[int, tuple[float, float]]:
-    """{index of an arrow: where its number stands}, the strongest first."""
-    taken = [_circle(node) for node in circuit.nodes.values()]
-    spots = {}
-    for index in reversed(range(len(circuit.arrows))):
-        arrow = circuit.arrows[index]
-        if arrow.faint:
-            continue
-        aside = _aside(arrow)
-        at = [
-            _inches(arrow.points[int(share * (len(arrow.points) - 1))]) + aside for share in ALONG
-        ]
-        boxes = [_about(spot, len(arrow.says)) for spot in at]
-        best = min(range(len(at)), key=lambda i: _covered(boxes[i], taken))
-        taken.append(boxes[best])
-        spots[index] = (float(at[best][0] / LANE), float(at[best][1] / ROW))
-    return spots
+def place_words(
+    circuit: Circuit,
+) -> tuple[dict[str, tuple[int, int]], dict[int, tuple[float, float]]]:
+    """Where roles and numbers stand.
 
-
-def place_roles(
-    circuit: Circuit, spots: dict[int, tuple[float, float]]
-) -> dict[str, tuple[int, int]]:
-    """{head: side}, as (1 right or -1 left, 1 upper or -1 lower)."""
+    First {head: side}, as (1 right or -1 left, 1 upper or -1 lower); then {index of an arrow:
+    where its number stands}, for those that have one.
+    """
     taken = [_circle(node) for node in circuit.nodes.values()]
-    taken += [_about(_inches(spot), len(circuit.arrows[i].says)) for i, spot in spots.items()]
     lines = [_inches(point) for arrow in circuit.arrows for point in arrow.points]
     sides = {}
     for name, node in circuit.nodes.items():
@@ -65,13 +49,28 @@ def place_roles(
             cost = {s: 3 * _covered(b, taken) + _crossed(b, lines) for s, b in boxes.items()}
             sides[name] = min(SIDES, key=lambda side: cost[side])
             taken.append(boxes[sides[name]])
-    return sides
+    spots = {}
+    for index in reversed(range(len(circuit.arrows))):  # the strongest first
+        arrow = circuit.arrows[index]
+        if not arrow.faint:
+            at = [point + _aside(arrow) for point in _along(arrow)]
+            boxes_at = [_about(spot, len(arrow.says)) for spot in at]
+            best = min(range(len(at)), key=lambda i: _covered(boxes_at[i], taken))
+            taken.append(boxes_at[best])
+            spots[index] = (float(at[best][0] / LANE), float(at[best][1] / ROW))
+    return sides, spots
+
+
+def _along(arrow: Arrow) -> list[np.ndarray]:
+    last = len(arrow.points) - 1
+    return [_inches(arrow.points[int(share * last)]) for share in ALONG]
 
 
 def _aside(arrow: Arrow) -> np.ndarray:
     """An upright arrow's number stands to its right, not on it: it would hide the arrow."""
     along = _inches(arrow.points[-1] - arrow.points[0])
-    upright = abs(along[0]) < UPRIGHT * along[1]
+    bent = np.ptp(arrow.points[:, 0] * LANE) > abs(along[0]) + 0.1
+    upright = abs(along[0]) < UPRIGHT * along[1] and not bent
     return np.array([LETTER * len(arrow.says) / 2 + 0.1 if upright else 0.0, 0.0])
 
 

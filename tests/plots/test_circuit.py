@@ -8,7 +8,7 @@ import pytest
 from circuits_course.errors import CourseError
 from circuits_course.plots import plot_circuit
 from circuits_course.plots.circuit_layout import _arrows, _path, _places, _rows
-from circuits_course.plots.circuit_words import _about, _covered, place_numbers, place_roles
+from circuits_course.plots.circuit_words import _about, _covered, place_words
 from circuits_course.plots.figure import PLOTLY
 
 HEADS = {"0.3": "previous token", "1.3": "induction", "1.0": "bigram"}
@@ -85,14 +85,14 @@ def test_words_stand_off_each_other_and_off_the_heads():
     places, lanes = _places(names, rows, {}, paths)
     nodes = {n: Node(n, HEADS.get(n, ""), np.nan, *places[n], False) for n in names}
     circuit = Circuit(nodes, _arrows(paths, nodes), rows, lanes, "nats")
-    spots = place_numbers(circuit)
+    sides, spots = place_words(circuit)
     boxes = [
         _about(np.array([x * 1.7, y * 0.85]), len(circuit.arrows[i].says))
         for i, (x, y) in spots.items()
     ]
     for i, box in enumerate(boxes):
         assert _covered(box, boxes[:i]) < 1
-    assert set(place_roles(circuit, spots)) == set(HEADS)
+    assert set(sides) == set(HEADS)
 
 
 def test_pale_heads_are_there_without_words():

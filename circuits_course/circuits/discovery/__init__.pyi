@@ -1,3 +1,4 @@
+from .arrows import arrows as arrows
 from .attributing import edge_attribution as edge_attribution
 from .attributing import integrated_edge_attribution as integrated_edge_attribution
 from .attributing import node_attribution as node_attribution
