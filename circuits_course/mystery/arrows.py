@@ -21,9 +21,12 @@ def claim_arrows(claim: Claim, mystery: Mystery | None = None) -> dict[str, Any]
     edges = []
     for sender, receiver in claim.edges:
         mark = 1 if (sender, receiver) in right else -1
-        ends = ("logits", "") if receiver == "logits" else (head_name(receiver[:2]), receiver[2])
-        label = f"{ends[1].upper()} {VERDICTS[mark]}".strip()
-        edges.append((head_name(sender), ends[0], mark, label))
+        if isinstance(receiver, str):
+            edges.append((head_name(sender), receiver, mark, VERDICTS[mark]))
+        else:
+            layer, head, letter = receiver
+            label = f"{letter.upper()} {VERDICTS[mark]}"
+            edges.append((head_name(sender), head_name((layer, head)), mark, label))
     return {"heads": {head_name(h): role for h, role in claim.circuit.items()}, "edges": edges}
 
 
