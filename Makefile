@@ -23,7 +23,7 @@ SCRATCH = scratch=$$(mktemp -d) && trap 'rm -rf "$$scratch"' EXIT && export CIRC
 PYTEST := $(PY) -m pytest -q -n $(WORKERS) --dist loadscope
 NBVAL := $(PYTEST) -p no:randomly --nbval-lax --nbval-current-env --nbval-cell-timeout=600
 
-.PHONY: help lab book book-tests test setup format lint types rooms model unit claims claims-table notebooks-as-shipped notebooks-solved test-colab clean
+.PHONY: help lab book book-tests test setup format lint types rooms model unit claims claims-table notebooks-as-shipped notebooks-solved test-colab test-hub test-bundle clean
 
 help:
 	@echo "make lab     set up what is needed, then JupyterLab on chapter 00 (CHAPTER=04: on that one)"
@@ -31,6 +31,7 @@ help:
 	@echo "make test    set up what is needed, then every test and every notebook"
 	@echo "make claims  test the headline claims again (claims-table: and write the table)"
 	@echo "make test-colab  every student notebook from the wheel, with Colab's versions"
+	@echo "make test-hub  five learners on a real JupyterHub; make test-bundle  a stick by the real pip"
 	@echo "make format  ruff's format and safe fixes"
 	@echo "make clean   remove $(VENV)"
 
@@ -118,5 +119,20 @@ test-colab:
 	$(COLAB_VENV)/bin/python -m pip freeze | grep -xF -e "$$(grep -iE '^(torch|numpy|ipython|ipywidgets|plotly|transformers)==' $(COLAB_VENV)/before.txt)" | sort
 	cp tests/notebooks/run_installed.py $(COLAB_VENV)/ && cd $(COLAB_VENV) && $(SCRATCH) && $(TEST_ENV) bin/python run_installed.py
 
+# A real JupyterHub with five learners at once, who share one model. Needs node; started by root,
+# every learner is a user of their own. Not part of `make test`.
+HUB_VENV := .venv-hub
+HUB_CHAPTER ?= 03_previous_token_heads
+test-hub:
+	$(PYTHON) -m venv $(HUB_VENV)
+	$(HUB_VENV)/bin/python -m pip install -q --disable-pip-version-check $(PIP_ARGS) -c constraints.txt -e '.[lab]' jupyterhub
+	npm install --silent --prefix $(HUB_VENV) configurable-http-proxy
+	HUB_PROXY=$(abspath $(HUB_VENV))/node_modules/.bin/configurable-http-proxy $(HUB_VENV)/bin/python tests/hub/run_hub.py $(HUB_CHAPTER)
+
+# A stick for this machine, Windows and Mac by the real pip: half a gigabyte each. Not part of `make test`.
+test-bundle: $(VENV)/.test
+	$(PY) -m pip install -q --disable-pip-version-check uv
+	$(PY) tests/classroom/real_bundle.py
+
 clean:
-	rm -rf $(VENV) $(COLAB_VENV)
+	rm -rf $(VENV) $(COLAB_VENV) $(HUB_VENV)

@@ -179,10 +179,13 @@ def publish(
     ] = None,
 ) -> None:
     """Write copies of the notebooks with Colab's badge and set-up cell."""
+    from circuits_course.authoring.publish import next_steps
     from circuits_course.authoring.publish import publish as run
 
-    for path in run(repo, ref, out):
-        console.print(f"Written: {path}", soft_wrap=True)
+    paths = run(repo, ref, out)
+    console.print(f"Written: {len(paths)} notebooks in {out}", soft_wrap=True, highlight=False)
+    for line in next_steps(repo, ref, paths):
+        console.print(escape(line), soft_wrap=True, highlight=False)
     if book is not None:
         from circuits_course.authoring.book.making import make_book
         from circuits_course.authoring.book.places import Published
@@ -208,12 +211,14 @@ def bundle(
     platform: Annotated[
         list[str] | None, typer.Option(help="A further platform, as pip names it: win_amd64.")
     ] = None,
-    python_version: Annotated[str, typer.Option(help="The Python of those platforms.")] = "",
+    python_version: Annotated[
+        list[str] | None, typer.Option(help="A Python of those platforms: 3.12.")
+    ] = None,
 ) -> None:
     """Put the course, its wheels and the real model into one folder, for a room without network."""
     from circuits_course.classroom.bundle import bundle as run
 
-    made = run(folder, platforms=platform or (), python_version=python_version)
+    made = run(folder, platforms=platform or (), python_versions=python_version or ())
     console.print(f'Made: {made}. Learners run "python install.py" in it.', soft_wrap=True)
 
 

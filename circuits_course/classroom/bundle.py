@@ -2,48 +2,53 @@
 
 from __future__ import annotations
 
+import json
 import os
+import platform as this_machine
 import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
+from circuits_course.classroom.targets import Pip, Target, fetch_for
 from circuits_course.errors import CourseError
-from circuits_course.models.smollm2 import REQUIREMENT, WHEEL, say
+from circuits_course.models.smollm2 import REQUIREMENT, WHEEL, right_wheel, say
 from circuits_course.storage import PACKAGE, require_writable, source_dir
 
 ROOT = PACKAGE.parent
-INSTALLER = "install.py"
-
-Pip = Callable[[Sequence[str]], None]
+INSTALLER, CONTENTS, README = "install.py", "stick.json", "README.txt"
+HERE = ".".join(map(str, sys.version_info[:2]))
 
 
 def bundle(
     folder: Path,
     *,
     platforms: Sequence[str] = (),
-    python_version: str = "",
+    python_versions: Sequence[str] = (),
     run_pip: Pip | None = None,
 ) -> Path:
     """Puts everything that learners need into a new folder, whole or not at all; returns it.
 
     platforms: further platforms to fetch wheels for, as pip names them ("win_amd64",
-    "macosx_14_0_arm64"), beside this machine's own; python_version: their Python ("3.12", default:
-    this one's). run_pip: runs pip with the arguments that follow its name.
+    "macosx_14_0_arm64"), beside this machine's own; python_versions: their Pythons ("3.12",
+    default: this one's). run_pip: runs pip with the arguments that follow its name.
 
-    Raises CourseError where the folder exists, the course is not run from a checkout, or pip fails.
+    Raises CourseError where the folder exists, the course is not run from a checkout, there is no
+    such platform, or pip fails.
     """
     if folder.exists():
         raise CourseError(f"{folder} exists already; give the name of a new folder.")
     if not (ROOT / "pyproject.toml").is_file():
         raise CourseError("A bundle is made from a checkout of the course, not from its wheel.")
-    pip = run_pip or _run_pip
+    targets = [Target(name, python) for name in platforms for python in python_versions or [HERE]]
+    if python_versions and not platforms:
+        raise CourseError("--python-version is about further platforms; name them with --platform.")
     require_writable(folder.parent)
     scratch = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
     try:
-        _fill(scratch, pip, platforms, python_version or ".".join(map(str, sys.version_info[:2])))
+        _fill(scratch, run_pip or _run_pip, targets)
         os.chmod(scratch, 0o755)
         os.replace(scratch, folder)
     except BaseException:
@@ -52,23 +57,60 @@ def bundle(
     return folder
 
 
-def _fill(folder: Path, pip: Pip, platforms: Sequence[str], python_version: str) -> None:
-    wheels = folder / "wheels"
-    pinned = ["-c", str(ROOT / "constraints.txt"), "--dest", str(wheels)]
+def _fill(folder: Path, pip: Pip, targets: Sequence[Target]) -> None:
+    wheels, constraints = folder / "wheels", ROOT / "constraints.txt"
     say("Building the course and fetching what it needs; some hundred megabytes.")
-    pip(["wheel", *pinned[:2], "--wheel-dir", str(wheels), f"{ROOT}[lab]", "pip"])
+    pip(["wheel", "-c", str(constraints), "--wheel-dir", str(wheels), f"{ROOT}[lab]", "pip"])
     pip(["download", "--no-deps", "--only-binary", ":all:", "--dest", str(wheels), REQUIREMENT])
-    for platform in platforms:
-        say(f"Fetching wheels for {platform}, Python {python_version}.")
-        course = next(wheels.glob("circuits_course-*.whl"))
-        chosen = ["--only-binary", ":all:", "--platform", platform]
-        pip(["download", *pinned, *chosen, "--python-version", python_version, f"{course}[lab]"])
+    _check_model(wheels)
+    course = next(wheels.glob("circuits_course-*.whl"))
+    for target in targets:
+        say(f"Fetching wheels for {target.platform}, Python {target.python}.")
+        found = folder / f".{target.platform}-{target.python}"
+        fetch_for(target, course, constraints.read_text("utf-8"), found, pip)
+        for wheel in found.iterdir():
+            wheel.replace(wheels / wheel.name)
+        found.rmdir()
     shutil.copytree(
         source_dir("notebooks"), folder / "notebooks", ignore=shutil.ignore_patterns(".*")
     )
     shutil.copy(Path(__file__).parent / INSTALLER, folder / INSTALLER)
-    if not (wheels / WHEEL).is_file():
-        raise CourseError(f"pip did not leave {WHEEL} in the bundle.")
+    _describe(folder, targets)
+
+
+def _check_model(wheels: Path) -> None:
+    """The model's wheel is the right one, and has the name that is looked for."""
+    wheel = right_wheel(wheels)
+    if wheel is None:
+        raise CourseError(f"pip did not leave {WHEEL} in the bundle, or not the right one.")
+    wheel.replace(wheels / WHEEL)
+
+
+def _describe(folder: Path, targets: Sequence[Target]) -> None:
+    """Which machines the stick is for, for the installer and for people."""
+    own = {"system": sys.platform, "machine": this_machine.machine(), "python": HERE}
+    rows = [own, *({"system": t.system, "machine": t.machine, "python": t.python} for t in targets)]
+    (folder / CONTENTS).write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
+    kinds = "\n".join(f"  Python {r['python']} on {r['system']}, {r['machine']}" for r in rows)
+    (folder / README).write_text(_README.format(kinds=kinds), encoding="utf-8")
+
+
+_README = """\
+Transformer Circuits, the course: everything to install it without a network.
+
+This stick is for
+{kinds}
+
+Open a terminal in this folder and run
+
+  python install.py            (Windows: py install.py; Linux and Mac: python3 install.py)
+
+It makes the folder "transformer-circuits" in your home, which takes about three minutes and 2.6 GB,
+and ends by saying how to start. With several Pythons on your machine take one named above:
+"py -3.12 install.py" on Windows, "python3.12 install.py" elsewhere.
+
+Running it again mends what is missing and leaves your notebooks as they are.
+"""
 
 
 def _run_pip(arguments: Sequence[str]) -> None:
@@ -76,5 +118,6 @@ def _run_pip(arguments: Sequence[str]) -> None:
     found = subprocess.run(command, capture_output=True, text=True)
     if found.returncode:
         lines = [line for line in found.stderr.splitlines() if line.startswith("ERROR")]
-        reason = lines[0] if lines else f"exit code {found.returncode}"
+        told = [line for line in lines if "Ignored the following" not in line]
+        reason = " ".join(dict.fromkeys(told)) or f"exit code {found.returncode}"
         raise CourseError(f"pip {arguments[0]} failed: {reason}")

