@@ -71,6 +71,8 @@ def same(a: Any, b: Any, tolerance: Tolerance = TOLERANCE) -> bool:
     """Whether two values are equal within the tolerance, NaN equal to NaN."""
     if isinstance(a, Tensor) and isinstance(b, Tensor):
         return a.shape == b.shape and close(a, b, tolerance, equal_nan=True)
+    if isinstance(a, float) and isinstance(b, float) and a != a:
+        return b != b
     try:
         return find_difference(a, b, tolerance) is None
     except TypeError:

@@ -118,7 +118,8 @@ def likeness(mine: Finding, theirs: Finding, tolerance: Tolerance) -> Likeness:
     if len(kinds) > 1 or mine.broken != theirs.broken:
         return Likeness.NONE
     if kinds & {"mutation", "harm", "none"}:
-        return Likeness.SAME_OUTPUT
+        alike = _text(mine) == _text(theirs)
+        return Likeness.SAME_OUTPUT if alike else Likeness.NONE
     if "type" in kinds:
         alike = type(mine.output) is type(theirs.output)
         return Likeness.SAME_OUTPUT if alike else Likeness.NONE
@@ -127,6 +128,10 @@ def likeness(mine: Finding, theirs: Finding, tolerance: Tolerance) -> Likeness:
         return Likeness.SAME_FAULT if _says_nothing(seen[0]) else Likeness.SAME_OUTPUT
     same_property = mine.broken is not None and mine.seen is None
     return Likeness.SAME_FAULT if same_property else Likeness.NONE
+
+
+def _text(finding: Finding) -> str:
+    return finding.difference.text if finding.difference else ""
 
 
 def _says_nothing(output: Any) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from types import FunctionType, MethodType
 from typing import Any
 
 from torch import Tensor, nn
@@ -124,7 +125,7 @@ def unchanged(old: Any, new: Any, depth: int = 4) -> bool:
 
     Models are watched by `guard`.
     """
-    if depth == 0 or old is new or isinstance(old, nn.Module) or callable(old):
+    if depth == 0 or old is new or isinstance(old, nn.Module | type | FunctionType | MethodType):
         return True
     if type(old) is not type(new):
         return False

@@ -111,22 +111,25 @@ def misses(
     hits = on_target >= ENOUGH
     if hits.all():
         return None
-    habit = _habit(pattern, has_some, mass(pattern, keys) >= ENOUGH)
+    habit = _habit(pattern, keys, has_some, mass(pattern, keys) >= ENOUGH)
     return (
         f"of the queries that should, {percent(hits)} attend to {target} (with "
         f"{on_target.mean():.2f} of their attention on average); {habit}"
     )
 
 
-def _habit(pattern: Tensor, asked: Tensor, done: Tensor) -> str:
+def _habit(pattern: Tensor, keys: Tensor, asked: Tensor, done: Tensor) -> str:
     """What queries do most often instead."""
     top, key = pattern.max(-1)
+    right = keys.gather(-1, key[..., None])[..., 0]
     labels = [
-        _place(int(q), int(key[b, q]), float(top[b, q]))
+        "there" if right[b, q] else _place(int(q), int(key[b, q]), float(top[b, q]))
         for b, q in (asked & ~done).nonzero().tolist()
     ]
     label, count = Counter(labels).most_common(1)[0]
     share = _percent_of(count / int(asked.sum()))
+    if label == "there":
+        return f"{share} look there most, but with less than {ENOUGH} of their attention"
     if label != "spread":
         return f"{share} look {label} instead"
     largest = top[asked & ~done].mean()

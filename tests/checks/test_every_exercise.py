@@ -46,6 +46,7 @@ def test_stub_is_not_attempted(chapter, name):
 def test_enough_wrong_and_right_answers_are_on_file(chapter, name):
     wrong, right = load_checks(chapter).exercises[name].wrong_answers, right_answers(chapter, name)
     assert len(wrong) >= 3, f"{name} has {len(wrong)} wrong answers on file; write at least three"
+    assert len({answer.name for answer in wrong}) == len(wrong), f"{name}: a name stands twice"
     assert len(right) >= 2, f"{name} has {len(right)} right answers on file; write at least two"
 
 

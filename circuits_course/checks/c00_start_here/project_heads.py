@@ -10,6 +10,7 @@ from torch import Tensor
 from circuits_course.checking import Exercise
 from circuits_course.checking.declaring import Case
 from circuits_course.checks.inputs import normal
+from circuits_course.checks.slips import slip
 
 project_heads = Exercise(
     "project_heads",
@@ -67,3 +68,15 @@ def transposed_matrix(x: Tensor, W: Tensor) -> Tensor:
 )
 def summed_apart(x: Tensor, W: Tensor) -> Tensor:
     return torch.einsum("bpm,hnd->bphd", x, W)
+
+
+slip(
+    project_heads,
+    "one_matrix_for_each_sequence",
+    "each sequence met one matrix of its own: matmul paired the batch with the heads. Name both "
+    "axes and keep both.",
+    (
+        "einsum(x, W, pattern)",
+        'torch.einsum("bpm,bmd->bpd", x.expand(len(W), -1, -1) if len(x) == 1 else x, W)',
+    ),
+)

@@ -10,6 +10,7 @@ from torch import Tensor
 from circuits_course.checking import Exercise
 from circuits_course.checking.declaring import Case
 from circuits_course.checks.inputs import random_model, random_tokens
+from circuits_course.checks.slips import slip
 
 read_pattern = Exercise(
     "read_pattern",
@@ -82,3 +83,11 @@ def keys_as_rows(model: Any, tokens: Tensor, layer: int, head: int) -> Tensor:
 @read_pattern.wrong("only the first sequence is there: keep the whole batch.")
 def first_sequence(model: Any, tokens: Tensor, layer: int, head: int) -> Tensor:
     return _cached(model, tokens, "pattern", layer)[0, head]
+
+
+slip(
+    read_pattern,
+    "last_axis_indexed",
+    "you picked from the last axis, the keys. Heads are axis 1: [:, head].",
+    ("[:, head]", "[..., head]"),
+)

@@ -11,6 +11,7 @@ from torch import Tensor
 from circuits_course.checking import Exercise
 from circuits_course.checking.declaring import Case
 from circuits_course.checks.inputs import random_model, random_tokens
+from circuits_course.checks.slips import slip
 
 zero_head = Exercise(
     "zero_head",
@@ -110,3 +111,57 @@ def hook_left_behind(model: Any, tokens: Tensor, layer: int, head: int) -> Tenso
 
     model.add_hook(f"blocks.{layer}.attn.hook_z", edit)
     return model(tokens)
+
+
+slip(
+    zero_head,
+    "last_position_only",
+    "only the last position is silenced: z[:, :, head] takes every position.",
+    ("z[:, :, head]", "z[:, -1, head]"),
+)
+
+
+slip(
+    zero_head,
+    "first_sequence_silenced",
+    "only the first sequence is silenced: the first axis of z is the batch, keep all of it.",
+    ("z[:, :, head]", "z[0, :, head]"),
+)
+
+
+slip(
+    zero_head,
+    "dimension_silenced",
+    "you silenced one number of every head: the last axis is d_head. Heads are axis 2.",
+    ("z[:, :, head]", "z[..., head]"),
+)
+
+
+slip(
+    zero_head,
+    "only_that_head_left",
+    "you silenced all the others and kept this head.",
+    (
+        "z[:, :, head] = 0.0",
+        "kept = z[:, :, head].clone()\n        z[:] = 0.0\n        z[:, :, head] = kept",
+    ),
+)
+
+
+slip(
+    zero_head,
+    "head_in_every_layer",
+    "the head is silenced in every layer: hook the one of `layer` only.",
+    (
+        "fwd_hooks=[(name, silence)]",
+        'fwd_hooks=[(f"blocks.{i}.attn.hook_z", silence) for i in range(model.cfg.n_layers)]',
+    ),
+)
+
+
+slip(
+    zero_head,
+    "mean_for_zero",
+    "the head's mean stands there instead of zero. Chapter 03 compares the two; here it is zero.",
+    ("z[:, :, head] = 0.0", "z[:, :, head] = z[:, :, head].mean((0, 1))"),
+)

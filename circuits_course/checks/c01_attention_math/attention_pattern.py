@@ -11,6 +11,7 @@ from circuits_course.checking import Exercise
 from circuits_course.checking.declaring import Case
 from circuits_course.checks.c01_attention_math.shared import triangle
 from circuits_course.checks.inputs import normal
+from circuits_course.checks.slips import slip
 
 attention_pattern = Exercise(
     "attention_pattern",
@@ -28,6 +29,9 @@ attention_pattern = Exercise(
 
 @attention_pattern.cases
 def _pattern_cases() -> Iterator[Case]:
+    weights = torch.tensor([[1.0, 4.0, 2.0], [3.0, 1.0, 4.0], [1.0, 2.0, 1.0]])
+    scores = torch.stack([weights, weights.T]).log()[None]
+    yield Case("two heads whose exponentials are 1 4 2, 3 1 4, 1 2 1, and the other way", scores)
     yield Case("three positions whose scores are all 0", torch.zeros(1, 1, 3, 3))
     yield Case("random scores", normal(2, 3, 5, 5))
     yield Case("as many heads as positions", normal(4, 4, 4, 4, seed=1) * 3)
@@ -110,3 +114,55 @@ def scaled_twice(scores: Tensor) -> Tensor:
 )
 def softmax_over_everything(scores: Tensor) -> Tensor:
     return _masked(scores).flatten(-2).softmax(-1).view_as(scores)
+
+
+slip(
+    attention_pattern,
+    "softmax_over_heads",
+    "the softmax runs over the heads. Each query shares out its unit over the keys, the last axis.",
+    ("softmax(dim=-1)", "softmax(1)"),
+)
+
+
+slip(
+    attention_pattern,
+    "itself_masked",
+    "the query itself is masked too; the first has then nothing to look at. The mask begins one "
+    "after the diagonal.",
+    (
+        "causal_mask(scores)",
+        "scores.masked_fill(torch.ones_like(scores[0, 0]).triu(0).bool(), -torch.inf)",
+    ),
+)
+
+
+slip(
+    attention_pattern,
+    "all_to_the_best",
+    "all attention goes to the best key. A softmax shares it out: the best gets most, the others "
+    "some.",
+    (
+        "causal_mask(scores).softmax(dim=-1)",
+        "torch.nn.functional.one_hot(causal_mask(scores).argmax(-1), scores.shape[-1]).float()",
+    ),
+)
+
+
+slip(
+    attention_pattern,
+    "two_softmaxes",
+    "there are two softmaxes; the second takes shares for scores and flattens them.",
+    ("softmax(dim=-1)", "softmax(-1).softmax(-1)"),
+)
+
+
+slip(
+    attention_pattern,
+    "overflows",
+    "exp of a large score is infinite, and infinity over infinity is NaN. `softmax` takes the "
+    "largest score off first.",
+    (
+        "causal_mask(scores).softmax(dim=-1)",
+        "causal_mask(scores).exp() / causal_mask(scores).exp().sum(-1, keepdim=True)",
+    ),
+)

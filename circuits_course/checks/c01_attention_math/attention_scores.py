@@ -11,6 +11,7 @@ from torch import Tensor
 from circuits_course.checking import Exercise
 from circuits_course.checking.declaring import Case
 from circuits_course.checks.inputs import normal
+from circuits_course.checks.slips import slip
 
 attention_scores = Exercise(
     "attention_scores",
@@ -30,9 +31,9 @@ attention_scores = Exercise(
 
 @attention_scores.cases
 def _score_cases() -> Iterator[Case]:
-    q = torch.tensor([[[[2.0, 0, 0, 0], [0, 4.0, 0, 0]]]])
-    k = torch.tensor([[[[1.0, 0, 0, 0], [3.0, 5.0, 0, 0]]]])
-    yield Case("two queries and two keys of four numbers", q, k)
+    q = torch.tensor([[2.0, 0, 0, 0], [0, 4.0, 0, 0], [0, 0, 6.0, 0]]).repeat(1, 2, 1, 1)
+    k = torch.tensor([[1.0, 0, 0, 0], [3.0, 5.0, 0, 0], [0, 0, 1.0, 0]]).repeat(1, 2, 1, 1)
+    yield Case("two heads with three queries and three keys of four numbers", q, k)
     yield Case("random numbers", normal(2, 3, 5, 7), normal(2, 3, 5, 7, seed=1))
     yield Case("equal sizes everywhere", normal(4, 4, 4, 4, seed=2), normal(4, 4, 4, 4, seed=3))
     yield Case("long vectors", normal(3, 2, 6, 64, seed=4), normal(3, 2, 6, 64, seed=5))
@@ -112,3 +113,37 @@ def keys_left_out(q: Tensor, k: Tensor) -> Tensor:
 )
 def softmax_too_early(q: Tensor, k: Tensor) -> Tensor:
     return _scores_oracle(q, k).softmax(-1)
+
+
+slip(
+    attention_scores,
+    "scaled_by_heads",
+    "you divided by the root of the number of heads. A score is a sum of d_head products, and "
+    "d_head is the last axis.",
+    ("d_head = q.shape[-1]", "d_head = q.shape[1]"),
+)
+
+
+slip(
+    attention_scores,
+    "cosines",
+    "these are cosines: the vectors were divided by their lengths. Divide by sqrt(d_head) only, "
+    "so that a long query asks more firmly.",
+    (
+        "    # END BLANK",
+        "    scores = scores / (q.norm(dim=-1)[..., None] * k.norm(dim=-1)[..., None, :])\n    "
+        "# END BLANK",
+    ),
+)
+
+
+slip(
+    attention_scores,
+    "masked_too_early",
+    "the future is masked already. That is the next step, in a function of its own.",
+    (
+        "return scores / d_head**0.5",
+        "return (scores / d_head**0.5).masked_fill(torch.ones_like(scores[0, "
+        "0]).triu(1).bool(), -torch.inf)",
+    ),
+)

@@ -12,6 +12,7 @@ from circuits_course.checking import Exercise
 from circuits_course.checking.declaring import Case
 from circuits_course.checks.c01_attention_math.shared import triangle
 from circuits_course.checks.inputs import normal
+from circuits_course.checks.slips import slip
 
 causal_mask = Exercise(
     "causal_mask",
@@ -123,3 +124,38 @@ def masked_in_place(scores: Tensor) -> Tensor:
 )
 def softmax_included(scores: Tensor) -> Tensor:
     return scores.masked_fill(triangle(scores, 1), -torch.inf).softmax(-1)
+
+
+slip(
+    causal_mask,
+    "filled_with_nan",
+    "the future becomes NaN in the softmax: the fill is NaN, or plus infinity. Use -torch.inf.",
+    ("-torch.inf", "torch.nan"),
+)
+
+
+slip(
+    causal_mask,
+    "last_column_only",
+    "only the last key is hidden. Every query has its own future: all keys j > i.",
+    (
+        "return scores.masked_fill(future, -torch.inf)",
+        "masked = scores.clone()\n    masked[..., :-1, -1] = -torch.inf\n    return masked",
+    ),
+)
+
+
+slip(
+    causal_mask,
+    "the_mask_itself",
+    "this is the mask. Return the scores with -inf where it is True.",
+    ("return scores.masked_fill(future, -torch.inf)", "return future"),
+)
+
+
+slip(
+    causal_mask,
+    "as_large_as_the_heads",
+    "the square is as large as the number of heads. Its sides are positions: scores.shape[-1].",
+    ("scores.shape[-1]", "scores.shape[1]"),
+)

@@ -10,6 +10,7 @@ from torch import Tensor
 from circuits_course.checking import Exercise
 from circuits_course.checking.declaring import Case
 from circuits_course.checks.inputs import normal
+from circuits_course.checks.slips import slip
 
 expand_grouped_keys = Exercise(
     "expand_grouped_keys",
@@ -83,3 +84,19 @@ def copies_in_a_new_axis(k: Tensor, n_heads: int) -> Tensor:
 )
 def first_group_for_all(k: Tensor, n_heads: int) -> Tensor:
     return k[:, :, :1].expand(-1, -1, n_heads, -1)
+
+
+slip(
+    expand_grouped_keys,
+    "numbers_repeated",
+    "the numbers of the vectors are repeated: d_head is the last axis. Groups are axis 2.",
+    ("dim=2", "dim=-1"),
+)
+
+
+slip(
+    expand_grouped_keys,
+    "copies_as_many_as_groups",
+    "each group is repeated as often as there are groups. It serves n_heads // n_groups heads.",
+    ("n_heads // k.shape[2]", "k.shape[2]"),
+)

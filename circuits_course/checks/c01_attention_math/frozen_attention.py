@@ -12,6 +12,7 @@ from circuits_course.checking.compare import Tolerance
 from circuits_course.checking.declaring import Case
 from circuits_course.checks.c01_attention_math.attention_pattern import _pattern_oracle
 from circuits_course.checks.inputs import normal
+from circuits_course.checks.slips import slip
 
 frozen_attention = Exercise(
     "frozen_attention",
@@ -87,3 +88,16 @@ def circuit_left_out(pattern: Tensor, x: Tensor, W_OV: Tensor) -> Tensor:
 @frozen_attention.wrong("the head axis stands in another place: [batch, head, query, d_model].")
 def head_axis_moved(pattern: Tensor, x: Tensor, W_OV: Tensor) -> Tensor:
     return _frozen_oracle(pattern, x, W_OV).transpose(1, 2)
+
+
+slip(
+    frozen_attention,
+    "without_a_head_axis",
+    "`pattern @ x @ W_OV` lines the heads up with the batch: x is [batch, key, d_model], without "
+    "heads. Give x an axis of length 1 there, x[:, None], or name all axes in an einsum.",
+    (
+        'return einsum(\n        pattern,\n        x,\n        W_OV,\n        "batch head '
+        'query key, batch key d_in, head d_in d_out -> batch head query d_out",\n    )',
+        "return pattern @ x @ W_OV",
+    ),
+)

@@ -11,6 +11,7 @@ from circuits_course.checking import Exercise
 from circuits_course.checking.declaring import Case
 from circuits_course.checks.c01_attention_math.attention_pattern import _pattern_oracle
 from circuits_course.checks.inputs import normal
+from circuits_course.checks.slips import slip
 
 mix_values = Exercise(
     "mix_values",
@@ -93,3 +94,16 @@ def heads_after_positions(pattern: Tensor, v: Tensor) -> Tensor:
 )
 def heads_already_summed(pattern: Tensor, v: Tensor) -> Tensor:
     return _mix_oracle(pattern, v).sum(1)
+
+
+slip(
+    mix_values,
+    "own_value_times_its_sum",
+    "each query took its own value, times the sum of its weights: what it should take is the "
+    "values of all keys, each with its weight.",
+    (
+        'return einsum(\n        pattern, v, "batch head query key, batch head key d_head -> '
+        'batch head query d_head"\n    )',
+        "return pattern.sum(-1, keepdim=True) * v",
+    ),
+)

@@ -13,6 +13,7 @@ from circuits_course.checking import Exercise
 from circuits_course.checking.compare import Tolerance
 from circuits_course.checking.declaring import Case
 from circuits_course.checks.inputs import normal
+from circuits_course.checks.slips import slip
 
 multi_head_attention = Exercise(
     "multi_head_attention",
@@ -48,6 +49,9 @@ def _layer_cases() -> Iterator[Case]:
     yield Case("random weights", *_layer(2, 5, 7, 3, 4, seed=0))
     yield Case("one head", *_layer(3, 6, 8, 1, 5, seed=10))
     yield Case("heads that fill d_model", *_layer(2, 4, 6, 3, 2, seed=20))
+    x, W_Q, W_K, _, _ = _layer(2, 5, 8, 3, 4, seed=40)
+    W_V, W_O = normal(3, 8, 7, seed=43), normal(3, 7, 8, seed=44)
+    yield Case("values wider than queries and keys", x, W_Q, W_K, W_V, W_O)
     yield Case("as many heads as positions", *_layer(4, 4, 9, 4, 3, seed=30))
 
 
@@ -142,3 +146,19 @@ def output_matrix_left_out(x: Tensor, W_Q: Tensor, W_K: Tensor, W_V: Tensor, W_O
     return torch.stack([_one_head(x, q, k, v) for q, k, v in zip(W_Q, W_K, W_V, strict=True)]).sum(
         0
     )
+
+
+slip(
+    multi_head_attention,
+    "keys_carried_home",
+    "the heads carry their keys home: what is mixed is v.",
+    ("attention_scores(q, k)), v)", "attention_scores(q, k)), k)"),
+)
+
+
+slip(
+    multi_head_attention,
+    "queries_only",
+    "queries meet queries: the scores compare q with k.",
+    ("attention_scores(q, k)", "attention_scores(q, q)"),
+)

@@ -13,6 +13,7 @@ from circuits_course.checking import Exercise
 from circuits_course.checking.compare import Tolerance
 from circuits_course.checking.declaring import Case
 from circuits_course.checks.inputs import random_model, random_tokens
+from circuits_course.checks.slips import slip
 from circuits_course.models.config import CourseConfig
 from circuits_course.models.transformer import CourseTransformer
 
@@ -155,3 +156,11 @@ def terms_of_head_zero(model: Any, tokens: Tensor, head: int) -> Tensor:
 def terms_masked(model: Any, tokens: Tensor, head: int) -> Tensor:
     terms = _terms_oracle(model, tokens, head)
     return terms.masked_fill(torch.ones(terms.shape[-2:]).triu(1).bool(), -torch.inf)
+
+
+slip(
+    score_terms,
+    "positions_before_words",
+    "part 0 is the word and part 1 the position; yours are the other way round.",
+    ("[words, positions]", "[positions, words]"),
+)

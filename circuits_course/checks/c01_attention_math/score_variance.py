@@ -86,6 +86,25 @@ def _other_seed_other_number(
     return f"seeds {seed} and {seed + 1} gave exactly the same number, {drawn[0]:.3f}"
 
 
+@score_variance.trial
+def _spread_of_products(
+    attempt: Any, d_head: int, n_samples: int, scaled: bool, seed: int
+) -> str | None:
+    """One number a vector: the variance of n products is off by sqrt(8 / n) or so of itself; that
+    of n normal numbers, of which none is multiplied, by sqrt(2 / n)."""
+    if (d_head, scaled) != (64, False):
+        return None  # once is enough
+    n = 400
+    found = torch.tensor([float(attempt(1, n, False, other)) for other in range(80)])
+    spread = float(found.std()) * (n / 8) ** 0.5
+    if 0.65 < spread < 1.5:
+        return None
+    return (
+        f"with one number a vector and {n} pairs, variances of products q k differ from seed to "
+        f"seed by about {(8 / n) ** 0.5:.2f}, and yours by {float(found.std()):.2f}"
+    )
+
+
 def _samples(d_head: int, n_samples: int, seed: int) -> tuple[Tensor, Tensor]:
     q, k = normal(2, n_samples, d_head, seed=seed)
     return q, k

@@ -15,6 +15,7 @@ from circuits_course.checking import Exercise
 from circuits_course.checking.compare import Tolerance
 from circuits_course.checking.declaring import Case
 from circuits_course.checks.inputs import random_model
+from circuits_course.checks.slips import slip
 from circuits_course.models.config import CourseConfig
 from circuits_course.models.transformer import CourseTransformer
 
@@ -167,3 +168,15 @@ def always_head_zero(model: Any, head: int) -> Tensor:
 def sources_summed(model: Any, head: int) -> Tensor:
     attention, writes = _halves(model, head)
     return attention @ writes
+
+
+slip(
+    skip_trigram_strength,
+    "halves_added",
+    "the two halves are added. A head that does not attend to a source writes nothing of it, "
+    "whatever its OV circuit says: multiply.",
+    (
+        'return einsum(attention, ov, "dest source, source out -> source dest out")',
+        "return attention.T[:, :, None] + ov[:, None, :]",
+    ),
+)

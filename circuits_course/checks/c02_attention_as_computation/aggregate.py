@@ -27,6 +27,7 @@ from circuits_course.checks.c02_attention_as_computation.shared import (
     single,
     written_result,
 )
+from circuits_course.checks.slips import slip
 from circuits_course.circuits.basis import Basis, HeadWeights, small_basis
 
 aggregate = Exercise(
@@ -167,3 +168,21 @@ def into_the_feature(basis: Basis, feature: str) -> HeadWeights:
 @aggregate.wrong("`feature` is not used: the head averages the first feature whichever is asked.")
 def first_feature(basis: Basis, feature: str) -> HeadWeights:
     return _mean_head(basis, next(iter(basis.features)), -GAP)
+
+
+slip(
+    aggregate,
+    "looks_at_bos",
+    "the sign is turned: BOS gets all the attention, and holds no feature. Its score has to lie "
+    "far below the others.",
+    ("-gap", "gap"),
+)
+
+
+slip(
+    aggregate,
+    "bos_not_low_enough",
+    "BOS is not low enough: it keeps part of the attention, which pulls the mean down. Take "
+    "`sharpness` for a share near 1.",
+    ("0.999", "0.6"),
+)

@@ -31,6 +31,7 @@ from circuits_course.checks.c02_attention_as_computation.shared import (
     single,
     writes_previous,
 )
+from circuits_course.checks.slips import slip
 from circuits_course.circuits.basis import Basis, HeadWeights, kind, small_basis
 
 induction_circuit = Exercise(
@@ -234,3 +235,21 @@ def soft_match(basis: Basis) -> Pair:
 )
 def too_quiet(basis: Basis) -> Pair:
     return writes_previous(basis), _second(basis)._replace(W_O=basis.out)
+
+
+slip(
+    induction_circuit,
+    "two_steps_back",
+    "layer 0 looks two back, so `previous` holds the symbol before the previous one. It has to "
+    "look one back.",
+    ("route(basis, 1)", "route(basis, 2)"),
+)
+
+
+slip(
+    induction_circuit,
+    "layer_one_never_rests",
+    "where the symbol is new, nothing matches and the attention of layer 1 spreads over "
+    "everything. Give BOS a score between a match and no match.",
+    ("gap * one]", "0 * one]"),
+)

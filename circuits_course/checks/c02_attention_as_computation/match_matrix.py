@@ -12,6 +12,7 @@ from circuits_course.checking.compare import Tolerance
 from circuits_course.checking.declaring import Case
 from circuits_course.checks.c02_attention_as_computation.shared import writes_previous
 from circuits_course.checks.inputs import normal
+from circuits_course.checks.slips import slip
 from circuits_course.circuits.basis import Basis, HeadWeights
 
 match_matrix = Exercise(
@@ -110,3 +111,21 @@ def heads_exchanged(W_E: Tensor, first: HeadWeights, second: HeadWeights) -> Ten
 )
 def embedding_added(W_E: Tensor, first: HeadWeights, second: HeadWeights) -> Tensor:
     return _match_oracle(W_E, first, second) + first_head_left_out(W_E, first, second)
+
+
+slip(
+    match_matrix,
+    "other_width",
+    "the scale is that of the first head. The scores are the second head's: its d_head.",
+    ("second.W_Q.shape[1]", "first.W_Q.shape[1]"),
+)
+
+
+slip(
+    match_matrix,
+    "sides_exchanged",
+    "the second head's W_Q and W_K are exchanged: the symbol at the query goes through W_Q, what "
+    "was fetched to the key through W_K.",
+    ("query = W_E @ second.W_Q", "query = W_E @ second.W_K"),
+    ("@ second.W_K\n    return", "@ second.W_Q\n    return"),
+)

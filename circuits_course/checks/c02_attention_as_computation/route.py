@@ -28,6 +28,7 @@ from circuits_course.checks.c02_attention_as_computation.shared import (
     position_head,
     single,
 )
+from circuits_course.checks.slips import slip
 from circuits_course.circuits.basis import Basis, HeadWeights, small_basis
 
 route = Exercise(
@@ -192,3 +193,20 @@ def values_read_positions(basis: Basis, offset: int) -> HeadWeights:
 def coordinates(basis: Basis, offset: int) -> HeadWeights:
     plain = Basis(basis.vocabulary, basis.n_ctx, basis.features)
     return position_head(plain, offset)
+
+
+slip(
+    route,
+    "looks_ahead",
+    "the dimension of key q + offset was lit: that lies ahead. What stands `offset` back is key "
+    "q - offset.",
+    ("W_Q[:, q - offset]", "W_Q[:, min(q + offset, d_head - 1)]"),
+)
+
+
+slip(
+    route,
+    "into_previous",
+    "the symbol is written along `previous`. Asked for is `out`.",
+    ("W_O=basis.out", "W_O=basis.previous"),
+)

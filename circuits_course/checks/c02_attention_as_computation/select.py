@@ -31,6 +31,7 @@ from circuits_course.checks.c02_attention_as_computation.shared import (
     feature_values,
     single,
 )
+from circuits_course.checks.slips import slip
 from circuits_course.circuits.basis import Basis, HeadWeights, small_basis
 
 select = Exercise(
@@ -176,3 +177,13 @@ def reads_the_feature(basis: Basis, feature: str) -> HeadWeights:
 @select.wrong("`feature` is not used: the head always selects by the same one.")
 def fixed_feature(basis: Basis, feature: str) -> HeadWeights:
     return _feature_head(basis, 2 * GAP, GAP, list(basis.features)[-1])
+
+
+slip(
+    select,
+    "asked_by_the_feature",
+    "the query has the feature and the key does not: only positions where it is on ask at all. "
+    "What is looked for belongs in W_K; the query asks always, `one`.",
+    ('W_Q = basis.direction("one")[:, None]', "W_Q = basis.direction(feature)[:, None]"),
+    ("2 * gap * basis.direction(feature)", '2 * gap * basis.direction("one")'),
+)

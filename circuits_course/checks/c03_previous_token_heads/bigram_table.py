@@ -12,6 +12,7 @@ from circuits_course.checking import Exercise
 from circuits_course.checking.declaring import Case
 from circuits_course.checks.c03_previous_token_heads.shared import Head
 from circuits_course.checks.inputs import random_model
+from circuits_course.checks.slips import slip
 
 bigram_table = Exercise(
     "bigram_table",
@@ -106,3 +107,11 @@ def table_pairs_exchanged(model: Any, heads: list[Head]) -> Tensor:
 )
 def probabilities_returned(model: Any, heads: list[Head]) -> Tensor:
     return _table_oracle(model, heads).softmax(-1)
+
+
+slip(
+    bigram_table,
+    "circuit_turned",
+    "W_OV is used transposed: what is read meets W_V first, then W_O.",
+    ("@ W_OV @", "@ W_OV.T @"),
+)

@@ -32,7 +32,7 @@ control_sets = Exercise(
 
 @control_sets.cases
 def _sets_cases() -> Iterator[Case]:
-    yield Case("one head of eight, seven sets", [(3, 0)], 8, 7, 0)
+    yield Case("one head of eight, four sets", [(3, 0)], 8, 4, 0)
     yield Case("two heads of two layers, every set there is", [(1, 2), (4, 0)], 5, 16, 1)
     yield Case("three heads of one layer", [(2, 1), (2, 4), (2, 0)], 7, 4, 2)
     yield Case("two heads of one layer and one of another, 23 sets",

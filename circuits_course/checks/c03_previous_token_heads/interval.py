@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -11,6 +12,7 @@ from torch import Tensor
 from circuits_course.checking import Exercise, Tolerance
 from circuits_course.checking.declaring import Case
 from circuits_course.checks.inputs import normal
+from circuits_course.checks.slips import slip
 
 interval = Exercise(
     "interval",
@@ -40,6 +42,8 @@ def _interval_cases() -> Iterator[Case]:
     yield Case("two groups of values that lie far apart",
                torch.cat([_measured(15, -1.0, 0.1, seed=4), _measured(15, 1.0, 0.1, seed=5)]),
                2500, 3)  # fmt: skip
+    few = torch.zeros(20).index_fill(0, torch.tensor([7]), 10.0)
+    yield Case("one value of 10 among twenty, the others 0", few, 4000, 4)
 
 
 @interval.oracle
@@ -47,6 +51,22 @@ def _interval_oracle(values: Tensor, n_resamples: int, seed: int) -> tuple[float
     rng, n = random.Random(12345), len(values)
     means = sorted(sum(rng.choices(values.tolist(), k=n)) / n for _ in range(4000))
     return float(values.mean()), means[99], means[3899]
+
+
+@interval.trial
+def heeds_the_resamples(attempt: Any, values: Tensor, n_resamples: int, seed: int) -> str | None:
+    _, low, high = map(float, attempt(values, 1, seed))
+    return None if low == high else "of one resample, both ends are its mean; yours differ"
+
+
+@interval.trial
+def heeds_the_seed(attempt: Any, values: Tensor, n_resamples: int, seed: int) -> str | None:
+    if len(values.unique()) < 10:
+        return None  # few values have few means
+    drawn = [tuple(map(float, attempt(values, 20, s))) for s in (seed, seed, seed + 1)]
+    if drawn[0] != drawn[1]:
+        return "the same seed gave other ends when called again"
+    return "two seeds gave the same ends for 20 resamples" if drawn[0] == drawn[2] else None
 
 
 def _ends(values: Tensor, means: Tensor, share: float = 0.95) -> tuple[float, float, float]:
@@ -111,3 +131,33 @@ def mean_in_the_middle(values: Tensor, n_resamples: int, seed: int) -> tuple[flo
 def half_widths(values: Tensor, n_resamples: int, seed: int) -> tuple[float, float, float]:
     mean, low, high = _interval_oracle(values, n_resamples, seed)
     return mean, mean - low, high - mean
+
+
+slip(
+    interval,
+    "ninety_per_cent",
+    "between these ends lie 90 % of the means. For 95 % cut 2.5 % off at each side.",
+    ("0.025, 0.975", "0.05, 0.95"),
+)
+
+
+slip(
+    interval,
+    "quantiles_of_values",
+    "these are quantiles of the values. The interval is about their mean, which moves much less: "
+    "take the quantiles of the means.",
+    ("means.quantile", "values.quantile"),
+)
+
+
+slip(
+    interval,
+    "as_wide_as_the_values",
+    "the interval is as wide as the values spread. The mean of n values spreads less by a factor "
+    "of sqrt(n).",
+    (
+        "low, high = means.quantile(torch.tensor([0.025, 0.975])).tolist()",
+        "spread = 1.96 * values.std().item()\n    low, high = values.mean().item() - spread, "
+        "values.mean().item() + spread",
+    ),
+)

@@ -12,6 +12,7 @@ from circuits_course.checking import Exercise
 from circuits_course.checking.declaring import Case
 from circuits_course.checks.c03_previous_token_heads.shared import routing_model
 from circuits_course.checks.inputs import random_model, random_tokens
+from circuits_course.checks.slips import slip
 
 previous_token_scores = Exercise(
     "previous_token_scores",
@@ -120,3 +121,20 @@ def batch_kept(model: Any, tokens: Tensor) -> Tensor:
 def scores_before_softmax(model: Any, tokens: Tensor) -> Tensor:
     scores = _hooked_patterns(model, tokens, "attn_scores")
     return torch.stack([s[..., 1:, 1:].diagonal(-1, -2, -1).mean((0, -1)) for s in scores])
+
+
+slip(
+    previous_token_scores,
+    "bos_kept_as_key",
+    "BOS is cut off as a query and still counts as a key, so all columns are off by one: cut "
+    "both, pattern[..., 1:, 1:].",
+    ("[..., 1:, 1:]", "[..., 1:, :]"),
+)
+
+
+slip(
+    previous_token_scores,
+    "best_sequence",
+    "the largest score of any sequence counts. One lucky sequence is no finding: take the mean.",
+    (".mean(0) for", ".amax(0) for"),
+)

@@ -10,6 +10,7 @@ from torch import Tensor
 from circuits_course.checking import Exercise
 from circuits_course.checking.declaring import Case
 from circuits_course.checks.c03_previous_token_heads.shared import looks_back, random_pattern
+from circuits_course.checks.slips import slip
 
 sink_share = Exercise(
     "sink_share",
@@ -82,3 +83,12 @@ def last_query_only(pattern: Tensor) -> Tensor:
 )
 def counts_votes(pattern: Tensor) -> Tensor:
     return (pattern[..., 1:, :].argmax(-1) == 0).float().mean(-1)
+
+
+slip(
+    sink_share,
+    "divided_by_one_more",
+    "you summed over the queries but the first and divided by all of them. Divide by as many as "
+    "you summed: .mean(-1).",
+    (".mean(-1)", ".sum(-1) / pattern.shape[-1]"),
+)

@@ -10,6 +10,7 @@ from torch import Tensor
 from circuits_course.checking import Exercise
 from circuits_course.checking.declaring import Case
 from circuits_course.checks.c03_previous_token_heads.shared import repeated, text
+from circuits_course.checks.slips import slip
 
 token_kinds = Exercise(
     "token_kinds",
@@ -38,6 +39,7 @@ def _kinds_cases() -> Iterator[Case]:
                torch.cat([repeated(2, 5), text(3, 11)]))  # fmt: skip
     yield Case("text first, then repeats",
                torch.cat([text(1, 9, seed=1), repeated(4, 4, seed=2)]))  # fmt: skip
+    yield Case("BOS a b c a b, an even number of tokens", torch.tensor([[0, 7, 8, 9, 7, 8]]))
     yield Case("ordinary text with an even number of tokens", text(2, 8, seed=3))
 
 
@@ -153,3 +155,11 @@ def no_axis_for_positions(tokens: Tensor) -> dict[str, Tensor]:
 def first_copy_is_text_too(tokens: Tensor) -> dict[str, Tensor]:
     kinds = _kinds_oracle(tokens)
     return {**kinds, "ordinary text": kinds["ordinary text"] | kinds["first copy"]}
+
+
+slip(
+    token_kinds,
+    "target_one_early",
+    "entry i is about tokens[:, i + 1]; yours is about tokens[:, i].",
+    ("torch.arange(1, pos)", "torch.arange(pos - 1)"),
+)

@@ -12,6 +12,7 @@ from circuits_course.checking import Exercise
 from circuits_course.checking.compare import Tolerance
 from circuits_course.checking.declaring import Case
 from circuits_course.checks.inputs import normal, random_model
+from circuits_course.checks.slips import slip
 
 copying_score = Exercise(
     "copying_score",
@@ -161,3 +162,11 @@ def diagonal_entries(W_full_OV: FactoredMatrix) -> Tensor:
 def still_complex(W_full_OV: FactoredMatrix) -> Tensor:
     eigenvalues = _eigenvalues(W_full_OV)
     return eigenvalues.sum() / eigenvalues.abs().sum()
+
+
+slip(
+    copying_score,
+    "over_the_largest",
+    "the sum is divided by the largest eigenvalue. Divide by the sum of all their absolute values.",
+    (".abs().sum()", ".abs().max()"),
+)

@@ -6,6 +6,9 @@ from collections.abc import Callable, Iterator
 from functools import cache
 from typing import Any
 
+import torch
+from torch import Tensor
+
 from circuits_course.checking import Exercise
 from circuits_course.checking.declaring import Case
 from circuits_course.checks.c04_induction_heads.shared import (
@@ -19,6 +22,7 @@ from circuits_course.checks.c04_induction_heads.shared import (
     stepping_model,
 )
 from circuits_course.checks.inputs import matching_model, random_tokens
+from circuits_course.checks.slips import slip
 
 find_induction_heads = Exercise(
     "find_induction_heads",
@@ -54,7 +58,56 @@ def _find_cases() -> Iterator[Case]:
     yield Case("the first model and a low threshold", first, (50, 20), threshold=0.1, batch=12,
                seed=3)  # fmt: skip
     yield Case("a model of two layers, periods of 30 and 20", second, (30, 20), batch=6, seed=1)
+    short = stepping_model((49, 29, 24), n_ctx=61)
+    yield Case("a model whose context is too short for a period of 50", short)
     yield Case("a threshold that no head reaches", second, threshold=0.99, batch=2)
+
+
+@find_induction_heads.trial
+def heeds_periods_batch_and_seed(attempt: Any, model: Any, *rest: Any, **options: Any):
+    """Looks on at what the model is run on."""
+    if "threshold" not in options or model.cfg.n_layers > 1:
+        return None
+    seen: list[Tensor] = []
+    watch = ("hook_embed", lambda embedded, hook: seen.append(embedded.clone()))
+    with model.hooks(fwd_hooks=[watch]):
+        attempt(model, periods=(7, 5), batch=3, seed=4)
+        count = len(seen)
+        attempt(model, periods=(7, 5), batch=3, seed=5)
+    first, second = seen[:count], seen[count:]
+    rows = {pos: sum(len(run) for run in first if run.shape[1] == pos) for pos in (15, 11)}
+    if rows != {15: 3, 11: 3}:
+        shapes = [list(run.shape[:2]) for run in first]
+        return (
+            "with periods=(7, 5) and batch=3 the model should be run on 3 sequences of 15 tokens "
+            f"and 3 of 11; it was run on {shapes}"
+        )
+    if all(torch.equal(a, b) for a, b in zip(first, second, strict=False)):
+        return "seed=4 and seed=5 gave the same sequences"
+    return None
+
+
+@find_induction_heads.trial
+def takes_the_mean_over_sequences(attempt: Any, model: Any, *rest: Any, **options: Any):
+    """With head 0.0 perfect on two sequences of eight, and head 0.1 on six."""
+    if "threshold" not in options or model.cfg.n_layers > 1:
+        return None
+
+    def perfect_on_some(pattern: Tensor, hook: Any) -> Tensor:
+        period = pattern.shape[-1] // 2
+        queries = torch.arange(1 + period, 1 + 2 * period)
+        pattern[:, :2, queries] = 0.0
+        pattern[:2, 0, queries, queries - period + 1] = 1.0
+        pattern[2:, 1, queries, queries - period + 1] = 1.0
+        return pattern
+
+    with model.hooks(fwd_hooks=[("blocks.0.attn.hook_pattern", perfect_on_some)]):
+        found = [(int(layer), int(head)) for layer, head in attempt(model, periods=(9,), batch=8)]
+    if (0, 0) in found:
+        return "a head that does induction on two sequences of eight, mean score 0.25, was found"
+    if (0, 1) not in found:
+        return "a head that does induction on six sequences of eight, mean 0.75, was not found"
+    return None
 
 
 @find_induction_heads.oracle
@@ -224,3 +277,11 @@ def mean_of_periods(
         return sum(scores) / len(scores)
 
     return [head for head, _ in _ranked(model, periods, threshold, join=mean)]
+
+
+slip(
+    find_induction_heads,
+    "largest_over_sequences",
+    "the largest score of any sequence counts; take the mean over the batch.",
+    (".mean(0)\n", ".amax(0)\n"),
+)

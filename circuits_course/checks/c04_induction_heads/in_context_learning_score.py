@@ -9,6 +9,7 @@ from torch import Tensor
 
 from circuits_course.checking import Case, Exercise
 from circuits_course.checks.inputs import normal
+from circuits_course.checks.slips import slip
 
 in_context_learning_score = Exercise(
     "in_context_learning_score",
@@ -154,3 +155,40 @@ def late_alone(loss: Tensor, early: int = 50, late: int = 500, width: int = 1) -
 )
 def size_of_change(loss: Tensor, early: int = 50, late: int = 500, width: int = 1) -> Tensor:
     return _context_oracle(loss, early, late, width).abs()
+
+
+slip(
+    in_context_learning_score,
+    "entry_for_token",
+    "you took entry i for token i. Nothing predicts token 0, so the loss of token i is entry i - "
+    "1.",
+    ("late - 1 : late - 1 + width", "late : late + width"),
+    ("early - 1 : early - 1 + width", "early : early + width"),
+)
+
+
+slip(
+    in_context_learning_score,
+    "one_token_only",
+    "`width` is not heeded: take the mean over that many tokens.",
+    ("late - 1 + width", "late"),
+    ("early - 1 + width", "early"),
+)
+
+
+slip(
+    in_context_learning_score,
+    "one_number_for_all_sequences",
+    "the sequences are averaged. One number for each, so that an interval can be given.",
+    ("at_late - at_early", "(at_late - at_early).mean()"),
+)
+
+
+slip(
+    in_context_learning_score,
+    "everything_up_to",
+    "the mean runs from the beginning. It is about the tokens from `late` (and from `early`) on, "
+    "`width` of them.",
+    ("late - 1 : late - 1 + width", ": late"),
+    ("early - 1 : early - 1 + width", ": early"),
+)

@@ -11,6 +11,7 @@ from torch import Tensor
 from circuits_course.checking import Exercise
 from circuits_course.checking.declaring import Case
 from circuits_course.checks.inputs import normal, random_tokens
+from circuits_course.checks.slips import slip
 
 loss_per_token = Exercise(
     "loss_per_token",
@@ -33,6 +34,9 @@ def _loss_cases() -> Iterator[Case]:
     sure = torch.full((1, 3, 3), -20.0)
     sure[0, 0, 1] = sure[0, 1, 2] = sure[0, 2, 0] = 20.0  # says 1, then 2, then 0
     yield Case("a model that is sure, and right each time", sure, torch.tensor([[0, 1, 2]]))
+    sure = torch.tensor([[[0.0, 300.0], [250.0, 0.0], [0.0, 0.0]]])
+    yield Case("logits in the hundreds, and a model that is sure and wrong", sure,
+               torch.tensor([[0, 0, 1]]))  # fmt: skip
     even = torch.zeros(2, 4, 5)
     yield Case("a model that has no idea (5 tokens)", even, random_tokens(2, 4, 5))
     yield Case("random logits", normal(2, 7, 11, seed=1) * 3, random_tokens(2, 7, 11, seed=1))
@@ -46,8 +50,9 @@ def _loss_oracle(logits: Tensor, tokens: Tensor) -> Tensor:
     loss = torch.zeros(batch, pos - 1)
     for b in range(batch):
         for i in range(pos - 1):
-            weights = [math.exp(x) for x in logits[b, i].tolist()]
-            loss[b, i] = math.log(sum(weights)) - float(logits[b, i, int(tokens[b, i + 1])])
+            top = float(logits[b, i].max())
+            weights = [math.exp(x - top) for x in logits[b, i].tolist()]
+            loss[b, i] = top + math.log(sum(weights)) - float(logits[b, i, int(tokens[b, i + 1])])
     return loss
 
 
@@ -126,3 +131,29 @@ def in_bits(logits: Tensor, tokens: Tensor) -> Tensor:
 )
 def loss_of_favourite(logits: Tensor, tokens: Tensor) -> Tensor:
     return -logits[:, :-1].log_softmax(-1).amax(-1)
+
+
+slip(
+    loss_per_token,
+    "logits_moved",
+    "the logits are moved instead of the tokens: the logits at position i are about token i + 1, "
+    "so drop the last logits and the first token.",
+    ("logits[:, :-1]", "logits[:, 1:]"),
+)
+
+
+slip(
+    loss_per_token,
+    "minus_probability",
+    "this is minus the probability. The loss is minus its logarithm.",
+    ("log_softmax", "softmax"),
+)
+
+
+slip(
+    loss_per_token,
+    "log_of_softmax",
+    "the logarithm of a softmax is infinite where a probability is rounded to 0. `log_softmax` "
+    "does both at once.",
+    ("log_softmax(-1)", "softmax(-1).log()"),
+)

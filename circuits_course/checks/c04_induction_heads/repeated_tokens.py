@@ -11,6 +11,7 @@ from torch import Tensor
 from circuits_course.checking import Exercise
 from circuits_course.checking.declaring import Case
 from circuits_course.checks.c04_induction_heads.shared import led
+from circuits_course.checks.slips import slip
 
 repeated_tokens = Exercise(
     "repeated_tokens",
@@ -145,6 +146,22 @@ def uses_the_vocabulary(output: Tensor, batch: int, period: int, d_vocab: int, b
     return None
 
 
+@repeated_tokens.prop
+def rows_are_drawn_anew(output: Tensor, batch: int, period: int, d_vocab: int, bos: int, seed: int):
+    contents = output[:, 1 : 1 + period].sort(-1).values
+    if batch > 1 and period > 2 and (contents == contents[:1]).all():
+        return "every row holds the same tokens, in another order"
+    return None
+
+
+@repeated_tokens.prop
+def reaches_far(output: Tensor, batch: int, period: int, d_vocab: int, bos: int, seed: int):
+    drawn = output[:, 1:]
+    if batch * period > 20 and drawn.max() < 0.7 * (d_vocab - 1):
+        return f"of {d_vocab} tokens only those up to {int(drawn.max())} were drawn"
+    return None
+
+
 @repeated_tokens.trial
 def gives_the_same_again(attempt: Callable, batch: int, period: int, d_vocab: int, bos: int, seed):
     first, second = (attempt(batch, period, d_vocab, bos, seed) for _ in range(2))
@@ -258,3 +275,31 @@ def bos_is_always_zero(batch: int, period: int, d_vocab: int, bos: int, seed: in
 def mirrored(batch: int, period: int, d_vocab: int, bos: int, seed: int) -> Tensor:
     copy = _draw(batch, period, d_vocab, bos, seed)
     return led(bos, copy, copy.flip(1))
+
+
+slip(
+    repeated_tokens,
+    "copy_turned",
+    "the second copy begins at another place than the first. Repeat the same row.",
+    ("[start, copy, copy]", "[start, copy, copy.roll(1, 1)]"),
+)
+
+
+slip(
+    repeated_tokens,
+    "rotations_of_one_row",
+    "the rows are rotations of one draw. Draw every row anew, or the model sees the same "
+    "neighbours in each.",
+    (
+        "start = torch",
+        "copy = torch.stack([copy[0].roll(i) for i in range(batch)])\n    start = torch",
+    ),
+)
+
+
+slip(
+    repeated_tokens,
+    "part_of_the_vocabulary",
+    "only part of the vocabulary is drawn from. Every token but bos is as likely as any other.",
+    ("d_vocab - 1, (", "min(d_vocab - 1, 20), ("),
+)

@@ -11,6 +11,7 @@ from torch import Tensor
 from circuits_course.checking import Exercise
 from circuits_course.checking.declaring import Case
 from circuits_course.checks.inputs import normal
+from circuits_course.checks.slips import slip
 
 smear_keys = Exercise(
     "smear_keys",
@@ -140,3 +141,20 @@ def across_heads(k: Tensor, alpha: Tensor) -> Tensor:
     s = alpha.sigmoid()[:, None]
     mixed = s * k + (1 - s) * k.roll(1, dims=2)
     return torch.cat([k[:, :, :1], mixed[:, :, 1:]], dim=2)
+
+
+slip(
+    smear_keys,
+    "mixed_with_the_next",
+    "each key is mixed with the one after it. Nobody knows that one yet: the key before, k[:, "
+    ":-1].",
+    ("s * k[:, 1:] + (1 - s) * k[:, :-1]", "s * k[:, 1:] + (1 - s) * k[:, 1:].roll(-1, 1)"),
+)
+
+
+slip(
+    smear_keys,
+    "first_key_lost",
+    "the first key is 0. It has none before it and stays as it is.",
+    ("k.clone()", "torch.zeros_like(k)"),
+)

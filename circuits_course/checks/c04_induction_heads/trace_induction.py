@@ -40,8 +40,20 @@ def _trace_cases() -> Iterator[Case]:
     copies, watches = matching_model(FIRST), matching_model(SECOND)
     yield Case("'qxbzq', q having stood first", copies, "qxbzq")
     yield Case("'xbqaqdezq', q having occurred twice before", copies, "xbqaqdezq")
+    yield Case("'xbqaabb', the nearest b standing just before", copies, "xbqaabb")
     yield Case("'qxq' by another model", watches, "qxq")
     yield Case("'aabcdeab' by another model", watches, "aabcdeab")
+
+
+@trace_induction.trial
+def refuses_a_new_token(attempt: Any, model: Any, prompt: str) -> str | None:
+    if prompt != "qxbzq":
+        return None  # once is enough
+    try:
+        attempt(model, "abcdq")
+    except ValueError:
+        return None
+    return "after 'abcdq' there is no earlier q: that should raise ValueError"
 
 
 @trace_induction.oracle

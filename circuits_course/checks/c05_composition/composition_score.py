@@ -11,6 +11,7 @@ from torch import Tensor
 from circuits_course.checking import Exercise
 from circuits_course.checking.declaring import Case
 from circuits_course.checks.c05_composition.shared import axis_head, normal_head
+from circuits_course.checks.slips import slip
 from circuits_course.circuits.composition import HeadCircuits
 
 composition_score = Exercise(
@@ -140,3 +141,20 @@ def norms_of_factors(kind: str, source: HeadCircuits, target: HeadCircuits) -> T
 )
 def always_values(kind: str, source: HeadCircuits, target: HeadCircuits) -> Tensor:
     return _score_oracle("V", source, target)
+
+
+slip(
+    composition_score,
+    "values_turned",
+    "for V the OV circuit is transposed. Rows are what is read: what the source writes meets "
+    "them as they are.",
+    ('"V": target.OV', '"V": target.OV.T'),
+)
+
+
+slip(
+    composition_score,
+    "divided_by_the_sum",
+    "you divided by the sum of the two lengths; by their product.",
+    ("written.norm() * read.norm()", "written.norm() + read.norm()"),
+)

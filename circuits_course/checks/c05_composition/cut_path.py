@@ -12,6 +12,7 @@ from circuits_course.checking import Exercise
 from circuits_course.checking.declaring import Case
 from circuits_course.checks.c05_composition.shared import hooked, loud_model
 from circuits_course.checks.inputs import random_tokens
+from circuits_course.checks.slips import slip
 from circuits_course.circuits.composition import CutPath
 
 cut_path = Exercise(
@@ -189,3 +190,39 @@ def whole_source_layer(model: Any, tokens: Tensor, source: Any, target: Any, kin
     written = torch.stack([_written(model, tokens, (source[0], h)) for h in heads]).sum(0)
     name = _input(target, kind)
     return _split_run(model, tokens, {name: _without(written, target[1])}, target)
+
+
+slip(
+    cut_path,
+    "cut_for_all_heads",
+    "the path to every head of the layer is cut: change x[:, :, head] alone.",
+    (
+        "x[:, :, head] -= written @ W[target]",
+        "x -= torch.stack([written @ W[layer, h] for h in range(x.shape[2])], 2)",
+    ),
+)
+
+
+slip(
+    cut_path,
+    "through_the_sources_weights",
+    "what the source wrote went through the source's own matrix. The target reads it through its "
+    "own: W[target].",
+    ("W[target]", "W[source]"),
+)
+
+
+slip(
+    cut_path,
+    "position_for_head",
+    "x[:, head] is a position. Heads are axis 2: x[:, :, head].",
+    ("x[:, :, head] -= written @ W[target]", "x[:, head] -= (written @ W[target])[:, head, None]"),
+)
+
+
+slip(
+    cut_path,
+    "nothing_but_the_path",
+    "everything else is gone and the path alone is left. Take it away: subtract.",
+    ("x[:, :, head] -=", "x[:, :, head] ="),
+)

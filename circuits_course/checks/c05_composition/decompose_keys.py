@@ -13,6 +13,7 @@ from circuits_course.checking import Exercise
 from circuits_course.checking.declaring import Case
 from circuits_course.checks.c05_composition.shared import hooked, loud_model
 from circuits_course.checks.inputs import random_tokens
+from circuits_course.checks.slips import slip
 
 decompose_keys = Exercise(
     "decompose_keys",
@@ -177,3 +178,29 @@ def whole_layers(model: Any, tokens: Tensor, layer: int, head: int) -> Tensor:
     parts = _keys_oracle(model, tokens, layer, head)
     layers = parts[1:].unflatten(0, (layer, model.cfg.n_heads)).sum(1) if layer else parts[1:]
     return torch.cat([parts[:1], layers])
+
+
+slip(
+    decompose_keys,
+    "own_index_for_the_source",
+    "every source's z was taken at the target's own head index. Go through the heads below: z[:, "
+    ":, source].",
+    ("[:, :, source]", "[:, :, head]"),
+)
+
+
+slip(
+    decompose_keys,
+    "layer_below_only",
+    "only the layer just below is there. All layers below write into what the keys read.",
+    ("range(layer)", "range(max(layer - 1, 0), layer)"),
+)
+
+
+slip(
+    decompose_keys,
+    "queries_from_the_embedding",
+    "the queries were made from the embedding. They read all that stands in the stream: "
+    'cache["q", layer].',
+    ('cache["q", layer][:, :, head]', "written[0] @ model.W_Q[layer, head]"),
+)

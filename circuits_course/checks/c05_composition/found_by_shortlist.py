@@ -10,6 +10,7 @@ from torch import Tensor
 from circuits_course.checking import Exercise
 from circuits_course.checking.declaring import Case
 from circuits_course.checks.inputs import normal
+from circuits_course.checks.slips import slip
 
 found_by_shortlist = Exercise(
     "found_by_shortlist",
@@ -96,3 +97,19 @@ def nothing_to_find(scores: Tensor, effects: Tensor, size: int, least: float) ->
 )
 def size_of_the_effect(scores: Tensor, effects: Tensor, size: int, least: float) -> float:
     return _shortlist_oracle(scores, effects.abs(), size, least)
+
+
+slip(
+    found_by_shortlist,
+    "only_above",
+    "a path with an effect of exactly `least` matters too.",
+    (">= least", "> least"),
+)
+
+
+slip(
+    found_by_shortlist,
+    "nothing_divided_by_nothing",
+    "where no path matters you divided 0 by 0. The answer is then 1.0.",
+    ("if not matters.any():\n        return 1.0", ""),
+)

@@ -12,6 +12,7 @@ from circuits_course.checking import Exercise
 from circuits_course.checking.declaring import Case
 from circuits_course.checks.c05_composition.shared import Path, hooked, loud_model
 from circuits_course.checks.inputs import random_tokens
+from circuits_course.checks.slips import slip
 
 
 def _pattern(model: Any, tokens: Tensor, layer: int) -> Tensor:
@@ -175,3 +176,21 @@ def not_unembedded(model: Any, tokens: Tensor) -> dict[Path, Tensor]:
                 longer = (*path, (layer, head))
                 streams[longer] = moved
     return streams
+
+
+slip(
+    path_expansion,
+    "snapshot_forgotten",
+    "heads of one layer read each other: the streams are extended while they are gone through. "
+    "Take a copy before each layer, dict(streams).",
+    ("dict(streams)", "streams"),
+    ("below.items()", "list(below.items())"),
+)
+
+
+slip(
+    path_expansion,
+    "written_back_through_values",
+    "W_V is used for the way out as well (transposed). A head writes through its W_O.",
+    ("model.W_O[layer, head]", "model.W_V[layer, head].T"),
+)

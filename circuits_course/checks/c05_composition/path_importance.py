@@ -11,6 +11,7 @@ from circuits_course.checking import Exercise
 from circuits_course.checking.declaring import Case
 from circuits_course.checks.c05_composition.shared import Path
 from circuits_course.checks.inputs import normal, random_tokens
+from circuits_course.checks.slips import slip
 
 path_importance = Exercise(
     "path_importance",
@@ -109,3 +110,15 @@ def logits_not_losses(paths: dict[Path, Tensor], tokens: Tensor) -> dict[Path, f
         path: value[:, :-1].gather(-1, tokens[:, 1:, None]).mean().item()
         for path, value in paths.items()
     }
+
+
+slip(
+    path_importance,
+    "one_after_the_other",
+    "the paths are taken out one after the other. Take out one, measure, and put it back.",
+    (
+        "rises = {path: loss(logits - added) - whole for path, added in paths.items()}",
+        "rises = {}\n    for path, added in paths.items():\n        logits = logits - "
+        "added\n        rises[path] = loss(logits) - whole",
+    ),
+)

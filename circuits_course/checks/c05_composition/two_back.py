@@ -12,6 +12,7 @@ from torch import Tensor
 from circuits_course.checking import Exercise
 from circuits_course.checking.declaring import Case
 from circuits_course.checks.inputs import random_tokens
+from circuits_course.checks.slips import slip
 from circuits_course.circuits.basis import Basis, HeadWeights
 from circuits_course.models.config import BOS_SYMBOL
 
@@ -160,3 +161,29 @@ def one_head_does_it(basis: Basis) -> Any:
     looks_two_back = W_Q, basis.position.T.roll(2, dims=1)
     first = HeadWeights(W_Q, W_K, basis.token.T, basis.previous)
     return first, HeadWeights(*looks_two_back, basis.token.T, 10 * basis.out)
+
+
+slip(
+    two_back,
+    "each_two_back",
+    "each head looks two back: together they reach four back. One each.",
+    ("roll(1, dims=1)", "roll(2, dims=1)"),
+)
+
+
+slip(
+    two_back,
+    "attention_too_soft",
+    "the heads look at the right places, but softly: what they carry is a mixture. Make the "
+    "scores larger, the heads then put at least 0.9 there.",
+    ("40.0 *", "1.0 *"),
+)
+
+
+slip(
+    two_back,
+    "answers_to_the_number_before",
+    "position p answers to number p - 1, so every query looks for what comes after it. It should "
+    "answer to p + 1.",
+    ("roll(1, dims=1)", "roll(-1, dims=1)"),
+)

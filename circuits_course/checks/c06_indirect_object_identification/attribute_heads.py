@@ -13,6 +13,7 @@ from circuits_course.checks.c06_indirect_object_identification.shared import (
     attribution_cases,
     read_along,
 )
+from circuits_course.checks.slips import slip
 
 attribute_heads = Exercise(
     "attribute_heads",
@@ -110,3 +111,11 @@ def first_W_O(cache: Any, direction: Tensor) -> Tensor:
 @attribute_heads.wrong("all prompts were read along the first one's direction; each has its own.")
 def heads_one_direction(cache: Any, direction: Tensor) -> Tensor:
     return _heads_oracle(cache, direction[:1].expand_as(direction))
+
+
+slip(
+    attribute_heads,
+    "positions_added",
+    "the positions are summed. Only the last one's z is written where the answer is read.",
+    ("[:, -1] for layer", ".sum(1) for layer"),
+)

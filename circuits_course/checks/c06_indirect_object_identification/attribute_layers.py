@@ -13,6 +13,7 @@ from circuits_course.checks.c06_indirect_object_identification.shared import (
     attribution_cases,
     read_along,
 )
+from circuits_course.checks.slips import slip
 
 attribute_layers = Exercise(
     "attribute_layers",
@@ -117,3 +118,29 @@ def one_direction(cache: Any, direction: Tensor) -> Tensor:
 )
 def unit_direction(cache: Any, direction: Tensor) -> Tensor:
     return _layers_oracle(cache, direction / direction.norm(dim=-1, keepdim=True))
+
+
+slip(
+    attribute_layers,
+    "streams_for_writes",
+    "the stream that enters the layer stands where attn_out should: what the layer adds, not "
+    "what it reads.",
+    ('cache["attn_out", layer], ', 'cache["resid_pre", layer], '),
+)
+
+
+slip(
+    attribute_layers,
+    "beginning_for_end",
+    "this is the first position. The answer is given at the last one.",
+    ("[:, :, -1]", "[:, :, 0]"),
+)
+
+
+slip(
+    attribute_layers,
+    "own_scales",
+    "each component was divided by its own length. The final norm divides all of them by one "
+    "scale, that of the whole: ln_final.hook_scale.",
+    ('cache["ln_final.hook_scale"][:, -1]', "written.pow(2).mean(-1, keepdim=True).sqrt()"),
+)

@@ -18,6 +18,7 @@ from circuits_course.checks.c06_indirect_object_identification.shared import (
     E,
     M,
 )
+from circuits_course.checks.slips import slip
 
 completeness = Exercise(
     "completeness",
@@ -85,3 +86,15 @@ def completeness_signed(F: Any, model_heads: Any, circuit: Any, removed: Any) ->
 )
 def only_removed_left(F: Any, model_heads: Any, circuit: Any, removed: Any) -> float:
     return abs(F(set(circuit) & set(removed)) - F(set(model_heads) - set(removed)))
+
+
+slip(
+    completeness,
+    "difference_of_drops",
+    "this compares how much each loses. Compare what is left: F without K, of circuit and of "
+    "model.",
+    (
+        "F(circuit - removed) - F(model_heads - removed)",
+        "(F(circuit) - F(circuit - removed)) - (F(model_heads) - F(model_heads - removed))",
+    ),
+)

@@ -17,6 +17,7 @@ from circuits_course.checks.c06_indirect_object_identification.shared import (
     ToyBatch,
     of_first,
 )
+from circuits_course.checks.slips import slip
 from circuits_course.models.config import CourseConfig
 from circuits_course.models.layers import Attention
 from circuits_course.models.transformer import CourseTransformer
@@ -113,6 +114,9 @@ def _copy_cases() -> Iterator[Case]:
     yield Case("that head, the sign turned", model, batch, (1, 1), "S2", -1)
     yield Case("a head that writes another name", model, batch, (1, 2), "S1")
     yield Case("a head whose W_V and W_O copy only together", model, batch, (1, 3))
+    for where in ("IO", "S1", "S2"):
+        random = _copying_batch(7)
+        yield Case("other shares at other names", random.model, random, (1, 2), where)
     tries = (("IO", 1), ("S2", 1), ("IO", -1), ("S1", 1), ("S2", -1), ("IO", 1))
     heads = ((1, 2), (0, 3), (1, 1), (1, 3), (1, 2), (0, 1))
     for seed, (head, (where, sign)) in enumerate(zip(heads, tries, strict=True)):
@@ -221,3 +225,21 @@ def places_of_the_first(
 @copy_score.wrong("this is the number of prompts; asked is their share.")
 def copies_counted(model: Any, batch: Any, head: Any, where: str = "IO", sign: int = 1) -> float:
     return float(_copied(model, batch, head, where, sign).sum())
+
+
+slip(
+    copy_score,
+    "values_of_the_bare_name",
+    "the value was made from the bare embedding. What the head moves is its v in the very "
+    "prompt, which layers below have added to.",
+    ("v[:, index // shared_by]", "model.W_E[name] @ model.W_V[layer, index]"),
+)
+
+
+slip(
+    copy_score,
+    "always_the_io",
+    "it was the IO's token that was looked for. With another `where`, it is the name that stands "
+    "there.",
+    ("name = batch.tokens[rows, at]", "name = batch.io"),
+)

@@ -12,6 +12,7 @@ from circuits_course.checking import Exercise
 from circuits_course.checking.compare import Tolerance
 from circuits_course.checking.declaring import Case
 from circuits_course.checks.c06_indirect_object_identification.shared import toy_batch
+from circuits_course.checks.slips import slip
 
 knock_out = Exercise(
     "knock_out",
@@ -140,3 +141,14 @@ def nothing_knocked_out(model: Any, batch: Any, heads: Any) -> Tensor:
 @knock_out.wrong("you averaged over the prompts: return one logit difference for each.")
 def knock_out_averaged(model: Any, batch: Any, heads: Any) -> Tensor:
     return _knocked(model, batch, heads).mean()
+
+
+slip(
+    knock_out,
+    "one_layer_only",
+    "heads of one layer only are knocked out: there has to be a hook for every layer in `heads`.",
+    (
+        "layers = {layer for layer, _ in heads}",
+        "layers = {layer for layer, _ in list(heads)[-1:]}",
+    ),
+)

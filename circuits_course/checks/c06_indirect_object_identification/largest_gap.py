@@ -14,6 +14,7 @@ from circuits_course.checks.c06_indirect_object_identification.shared import (
     M,
     Toy,
 )
+from circuits_course.checks.slips import slip
 
 largest_gap = Exercise(
     "largest_gap",
@@ -41,6 +42,16 @@ def _two_backups(heads: frozenset[Any]) -> float:
 TWO_BACKUPS = Toy("F of two heads with backups", _two_backups)
 
 
+def _late_first(heads: frozenset[Any]) -> float:
+    """The later head's backup is the better one; each loss widens the gap."""
+    first = 3.0 if (0, 0) in heads else 1.0 * ((0, 1) in heads)
+    second = 2.0 if (1, 0) in heads else 1.9 * ((2, 1) in heads)
+    return first + second
+
+
+LATE_FIRST = Toy("F of two heads, the later with the better backup", _late_first)
+
+
 @largest_gap.cases
 def _gap_cases() -> Iterator[Case]:
     yield Case("a circuit without the backup", BACKED_UP, set(M), {(0, 0), (1, 0)}, 2)
@@ -49,6 +60,9 @@ def _gap_cases() -> Iterator[Case]:
     )
     yield Case("the same, one step", TWO_BACKUPS, set(M), {(0, 0), (1, 0), (1, 1)}, 1)
     yield Case("heads that add up: no loss widens the gap", ADDING, set(M), {(0, 0), (1, 0)}, 2)
+    yield Case(
+        "a later head first, and more steps than heads", LATE_FIRST, set(M), {(0, 0), (1, 0)}, 5
+    )
     circuits = ({(0, 0), (1, 1), (1, 0)}, {(0, 1), (1, 0), (2, 1)}, {(0, 0), (0, 1), (2, 1)})
     for F, circuit in zip(ENTANGLED, circuits, strict=True):
         yield Case("a random F", F, set(M), circuit, 3)
@@ -120,3 +134,27 @@ def one_step(F: Any, model_heads: Any, circuit: Any, steps: int) -> list[Any]:
 )
 def gap_signed(F: Any, model_heads: Any, circuit: Any, steps: int) -> list[Any]:
     return _search(F, model_heads, circuit, steps, signed=True)
+
+
+slip(
+    largest_gap,
+    "more_than_steps",
+    "`steps` is not heeded: that many heads at most.",
+    ("range(steps)", "range(100)"),
+)
+
+
+slip(
+    largest_gap,
+    "heads_outside_too",
+    "heads outside the circuit were tried. K is taken from the circuit.",
+    ("sorted(circuit - set(removed))", "sorted(model_heads - set(removed))"),
+)
+
+
+slip(
+    largest_gap,
+    "heads_in_their_own_order",
+    "the heads come sorted. They should come in the order in which they were added.",
+    ("return removed", "return sorted(removed)"),
+)

@@ -10,6 +10,7 @@ from torch import Tensor
 from circuits_course.checking import Exercise
 from circuits_course.checking.declaring import Case
 from circuits_course.checks.inputs import normal
+from circuits_course.checks.slips import slip
 
 logit_difference = Exercise(
     "logit_difference",
@@ -107,3 +108,11 @@ def io_alone(logits: Tensor, io: Tensor, s: Tensor) -> Tensor:
 def every_position(logits: Tensor, io: Tensor, s: Tensor) -> Tensor:
     return torch.stack([_difference_oracle(logits[:, : p + 1], io, s)
                         for p in range(logits.shape[1])], dim=1)  # fmt: skip
+
+
+slip(
+    logit_difference,
+    "last_prompt",
+    "logits[-1] is the last prompt. The last position of every prompt is logits[:, -1].",
+    ("logits[:, -1]", "logits[-1]"),
+)

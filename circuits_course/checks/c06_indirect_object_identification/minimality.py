@@ -17,6 +17,7 @@ from circuits_course.checks.c06_indirect_object_identification.shared import (
     D,
     E,
 )
+from circuits_course.checks.slips import slip
 
 minimality = Exercise(
     "minimality",
@@ -94,3 +95,20 @@ def head_alone(F: Any, circuit: Any, head: Any, removed: Any = frozenset()) -> f
 @minimality.wrong("that is what is left without the head; asked is the change.")
 def what_is_left(F: Any, circuit: Any, head: Any, removed: Any = frozenset()) -> float:
     return abs(F(set(circuit) - set(removed) - {head}))
+
+
+slip(
+    minimality,
+    "head_from_the_whole_circuit",
+    "the head was taken from the whole circuit, and compared with the circuit without K. Take K "
+    "out on both sides.",
+    ("F(rest - {head})", "F(circuit - {head})"),
+)
+
+
+slip(
+    minimality,
+    "two_numbers_for_a_head",
+    "a set made from the pair itself, {*head}, holds two numbers and no head: {head}.",
+    ("{head}", "{*head}"),
+)

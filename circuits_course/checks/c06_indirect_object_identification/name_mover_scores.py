@@ -14,6 +14,7 @@ from circuits_course.checks.c06_indirect_object_identification.shared import (
     looking_cases,
     of_first,
 )
+from circuits_course.checks.slips import slip
 
 name_mover_scores = Exercise(
     "name_mover_scores",
@@ -94,3 +95,11 @@ def mover_every_pairing(model: Any, batch: Any) -> Tensor:
     end, io = batch.positions["END"], batch.positions["IO"]
     patterns = all_patterns(model, batch.tokens)
     return torch.stack([p[:, :, end][..., io].mean((0, 2, 3)) for p in patterns])
+
+
+slip(
+    name_mover_scores,
+    "largest_of_the_prompts",
+    "the prompt with the most attention counts. Take the mean over prompts.",
+    (".mean(1)", ".amax(1)"),
+)

@@ -12,6 +12,7 @@ from circuits_course.checking import Exercise
 from circuits_course.checking.compare import Tolerance
 from circuits_course.checking.declaring import Case
 from circuits_course.checks.c06_indirect_object_identification.shared import toy_batch
+from circuits_course.checks.slips import slip
 from circuits_course.circuits.patching import path_patch_sweep
 
 
@@ -166,3 +167,29 @@ def another_corruption(model: Any, batch: Any, movers: Any) -> Tensor:
 )
 def as_a_share(model: Any, batch: Any, movers: Any) -> Tensor:
     return _swept(model, batch, _queries(movers)) / batch.metric(model(batch.tokens))
+
+
+slip(
+    s_inhibition_effect,
+    "at_every_position",
+    "the sender was patched at every position. Only END's output reaches the movers' queries "
+    "here: position=end.",
+    (", position=end", ""),
+)
+
+
+slip(
+    s_inhibition_effect,
+    "clean_and_abc_exchanged",
+    "clean and corrupted prompts are exchanged: the run is the clean one, and the heads are "
+    "heard from the ABC prompts.",
+    ("batch.tokens, corrupted, queries", "corrupted, batch.tokens, queries"),
+)
+
+
+slip(
+    s_inhibition_effect,
+    "baseline_of_the_abc_prompts",
+    "the change was taken from the ABC prompts. It is a change of the clean run.",
+    ("model(batch.tokens))\n", "model(corrupted))\n"),
+)

@@ -25,6 +25,7 @@ from circuits_course.checks.c07_activation_patching.shared import (
     whole_model,
 )
 from circuits_course.checks.inputs import random_model
+from circuits_course.checks.slips import slip
 from circuits_course.circuits.gates import gate_model
 from circuits_course.models.transformer import CourseTransformer
 
@@ -195,3 +196,20 @@ def positions_for_heads(
 ) -> Tensor:
     parts = _parts(model, clean_prompt, corrupt_prompt, metric)
     return torch.stack([((new - old) * slope).sum((0, 2, 3)) for new, old, slope in parts])
+
+
+slip(
+    attribution_patch,
+    "clean_run_twice",
+    "both runs are clean, so nothing lies between them. The gradient is the corrupted run's.",
+    ("model.run_with_hooks(corrupt_prompt", "model.run_with_hooks(clean_prompt"),
+)
+
+
+slip(
+    attribution_patch,
+    "corrupted_for_step",
+    "the corrupted z stands in place of the step. The step goes from there to the clean z: clean "
+    "minus corrupted.",
+    ("clean_cache[name] - corrupt_z[name].detach()", "corrupt_z[name].detach()"),
+)

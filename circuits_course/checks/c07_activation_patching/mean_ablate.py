@@ -20,6 +20,7 @@ from circuits_course.checks.c07_activation_patching.shared import (
     whole_model,
 )
 from circuits_course.checks.inputs import random_model, random_tokens
+from circuits_course.checks.slips import slip
 from circuits_course.circuits import patching
 from circuits_course.circuits.gates import gate_model
 
@@ -132,3 +133,11 @@ def nothing_ablated(model: Any, prompt: Any, reference: Any, heads: list[Head]) 
 @mean_ablate.wrong("each pair was taken as (head, layer). It is (layer, head), as in the name 2.1.")
 def pairs_turned(model: Any, prompt: Any, reference: Any, heads: list[Head]) -> Tensor:
     return _ablate_oracle(model, prompt, reference, [(head, layer) for layer, head in heads])
+
+
+slip(
+    mean_ablate,
+    "ran_the_reference",
+    "the model was run on the reference. It gives the means only; the run is on `prompt`.",
+    ("run_with_hooks(prompt", "run_with_hooks(reference"),
+)

@@ -21,6 +21,7 @@ from circuits_course.checks.c07_activation_patching.shared import (
     whole_model,
 )
 from circuits_course.checks.inputs import random_model
+from circuits_course.checks.slips import slip
 from circuits_course.circuits.gates import gate_model
 from circuits_course.circuits.patching.stages import stages_of
 
@@ -146,3 +147,11 @@ def residual_added(
         + (kept_by_layer(model, corrupt_prompt, "resid_pre")[layer])
     )
     return staged_run(model, corrupt_prompt, {("resid_pre", layer): put(both, EVERY, position)})[0]
+
+
+slip(
+    patch_residual,
+    "layer_before",
+    "this is what enters the layer before. resid_pre of `layer` itself.",
+    ('get_act_name("resid_pre", layer)', 'get_act_name("resid_pre", max(layer - 1, 0))'),
+)

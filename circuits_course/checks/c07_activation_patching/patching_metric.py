@@ -11,6 +11,7 @@ from torch import Tensor
 from circuits_course.checking import Exercise
 from circuits_course.checking.declaring import Case
 from circuits_course.checks.inputs import normal
+from circuits_course.checks.slips import slip
 
 patching_metric = Exercise(
     "patching_metric",
@@ -49,11 +50,26 @@ def _metric_cases() -> Iterator[Case]:
     yield Case(
         "two prompts with different answers, the second hardly corrupted", two, two_clean, two_bad
     )
+    runs = 3 * normal(3, 3, 5, 9, seed=7)
+    runs[1, :, -1, :3] += 4.0 * torch.eye(3)
+    yield Case("random logits of three prompts, the answers to be found", *runs)
     for seed, (batch, pos, d_vocab) in enumerate([(3, 4, 11), (5, 2, 7)]):
         runs = 3 * normal(3, batch, pos, d_vocab, seed=seed)
         right, wrong = torch.arange(batch) % 5, 5 + torch.arange(batch) % 2
         runs[1, range(batch), -1, right] += 6.0
         yield Case("random logits, with the answers named", *runs, right, wrong)
+
+
+@patching_metric.trial
+def lets_gradients_through(
+    attempt: Any, logits: Tensor, clean: Tensor, corrupted: Tensor, *answers: Any
+) -> str | None:
+    """Attribution patching takes the gradient of this metric."""
+    with torch.enable_grad():
+        result = attempt(logits.requires_grad_(), clean, corrupted, *answers)
+    if isinstance(result, Tensor) and result.requires_grad:
+        return None
+    return "no gradient goes through the result: it must be the tensor, without .item() or detach()"
 
 
 def _difference(run: Tensor, right: Tensor, wrong: Tensor, position: int = -1) -> Tensor:
@@ -193,3 +209,32 @@ def first_answers_for_all(
     return _metric_oracle(
         logits, clean, corrupted, right[:1].expand_as(right), wrong[:1].expand_as(wrong)
     )
+
+
+slip(
+    patching_metric,
+    "start_not_taken_off",
+    "the corrupted run should give 0: take its logit difference off above as well.",
+    ("(logit_difference(logits) - low)", "logit_difference(logits)"),
+)
+
+
+slip(
+    patching_metric,
+    "answers_not_heeded",
+    "`right` and `wrong` are not heeded where they are given.",
+    ("if right is None else right", ""),
+    ("if wrong is None else wrong", ""),
+)
+
+
+slip(
+    patching_metric,
+    "python_number",
+    ".item() makes a number that no gradient can go through; attribution patching needs one. "
+    "Return the tensor.",
+    (
+        "return (logit_difference(logits) - low) / (high - low)",
+        "return ((logit_difference(logits) - low) / (high - low)).item()",
+    ),
+)

@@ -23,6 +23,7 @@ from circuits_course.checks.c07_activation_patching.shared import (
     whole_model,
 )
 from circuits_course.checks.inputs import random_model
+from circuits_course.checks.slips import slip
 from circuits_course.circuits import patching
 
 path_patch = Exercise(
@@ -245,3 +246,20 @@ def always_queries(
     model: Any, clean_prompt: Any, corrupt_prompt: Any, sender: Head, receiver: Any
 ) -> Tensor:
     return _path_oracle(model, clean_prompt, corrupt_prompt, sender, (*receiver[:2], "q"))
+
+
+slip(
+    path_patch,
+    "every_receiver",
+    "every head of the receiver's layer got what one of them heard: x[:, :, head] alone.",
+    ('x[:, :, head] = heard["x"]', 'x[:] = heard["x"][:, :, None]'),
+)
+
+
+slip(
+    path_patch,
+    "said_on_the_corrupted_prompt",
+    "the last run is on the corrupted prompt. All runs here are clean; the sender's output alone "
+    "comes from the other.",
+    ("return model.run_with_hooks(clean_prompt", "return model.run_with_hooks(corrupt_prompt"),
+)

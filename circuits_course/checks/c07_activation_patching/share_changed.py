@@ -10,6 +10,7 @@ from torch import Tensor
 from circuits_course.checking import Exercise
 from circuits_course.checking.declaring import Case
 from circuits_course.checks.inputs import normal
+from circuits_course.checks.slips import slip
 
 share_changed = Exercise(
     "share_changed",
@@ -99,3 +100,12 @@ def by_the_corrupted_size(clean: Tensor, corrupted: Tensor) -> Tensor:
 )
 def sums_of_absolutes(clean: Tensor, corrupted: Tensor) -> Tensor:
     return (clean - corrupted).abs().sum(-1).mean(0) / clean.abs().sum(-1).mean(0)
+
+
+slip(
+    share_changed,
+    "change_of_length",
+    "this is the change of length. An output can turn and keep its length: take the length of "
+    "the difference.",
+    ("(clean - corrupted).norm(dim=-1)", "(clean.norm(dim=-1) - corrupted.norm(dim=-1)).abs()"),
+)

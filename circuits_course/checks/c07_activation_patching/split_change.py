@@ -36,6 +36,8 @@ def _split_cases() -> Iterator[Case]:
     after[0, -1, 1] = -20.0
     yield Case("only the wrong answer is damaged", before, after, *torch.tensor([[0], [1]]))
     yield Case("every logit is raised by 5", before, before + 5.0, *torch.tensor([[0], [1]]))
+    runs = 3 * normal(2, 4, 3, 9, seed=5)
+    yield Case("tokens that are rows too", *runs, *torch.tensor([[1, 3, 0, 2], [2, 0, 1, 3]]))
     for seed, (batch, pos, d_vocab) in enumerate([(3, 4, 11), (5, 2, 7), (2, 6, 30)]):
         runs = 3 * normal(2, batch, pos, d_vocab, seed=seed)
         right, wrong = torch.arange(batch) % 5, 5 + torch.arange(batch) % 2

@@ -10,6 +10,7 @@ from torch import Tensor
 from circuits_course.checking import Exercise
 from circuits_course.checking.declaring import Case
 from circuits_course.checks.inputs import normal
+from circuits_course.checks.slips import slip
 
 split_repair = Exercise(
     "split_repair",
@@ -115,3 +116,11 @@ def mean_scales(before: Tensor, after: Tensor, scale_before: Tensor, scale_after
 @split_repair.wrong("the signs are turned: a change is after minus before.")
 def backwards(before: Tensor, after: Tensor, scale_before: Tensor, scale_after: Tensor) -> Tensor:
     return -_repair_oracle(before, after, scale_before, scale_after)
+
+
+slip(
+    split_repair,
+    "first_row_turned",
+    "the first row has its sign turned: held minus before.",
+    ("(held - before)", "(before - held)"),
+)

@@ -17,6 +17,7 @@ from circuits_course.checks.c08_logit_lens.shared import (
     normed_model,
 )
 from circuits_course.checks.inputs import random_tokens
+from circuits_course.checks.slips import slip
 
 contributions_by_component = Exercise(
     "contributions_by_component",
@@ -72,8 +73,10 @@ def _contribution_oracle(
 
 
 @contributions_by_component.observe
-def _as_floats(values: Any, *inputs: Any) -> dict[str, float]:
-    return {str(name): float(value) for name, value in dict(values).items()}
+def _as_floats(values: Any, *inputs: Any) -> Any:
+    if not isinstance(values, dict):
+        return values
+    return {str(name): float(value) for name, value in values.items()}
 
 
 @contributions_by_component.wrong(
@@ -170,3 +173,27 @@ def without_embedding(
 ) -> dict[str, float]:
     values = _attribution(model, prompt, token, other)
     return {name: value for name, value in values.items() if name != "embed"}
+
+
+slip(
+    contributions_by_component,
+    "at_the_first_position",
+    "this is the first position. The prediction is made at the last: pos_slice=-1.",
+    ("pos_slice=-1, return_labels", "pos_slice=0, return_labels"),
+)
+
+
+slip(
+    contributions_by_component,
+    "without_the_bias",
+    'the bias is missing: an entry "bias", that of b_U.',
+    ('[*labels, "bias"], [*values, bias.item()]', "labels, values"),
+)
+
+
+slip(
+    contributions_by_component,
+    "sizes_only",
+    "the signs are lost. A write may lower the logit.",
+    ("(normed @ direction)", "(normed @ direction).abs()"),
+)

@@ -19,6 +19,7 @@ from circuits_course.checks.c08_logit_lens.shared import (
     normed_model,
 )
 from circuits_course.checks.inputs import random_tokens
+from circuits_course.checks.slips import slip
 
 head_write = Exercise(
     "head_write",
@@ -115,3 +116,19 @@ def with_bias(model: Any, prompt: str | Tensor, layer: int, head: int) -> Tensor
 @head_write.wrong("a softmax hides how much the head adds: return what it adds to the logits.")
 def soft(model: Any, prompt: str | Tensor, layer: int, head: int) -> Tensor:
     return _write_oracle(model, prompt, layer, head).softmax(-1)
+
+
+slip(
+    head_write,
+    "first_position_read",
+    "this is the head's z at the first position; what counts is its write at the last.",
+    ("[:, -1, head]", "[:, 0, head]"),
+)
+
+
+slip(
+    head_write,
+    "position_for_head",
+    "z is [batch, pos, head, d_head]: position first, then head.",
+    ("[:, -1, head]", "[:, head, -1]"),
+)

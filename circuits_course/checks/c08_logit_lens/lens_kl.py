@@ -13,6 +13,7 @@ from circuits_course.checking import Exercise
 from circuits_course.checking.compare import Tolerance
 from circuits_course.checking.declaring import Case
 from circuits_course.checks.inputs import normal
+from circuits_course.checks.slips import slip
 
 lens_kl = Exercise(
     "lens_kl",
@@ -97,3 +98,19 @@ def with_the_next(logits: Tensor) -> Tensor:
     log_q = logits.log_softmax(-1)
     log_p = torch.cat([log_q[1:], log_q[-1:]])
     return (log_p.exp() * (log_p - log_q)).sum(-1)
+
+
+slip(
+    lens_kl,
+    "logits_for_logarithms",
+    "logits are not logarithms of probabilities yet: log_softmax first.",
+    ("logits.log_softmax(-1)", "logits"),
+)
+
+
+slip(
+    lens_kl,
+    "places_averaged",
+    "the places are averaged: one number for each state and place.",
+    (".sum(-1)", ".sum(-1).reshape(len(logits), -1).mean(1)"),
+)

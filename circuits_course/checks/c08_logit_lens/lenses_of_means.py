@@ -11,6 +11,7 @@ from torch import Tensor
 from circuits_course.checking import Exercise
 from circuits_course.checking.declaring import Case
 from circuits_course.checks.inputs import normal
+from circuits_course.checks.slips import slip
 from circuits_course.circuits.lens import TunedLens
 
 lenses_of_means = Exercise(
@@ -123,3 +124,11 @@ def map_for_the_last(states: Tensor) -> Pair:
 )
 def first_place(states: Tensor) -> Pair:
     return _pair(states, states[:, 0])
+
+
+slip(
+    lenses_of_means,
+    "shift_forgets_the_state",
+    "the shift's weight is 0, so it gives the same for every state. Its weight is the identity.",
+    ("TunedLens(same.weight, mean", "TunedLens(torch.zeros_like(same.weight), mean"),
+)

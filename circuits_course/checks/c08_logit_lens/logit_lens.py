@@ -18,6 +18,7 @@ from circuits_course.checks.c08_logit_lens.shared import (
     normed_model,
 )
 from circuits_course.checks.inputs import random_tokens
+from circuits_course.checks.slips import slip
 from circuits_course.circuits.lens import residual_states
 
 
@@ -128,3 +129,12 @@ def tied(model: Any, prompt: str | Tensor) -> Tensor:
 @logit_lens.wrong("the states are in the wrong order: the embedding comes first.")
 def backwards(model: Any, prompt: str | Tensor) -> Tensor:
     return lens_by_silencing(model, prompt).flip(0)
+
+
+slip(
+    logit_lens,
+    "final_norm_left_out",
+    "the states go to the unembedding without the final norm. The model's own last step is "
+    "unembed(ln_final(...)).",
+    ("model.ln_final(states)", "states"),
+)

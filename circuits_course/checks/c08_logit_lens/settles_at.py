@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from circuits_course.checking import Exercise
 from circuits_course.checking.declaring import Case
 from circuits_course.checks.inputs import normal
+from circuits_course.checks.slips import slip
 
 settles_at = Exercise(
     "settles_at",
@@ -96,3 +97,11 @@ def one_too_late(logits: Tensor) -> int:
 @settles_at.wrong("the smallest logit was taken for the largest: use argmax.")
 def argmin(logits: Tensor) -> int:
     return _settles_oracle(-logits)
+
+
+slip(
+    settles_at,
+    "no_state_differs",
+    "where no state differs there is nothing to take the largest of: the answer is then 0.",
+    (" if len(other) else 0", ""),
+)

@@ -16,6 +16,7 @@ from circuits_course.checking.declaring import Case
 from circuits_course.checks.c08_logit_lens.lens_kl import _kl_oracle
 from circuits_course.checks.c08_logit_lens.shared import normed_model
 from circuits_course.checks.inputs import random_model, random_tokens
+from circuits_course.checks.slips import slip
 from circuits_course.circuits.lens import TunedLens, residual_states
 from circuits_course.models.transformer import CourseTransformer
 
@@ -344,3 +345,20 @@ def one_step(
     model: Any, states: Tensor, start: TunedLens, steps: int, batch: int, lr: float, seed: int
 ) -> TunedLens:
     return _trained(model, states, start, min(steps, 1), batch, lr, seed)
+
+
+slip(
+    train_tuned_lens,
+    "its_own_target",
+    "each state is trained to agree with itself. The target is the last state's prediction, "
+    "states[-1:].",
+    ("states[-1:, places]", "states[:-1, places]"),
+)
+
+
+slip(
+    train_tuned_lens,
+    "start_not_copied",
+    "training changed the maps of `start`. Begin from copies: start.weight.clone().",
+    ("start.weight.clone(), start.bias.clone()", "start.weight, start.bias"),
+)

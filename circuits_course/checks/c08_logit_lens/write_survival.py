@@ -14,6 +14,7 @@ from circuits_course.checking import Exercise
 from circuits_course.checking.declaring import Case
 from circuits_course.checks.c08_logit_lens.shared import LOOSE, activations, models_to_try
 from circuits_course.checks.inputs import normal, random_tokens
+from circuits_course.checks.slips import slip
 from circuits_course.circuits.lens import state_names
 from circuits_course.models.config import CourseConfig
 from circuits_course.models.transformer import CourseTransformer
@@ -155,3 +156,19 @@ def whole_write(model: Any, prompt: Tensor, other: Tensor, layer: int) -> Tensor
     before, after, _ = _survival(model, prompt, other, layer)
     w = activations(model, prompt)[f"blocks.{layer}.hook_attn_out"][0, -1]
     return (before - after) @ w / (w @ w)
+
+
+slip(
+    write_survival,
+    "state_zero_missing",
+    "the state before any layer is missing: 0, in front of the others.",
+    ("torch.cat([share.new_zeros(1), share])", "share"),
+)
+
+
+slip(
+    write_survival,
+    "states_one_early",
+    "every state is one too early: state i + 1 comes after layer i, resid_post.",
+    ('run["resid_post", i]', 'run["resid_post", max(i - 1, 0)]'),
+)

@@ -21,6 +21,7 @@ from circuits_course.checks.c09_open_questions.shared import (
     zeros,
 )
 from circuits_course.checks.inputs import matching_model, random_model
+from circuits_course.checks.slips import slip
 
 ablation_costs = Exercise(
     "ablation_costs",
@@ -151,3 +152,20 @@ def costs_averaged(model: Any, tokens: Tensor, loss: Loss) -> Tensor:
 @ablation_costs.wrong("the job axis comes first: [job, layer, head].")
 def jobs_last(model: Any, tokens: Tensor, loss: Loss) -> Tensor:
     return costs_by_head(model, tokens, loss).permute(1, 2, 0)
+
+
+slip(
+    ablation_costs,
+    "position_ablated",
+    "z[:, head] is a position. Heads are axis 2: z[:, :, head].",
+    ("z[:, :, head] = z[:, :, head].mean((0, 1))", "z[:, head] = z[:, head].mean((0, 1))"),
+)
+
+
+slip(
+    ablation_costs,
+    "always_the_last_head",
+    "every run ablates the layer's last head: a function made in a loop sees the last value of "
+    "the loop's variable. Hand it over: head=head.",
+    ("hook, head=head", "hook, head=model.cfg.n_heads - 1"),
+)

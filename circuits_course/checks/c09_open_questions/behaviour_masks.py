@@ -16,6 +16,7 @@ from circuits_course.checks.c09_open_questions.shared import (
     letters,
     masks_by_cell,
 )
+from circuits_course.checks.slips import slip
 
 behaviour_masks = Exercise(
     "behaviour_masks",
@@ -153,3 +154,48 @@ def two_back(tokens: Tensor) -> Masks:
     two = (pos[:, None] - pos == 2).expand_as(masks_by_cell(tokens)["induction"]).clone()
     two[:, :, 0] = False
     return _changed(tokens, previous=two)
+
+
+slip(
+    behaviour_masks,
+    "copies_for_followers",
+    "the induction mask marks the earlier copies themselves. It is about the keys that stand one "
+    "after such a copy.",
+    ("after_same[:, :, 1:] = same[:, :, :-1]", "after_same = same"),
+)
+
+
+slip(
+    behaviour_masks,
+    "queries_moved",
+    "the queries were moved. The key's own previous token is what counts: move the keys, "
+    "after_same[:, :, 1:].",
+    ("after_same[:, :, 1:] = same[:, :, :-1]", "after_same[:, 1:] = same[:, :-1]"),
+)
+
+
+slip(
+    behaviour_masks,
+    "followers_backwards",
+    "the keys were moved the wrong way: these stand before an earlier copy, not after it.",
+    ("after_same[:, :, 1:] = same[:, :, :-1]", "after_same[:, :, :-1] = same[:, :, 1:]"),
+)
+
+
+slip(
+    behaviour_masks,
+    "next_for_previous",
+    "key == query + 1 is the next token, which nobody may look at.",
+    ("key == query - 1", "key == query + 1"),
+)
+
+
+slip(
+    behaviour_masks,
+    "nearest_copy_only",
+    "only the nearest earlier copy is marked: every one counts.",
+    (
+        '"duplicate token": same & (key < query)',
+        '"duplicate token": (m := same & (key < query)) & (m.flip(-1).cumsum(-1).flip(-1) == 1)',
+    ),
+)

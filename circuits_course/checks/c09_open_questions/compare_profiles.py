@@ -12,6 +12,7 @@ from circuits_course.checking import Exercise
 from circuits_course.checking.declaring import Case
 from circuits_course.checks.c09_open_questions.shared import Profile
 from circuits_course.checks.inputs import normal
+from circuits_course.checks.slips import slip
 from circuits_course.circuits.behaviours import Place
 
 compare_profiles = Exercise(
@@ -64,6 +65,11 @@ def _compare_cases() -> Iterator[Case]:
             "b": {"induction": _only(3, 2, 1, 1, 0.25), "duplicate token": _only(3, 2, 2, 0, 0.16)},
         },
         0.3,
+    )
+    yield Case(
+        "a head whose score is exactly what is asked for",
+        {"m": {"induction": torch.tensor([[0.25, 0.0], [0.0, 0.5]])}},
+        0.5,
     )
     yield Case(
         "a strong head in a weak layer",
@@ -224,3 +230,11 @@ def mean_reaches(profiles: dict[str, Profile], at_least: float) -> Places:
 )
 def weak_ones_kept(profiles: dict[str, Profile], at_least: float) -> Places:
     return _places(profiles, at_least, shown=lambda scores, limit: not _reaches(scores, limit))
+
+
+slip(
+    compare_profiles,
+    "one_layer_divides_by_zero",
+    "a model of one layer makes n_layers - 1 zero. Its depth is 0.",
+    ("max(n_layers - 1, 1)", "(n_layers - 1)"),
+)

@@ -11,6 +11,7 @@ from torch import Tensor
 from circuits_course.checking import Exercise
 from circuits_course.checking.declaring import Case
 from circuits_course.checks.inputs import normal
+from circuits_course.checks.slips import slip
 
 effective_number = Exercise(
     "effective_number",
@@ -36,6 +37,8 @@ def _number_cases() -> Iterator[Case]:
                torch.tensor([[0.0, 3.0], [0.0, 1.0]]))  # fmt: skip
     yield Case("a head whose absence helps one job",
                torch.tensor([[2.0], [-1.0], [1.0]]))  # fmt: skip
+    yield Case("a head that matters little, for one job alone",
+               torch.tensor([[0.001, 2.0], [0.0, 0.002]]))  # fmt: skip
     for seed, (jobs, heads) in enumerate(((3, 5), (8, 2), (4, 7))):
         yield Case("random costs", normal(jobs, heads, seed=seed))
 
@@ -108,3 +111,12 @@ def sum_not_squared(costs: Tensor) -> Tensor:
     harm = costs.clamp_min(0)
     squares = (harm**2).sum(0)
     return torch.where(squares > 0, harm.sum(0) / squares.clamp_min(1e-30), 0.0)
+
+
+slip(
+    effective_number,
+    "small_costs_are_none",
+    "small costs were taken for none. However small, a head that matters for one job alone "
+    "carries 1.",
+    ("squares > 0", "squares > 1e-3"),
+)

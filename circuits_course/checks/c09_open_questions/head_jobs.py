@@ -21,6 +21,7 @@ from circuits_course.checks.c09_open_questions.shared import (
     zeros,
 )
 from circuits_course.checks.inputs import matching_model, random_model
+from circuits_course.checks.slips import slip
 
 head_jobs = Exercise(
     "head_jobs",
@@ -201,3 +202,12 @@ def no_cost(model: Any, heads: list[Head], texts: Texts) -> Jobs:
         return {name: value for name, value in found.items() if name != "cost"}
 
     return _edited(_jobs(model, heads, texts), edit)
+
+
+slip(
+    head_jobs,
+    "losses_by_position",
+    "the mean runs over the sequences and leaves one loss for each position. One for each "
+    "sequence: axis 1.",
+    ("loss.mean(1)", "loss.mean(0)"),
+)

@@ -21,6 +21,7 @@ from circuits_course.checks.c09_open_questions.shared import (
     repeats,
 )
 from circuits_course.checks.inputs import matching_model, random_model
+from circuits_course.checks.slips import slip
 
 head_profile = Exercise(
     "head_profile",
@@ -135,3 +136,19 @@ def pattern_transposed(model: Any, tokens: Tensor) -> Profile:
         return {name: mask.transpose(1, 2) for name, mask in masks_by_cell(tokens).items()}
 
     return profile_by_query(model, tokens, masks=flipped)
+
+
+slip(
+    head_profile,
+    "shared_between_keys",
+    "the attention is divided by the number of keys. To all keys of the mask together: the sum.",
+    (".sum(-1)  # [batch, head, q]", ".sum(-1) / mask[:, None].sum(-1).clamp_min(1)"),
+)
+
+
+slip(
+    head_profile,
+    "best_key_only",
+    "only the key with the most attention counts. To all keys of the mask together: the sum.",
+    ("(pattern * mask[:, None]).sum(-1)", "(pattern * mask[:, None]).amax(-1)"),
+)

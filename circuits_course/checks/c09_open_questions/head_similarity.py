@@ -12,6 +12,7 @@ from torch import Tensor
 from circuits_course.checking import Exercise
 from circuits_course.checking.declaring import Case
 from circuits_course.checks.inputs import normal
+from circuits_course.checks.slips import slip
 
 head_similarity = Exercise(
     "head_similarity",
@@ -131,3 +132,20 @@ def closest_pair(pattern: Tensor) -> float:
 def mean_pattern(pattern: Tensor) -> float:
     mean = pattern.mean(0)
     return _average([_cosine(mean[i], mean[j]) for i, j in _pairs(len(mean))])
+
+
+slip(
+    head_similarity,
+    "queries_averaged",
+    "the queries were averaged first. A pattern is one long vector of all queries and keys: "
+    "flatten(2).",
+    ("pattern.flatten(2)", "pattern.mean(2)"),
+)
+
+
+slip(
+    head_similarity,
+    "neighbours_only",
+    "only neighbouring heads are compared: all pairs of different heads.",
+    ("~torch.eye(n_heads, dtype=torch.bool)", "torch.eye(n_heads).roll(1, 0).bool()"),
+)

@@ -11,6 +11,7 @@ import torch
 from circuits_course.checking import Exercise
 from circuits_course.checking.declaring import Case
 from circuits_course.checks.inputs import normal
+from circuits_course.checks.slips import slip
 
 mean_and_error = Exercise(
     "mean_and_error",
@@ -102,3 +103,27 @@ def median(values: list[float]) -> list[float]:
 @mean_and_error.wrong("error and mean are exchanged: the mean comes first.")
 def error_first(values: list[float]) -> list[float]:
     return _error_oracle(values)[::-1]
+
+
+slip(
+    mean_and_error,
+    "variance_for_deviation",
+    "this divides the variance. The error is the standard deviation over the root of n.",
+    ("runs.std(correction=1)", "runs.var(correction=1)"),
+)
+
+
+slip(
+    mean_and_error,
+    "half_an_interval",
+    "this is half a 95 % interval (1.96 errors). Asked for is one standard error.",
+    ("error.item()", "1.96 * error.item()"),
+)
+
+
+slip(
+    mean_and_error,
+    "root_of_n_minus_one",
+    "n - 1 belongs into the standard deviation; that is then divided by the root of n.",
+    ("len(runs) ** 0.5", "(len(runs) - 1) ** 0.5"),
+)

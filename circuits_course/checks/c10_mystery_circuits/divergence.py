@@ -11,6 +11,7 @@ from circuits_course.checking import Exercise
 from circuits_course.checking.declaring import Case
 from circuits_course.checks.c10_mystery_circuits.shared import each_kl, kl
 from circuits_course.checks.inputs import normal
+from circuits_course.checks.slips import slip
 
 divergence = Exercise(
     "divergence",
@@ -28,6 +29,8 @@ divergence = Exercise(
 def _divergence_cases() -> Iterator[Case]:
     logits = torch.tensor([[[0.75, 0.25]]]).log()
     yield Case("predictions of 3/4 and 1/4 against even ones", logits, torch.zeros(1, 1, 2))
+    sure = torch.tensor([[[0.0, 300.0], [200.0, 0.0], [0.0, 1.0]]])
+    yield Case("logits in the hundreds", sure, sure.flip(-1))
     for seed in range(3):
         shape = 2 + seed, 5, 7
         a, b = (2 * normal(*shape, seed=seed + s) for s in (0, 10))
@@ -102,3 +105,24 @@ def raw_logits(logits: Tensor, other: Tensor) -> Tensor:
 @divergence.wrong("the mean over positions is missing; return one number.")
 def not_averaged(logits: Tensor, other: Tensor) -> Tensor:
     return each_kl(logits, other)
+
+
+slip(
+    divergence,
+    "both_ways",
+    "this is the mean of both directions. The one asked for weighs with the first, the model's "
+    "own.",
+    ("per_position.mean()", "(per_position + (log_q.exp() * (log_q - log_p)).sum(-1)).mean() / 2"),
+)
+
+
+slip(
+    divergence,
+    "log_after_softmax",
+    "the logarithm of a softmax is infinite where a probability is rounded to 0: log_softmax "
+    "does both at once.",
+    (
+        "logits.log_softmax(-1), other.log_softmax(-1)",
+        "logits.softmax(-1).log(), other.softmax(-1).log()",
+    ),
+)

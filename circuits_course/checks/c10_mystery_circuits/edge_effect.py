@@ -18,6 +18,7 @@ from circuits_course.checks.c10_mystery_circuits.shared import (
     planted,
 )
 from circuits_course.checks.inputs import random_model, random_tokens
+from circuits_course.checks.slips import slip
 from circuits_course.circuits.heads import Head
 from circuits_course.circuits.patching import path_patch
 from circuits_course.mystery.sealing import open_seal
@@ -162,3 +163,20 @@ def edge_exchanged(model: Any, tokens: Tensor, sender: Head, receiver: Any) -> f
     logits, other = model(tokens), tokens.roll(1, 0)
     moved = _patched_by_hooks(model, tokens, other, sender, receiver)
     return float(kl(moved, logits) / kl(model(other), logits))
+
+
+slip(
+    edge_effect,
+    "prompts_exchanged",
+    "the prompts are exchanged: the run is on `tokens`, and the sender's output comes from the "
+    "other ones.",
+    ("path_patch(model, tokens, other,", "path_patch(model, other, tokens,"),
+)
+
+
+slip(
+    edge_effect,
+    "divergence_turned",
+    "the divergence runs the other way: the model's own predictions come first.",
+    ("divergence(logits, new)", "divergence(new, logits)"),
+)

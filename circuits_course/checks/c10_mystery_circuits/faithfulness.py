@@ -21,6 +21,7 @@ from circuits_course.checks.c10_mystery_circuits.shared import (
     true_circuit,
 )
 from circuits_course.checks.inputs import random_model, random_tokens
+from circuits_course.checks.slips import slip
 from circuits_course.circuits.heads import Head
 
 faithfulness = Exercise(
@@ -106,3 +107,12 @@ def against_nothing(model: Any, tokens: Tensor, circuit: list[Head], mode: str =
     alone = run(model, tokens, all_but(model, circuit), mode)
     nothing = run(model, tokens, every(model), mode)
     return float(kl(alone, nothing) / scale(model, tokens, mode))
+
+
+slip(
+    faithfulness,
+    "kept_between_0_and_1",
+    "the result is kept between 0 and 1. A circuit may do worse than nothing, and that is worth "
+    "knowing.",
+    ("return 1 - float(alone / nothing)", "return min(max(1 - float(alone / nothing), 0.0), 1.0)"),
+)

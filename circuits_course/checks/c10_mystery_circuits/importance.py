@@ -20,6 +20,7 @@ from circuits_course.checks.c10_mystery_circuits.shared import (
     true_circuit,
 )
 from circuits_course.checks.inputs import random_model, random_tokens
+from circuits_course.checks.slips import slip
 from circuits_course.circuits.heads import Head
 
 importance = Exercise(
@@ -134,3 +135,11 @@ def importance_in_nats(
 ) -> float:
     share = _importance_oracle(model, tokens, circuit, head, mode)
     return share * float(scale(model, tokens, mode))
+
+
+slip(
+    importance,
+    "never_alone",
+    "the whole circuit (K = no head) is missing.",
+    ("[[], *(", "[*("),
+)

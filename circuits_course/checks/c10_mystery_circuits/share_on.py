@@ -10,6 +10,7 @@ from torch import Tensor
 from circuits_course.checking import Exercise
 from circuits_course.checking.declaring import Case
 from circuits_course.checks.inputs import normal
+from circuits_course.checks.slips import slip
 
 share_on = Exercise(
     "share_on",
@@ -47,6 +48,13 @@ def _share_cases() -> Iterator[Case]:
     previous = torch.eye(4)[[0, 0, 1, 2]].bool()[None]
     previous[..., 0] = False
     yield Case("a head half on BOS and half one back, and one that rests on BOS", pattern, previous)
+    leaves = torch.tensor([0.045, 0.02, 0.9, 0.0])[None, :, None, None]
+    pattern = leaves * torch.eye(5)[[0, 0, 1, 2, 3]]
+    pattern[..., 0] = 1 - pattern[..., 1:].sum(-1)
+    previous = torch.eye(5)[[0, 0, 1, 2, 3]].bool()[None]
+    previous[..., 0] = False
+    yield Case("heads that leave BOS a little more, and a little less, than needed",
+               pattern.repeat(2, 1, 1, 1), previous.repeat(2, 1, 1))  # fmt: skip
     yield Case("random attention", *_share_case(3, 2, 5, seed=0))
     yield Case("random attention", *_share_case(2, 4, 6, seed=7))
 
@@ -124,3 +132,11 @@ def resting_heads_too(pattern: Tensor, targets: Tensor) -> Tensor:
 def per_target(pattern: Tensor, targets: Tensor) -> Tensor:
     on, _ = _on_and_off(pattern, targets)
     return on.sum(dim=(0, 2)) / targets.sum()
+
+
+slip(
+    share_on,
+    "five_per_cent",
+    "a head that leaves BOS with 3 % of its attention got 0. The line is at 2 %.",
+    ("0.02", "0.05"),
+)

@@ -11,6 +11,7 @@ from torch.nn.functional import kl_div
 
 from circuits_course.checking.compare import Tolerance
 from circuits_course.circuits.heads import Head
+from circuits_course.circuits.patching.ablation import Ablation
 from circuits_course.mystery.bench import all_heads
 from circuits_course.mystery.making import make_mystery
 from circuits_course.mystery.sealing import Mystery, open_seal
@@ -59,6 +60,8 @@ def run(model: Any, tokens: Tensor, ablated: Sequence[Head], mode: str = "mean")
                 z[:, :, head] = clean[hook.name][:, :, head].mean(0) if mode == "mean" else 0.0
         return z
 
+    if mode == "resample":  # a draw like any other that is made with Ablation's seed
+        return Ablation(model, tokens, "resample").logits(ablated)
     names = [f"blocks.{layer}.attn.hook_z" for layer in range(model.cfg.n_layers)]
     clean: dict[str, Tensor] = {}
     keep = [(name, lambda z, hook: clean.update({hook.name: z.clone()})) for name in names]

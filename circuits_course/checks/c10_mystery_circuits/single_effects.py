@@ -20,6 +20,7 @@ from circuits_course.checks.c10_mystery_circuits.shared import (
     run,
 )
 from circuits_course.checks.inputs import random_model, random_tokens
+from circuits_course.checks.slips import slip
 from circuits_course.circuits.heads import Head
 from circuits_course.mystery.bench import all_heads
 
@@ -44,6 +45,8 @@ def _effects_cases() -> Iterator[Case]:
     )
     yield Case("a random model", random_model(3, 4), random_tokens(5, 8), "mean")
     yield Case("a random model, by zeros", random_model(2, 5, seed=1), random_tokens(3, 9), "zero")
+    model = random_model(2, 3, seed=2)
+    yield Case("a random model, by other prompts", model, random_tokens(4, 7), "resample")
 
 
 def _each(model: Any, score: Callable[[Head], Tensor]) -> Tensor:
@@ -117,3 +120,14 @@ def pair_exchanged(model: Any, tokens: Tensor, mode: str) -> Tensor:
         return kl(logits, run(model, tokens, [turned] if turned in known else [], mode))
 
     return _each(model, score)
+
+
+slip(
+    single_effects,
+    "resample_as_mean",
+    '"resample" was treated as "mean": hand `mode` to Ablation as it is.',
+    (
+        "Ablation(model, tokens, mode)",
+        'Ablation(model, tokens, "mean" if mode == "resample" else mode)',
+    ),
+)

@@ -22,6 +22,7 @@ from circuits_course.checks.c10_mystery_circuits.shared import (
     run,
 )
 from circuits_course.checks.inputs import random_model, random_tokens
+from circuits_course.checks.slips import slip
 from circuits_course.circuits.heads import Head
 
 Cuts = list[tuple[Head, ...]]
@@ -53,6 +54,7 @@ def _cut_cases() -> Iterator[Case]:
     # Here no head alone is enough, and the losses of two add up to what only three together cost.
     pair = random_model(2, 3, seed=1), random_tokens(4, 7, seed=6)
     yield Case("a random model in which it takes three heads", *pair, 1.15)
+    yield Case("a model of which all has to go", random_model(1, 2), random_tokens(3, 6), 1.0)
     yield Case(
         "a random model, by zeros", random_model(2, 3, seed=1), random_tokens(3, 9), 0.5, "zero"
     )
@@ -151,3 +153,19 @@ def harmless_sets(model: Any, tokens: Tensor, share: float, mode: str = "mean") 
 @smallest_cuts.wrong("`mode` is not used; the Ablation above has it already, ask that one.")
 def cuts_always_mean(model: Any, tokens: Tensor, share: float, mode: str = "mean") -> Cuts:
     return _cuts(model, share, _lost(model, tokens, "mean"))
+
+
+slip(
+    smallest_cuts,
+    "every_size",
+    "it goes on to larger sets. The first size at which any set reaches the share is the answer.",
+    ("            break", "            continue"),
+)
+
+
+slip(
+    smallest_cuts,
+    "every_order",
+    "the same set comes in every order. A set has none: combinations, not permutations.",
+    ("list(combinations(heads, size))", 'list(__import__("itertools").permutations(heads, size))'),
+)

@@ -28,6 +28,8 @@ def trace_backwards(model, prompt):
     earlier = last - 1
     while tokens[0, earlier] != tokens[0, last]:
         earlier -= 1
+        if earlier < 0:
+            raise ValueError("It has not occurred before.")
     logits, cache = model.run_with_cache(tokens)
     attention = {}
     for layer, head in find_by_list(model):

@@ -1,6 +1,5 @@
 """Right answers to `patching_metric`, written in other ways than the reference."""
 
-import numpy as np
 import torch
 
 from circuits_course.data import LogitDifference
@@ -15,7 +14,7 @@ def metric_by_gather(logits, clean, corrupted, right=None, wrong=None):
     means = []
     for run in (corrupted, clean, logits):
         a, b = run[:, -1].gather(-1, pair).double().unbind(-1)
-        means.append(float((a - b).mean()))
+        means.append((a - b).mean())
     return (means[2] - means[0]) / (means[1] - means[0])
 
 
@@ -29,13 +28,13 @@ def metric_by_log_probabilities(logits, clean, corrupted, right=None, wrong=None
 
 def metric_by_loops(logits, clean, corrupted, *answers, right=None, wrong=None):
     right, wrong = answers or (right, wrong)
-    sums = np.zeros(3)
+    sums = [0.0, 0.0, 0.0]
     for i in range(len(logits)):
         r = int(clean[i, -1].argmax()) if right is None else int(right[i])
         w = int(corrupted[i, -1].argmax()) if wrong is None else int(wrong[i])
         for j, run in enumerate((logits, clean, corrupted)):
-            sums[j] += float(run[i, -1, r]) - float(run[i, -1, w])
-    return np.float64((sums[0] - sums[2]) / (sums[1] - sums[2]))
+            sums[j] = sums[j] + run[i, -1, r] - run[i, -1, w]
+    return (sums[0] - sums[2]) / (sums[1] - sums[2])
 
 
 RIGHT = [metric_by_gather, metric_by_log_probabilities, metric_by_loops]

@@ -12,8 +12,8 @@ def divergence_in_loops(logits, other):
     values = []
     for row, other_row in zip(logits, other, strict=True):
         for x, y in zip(row, other_row, strict=True):
-            p, q = x.softmax(0), y.softmax(0)
-            values.append(float((p * (p.log() - q.log())).nansum()))
+            log_p, log_q = x - x.logsumexp(0), y - y.logsumexp(0)
+            values.append(float((log_p.exp() * (log_p - log_q)).sum()))
     return sum(values) / len(values)
 
 
