@@ -214,12 +214,33 @@ def bundle(
     python_version: Annotated[
         list[str] | None, typer.Option(help="A Python of those platforms: 3.12.")
     ] = None,
+    lock_until: Annotated[str, typer.Option(help="Lock solutions until 2026-12-01.")] = "",
+    lock_word: Annotated[str, typer.Option(help="A word that opens locked solutions.")] = "",
 ) -> None:
     """Put the course, its wheels and the real model into one folder, for a room without network."""
     from circuits_course.classroom.bundle import bundle as run
+    from circuits_course.classroom.locking import make_lock
 
-    made = run(folder, platforms=platform or (), python_versions=python_version or ())
+    lock = make_lock(lock_until, lock_word) if lock_until or lock_word else None
+    pythons = python_version or ()
+    made = run(folder, platforms=platform or (), python_versions=pythons, lock=lock)
     console.print(f'Made: {made}. Learners run "python install.py" in it.', soft_wrap=True)
+
+
+@app.command()
+@_one_line_errors
+def lock(
+    folder: Annotated[Path, typer.Argument(help="A folder for the wheel and the notebooks.")],
+    until: Annotated[str, typer.Option(help="The date that opens solutions: 2026-12-01.")] = "",
+    word: Annotated[str, typer.Option(help="The word that opens them.")] = "",
+) -> None:
+    """Write a learner's wheel of the course: solutions are locked, unfinished exercises go on."""
+    from circuits_course.classroom.bundle import lock_course
+    from circuits_course.classroom.locking import make_lock
+
+    made = lock_course(folder, make_lock(until, word))
+    console.print(f"Written: {made}", soft_wrap=True, highlight=False)
+    console.print(f'Learners run: pip install "{made.name}[lab]"', soft_wrap=True, highlight=False)
 
 
 @app.command()

@@ -16,8 +16,9 @@ from types import ModuleType
 from typing import cast
 
 from circuits_course.checks.chapters import chapter_name
+from circuits_course.checks.lock import SUFFIX, require_open
 from circuits_course.errors import CourseError, UnknownName
-from circuits_course.storage import source_dir
+from circuits_course.storage import masked, source_dir
 
 BEGIN, END = "# BEGIN BLANK", "# END BLANK"
 
@@ -26,16 +27,26 @@ def reference_path(chapter: str) -> Path:
     """File of a chapter's reference answers. Raises CourseError where the chapter has none yet."""
     name = chapter_name(chapter)
     path = source_dir("solutions") / f"{name}.py"
-    if not path.is_file():
+    locked = path.with_name(path.name + SUFFIX)
+    if not (path.is_file() or locked.is_file()):
         raise CourseError(f"Chapter {name} has no reference answers (looked for {path.name}).")
-    return path
+    return path if path.is_file() else locked
+
+
+def _text(path: Path) -> str:
+    content = path.read_bytes()
+    return (masked(content) if path.suffix == SUFFIX else content).decode("utf-8")
 
 
 @cache
 def load_reference(chapter: str) -> ModuleType:
     """The reference answers of a chapter as a module; loaded once."""
     path = reference_path(chapter)
-    module_name = f"circuits_course_reference_{path.stem}"
+    module_name = f"circuits_course_reference_{chapter_name(chapter)}"
+    if path.suffix == SUFFIX:
+        module = sys.modules[module_name] = ModuleType(module_name)
+        exec(compile(_text(path), f"<reference {chapter_name(chapter)}>", "exec"), vars(module))
+        return module
     spec = importlib.util.spec_from_file_location(module_name, path)
     assert spec is not None
     assert spec.loader is not None
@@ -46,7 +57,11 @@ def load_reference(chapter: str) -> ModuleType:
 
 
 def reference_source(chapter: str, name: str) -> str:
-    """Source of one reference answer, blank markers removed, without a trailing newline."""
+    """Source of one reference answer, blank markers removed, without a trailing newline.
+
+    Raises CourseError while solutions are locked.
+    """
+    require_open()
     lines = _marked_source(chapter, name)
     return "\n".join(line for line in lines if line.strip() not in (BEGIN, END))
 
@@ -64,7 +79,7 @@ def stub_source(chapter: str, name: str) -> str:
 
 def _marked_source(chapter: str, name: str) -> list[str]:
     path = reference_path(chapter)
-    lines = path.read_text(encoding="utf-8").splitlines()
+    lines = _text(path).splitlines()
     found = _definitions("\n".join(lines))
     if name not in found:
         raise UnknownName(f"reference answer in {path.name}", name, found)

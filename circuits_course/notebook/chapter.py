@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from circuits_course.checking.outcome import CheckFailed, Outcome, Result
 from circuits_course.checks import load_checks
 from circuits_course.checks.chapters import CHAPTERS, chapter_name
+from circuits_course.checks.lock import unlock
 from circuits_course.checks.references import load_reference, reference_source
 from circuits_course.errors import CourseError, UnknownName
 from circuits_course.notebook.colab import DRIVE
@@ -94,12 +95,20 @@ class Chapter:
         show("\n".join(lines))
 
     def solution(self, name: str) -> None:
-        """Shows the reference answer, and marks the exercise as seen."""
+        """Shows the reference answer, and marks the exercise as seen.
+
+        Raises CourseError while the teacher keeps solutions locked.
+        """
         exercise = self.checks.find_exercise(name)
-        self.log.record(self.name, exercise.name, "solution")
         source = reference_source(self.name, exercise.name)
+        self.log.record(self.name, exercise.name, "solution")
         lead = f"One answer to {name}; the exercise now counts as seen."
         show(f"{lead}\n\n{source}", body=f"{lead}{code(source)}")
+
+    def unlock(self, word: str) -> None:
+        """Opens solutions with the teacher's word, where they are locked."""
+        unlock(word)
+        show("✔ Solutions are open.", tone="good")
 
     def _name_of(self, answer: Any) -> str:
         name = getattr(answer, "__name__", None)

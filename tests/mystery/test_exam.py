@@ -97,7 +97,8 @@ def test_the_key_is_for_its_owner_alone_and_is_not_the_learners_file(exam):
         read_key(exam[0])
 
 
-def test_an_exam_may_hide_from_simple_methods(tmp_path):
+def test_an_exam_may_hide_from_simple_methods(tmp_path, monkeypatch):
+    monkeypatch.setattr("circuits_course.mystery.exam.flaw", lambda mystery: None)  # seconds each
     learners, key = new_exam(tmp_path, hiding=True)
     assert load_mystery(str(learners)).model.cfg.n_layers == 3
     assert true_claim(read_key(key)).circuit
