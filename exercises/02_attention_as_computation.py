@@ -458,6 +458,17 @@ plot_circuit({"0.0": "one back", "1.0": "induction"}, discovery.arrows(edges, le
 # keys or values. From layer 0 to layer 1 there is one, into the **keys**. Each of the five costs
 # about the same two nats, for a chain breaks at any link.
 #
+# The same circuit at work on one text, in five steps. Move the slider from 1 to 5; then set *step 2* to "cut".
+
+# %%
+from circuits_course.plots import Walk
+
+Walk(circuits.walk_induction(by_hand, "ab3ceab"))
+
+# %% [markdown]
+# *What to see:* at step 3 the lane of the `3` says what stood before it. That is what layer 1 finds at step 4, and
+# what it no longer finds when step 2 is cut: then it rests on BOS, and all symbols are about as likely.
+#
 # Here is what layer 1 compares, and what layer 0 supplies:
 
 # %%

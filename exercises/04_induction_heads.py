@@ -213,6 +213,19 @@ verdict("the model says what followed the earlier q", trace.is_induction,
         f"it says {trace.predicted!r}")
 
 # %% [markdown]
+# The walk as a picture, measured on this prompt. The slider goes through its five steps; "cut" silences the heads
+# of step 2 at the first `x`.
+
+# %%
+from circuits_course.circuits import walk_induction
+from circuits_course.plots import Walk
+
+Walk(walk_induction(model, "qxbmztq"))
+
+# %% [markdown]
+# *What to see:* the last step, with all that led to it. Solid arrows move something, as thick as their attention;
+# the dotted one asks. At step 3 each token of the prompt is put to the end in turn: the key of `x` answers to `q` alone.
+#
 # ### Cut the wire
 #
 # That story makes a prediction that a picture cannot test: without the previous-token head, the induction head loses
@@ -791,6 +804,13 @@ probs = real(real.to_tokens("The cat sat on the mat. The cat"))[0, -1].softmax(-
 best = probs.topk(3)
 show_table([{"token": repr(real.to_str_tokens(i[None], prepend_bos=False)[0]), "probability": p}
             for p, i in zip(best.values, best.indices, strict=True)], digits=2)
+
+# %%
+Walk(walk_induction(real, "The cat sat on the mat. The cat"))
+
+# %% [markdown]
+# *What to see:* steps 2 to 4 are as in the small model, with many heads where that one had a single one: the sentence finds
+# its ' sat'. Only the last step goes another way. Other heads and the MLPs vote as well, and English prefers ' was'.
 
 # %%
 chapter.reveal("cat_sat", model=real)

@@ -141,3 +141,4 @@ from .patching.sweep import patch_sweep as patch_sweep
 from .silencing import cache_without as cache_without
 from .silencing import input_cut as input_cut
 from .silencing import mean_ablated as mean_ablated
+from .walk import walk_induction as walk_induction

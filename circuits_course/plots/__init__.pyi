@@ -7,6 +7,7 @@ from .explorers.head_browser import HeadBrowser as HeadBrowser
 from .explorers.live_training import LiveTraining as LiveTraining
 from .explorers.patching import PatchingExplorer as PatchingExplorer
 from .explorers.scrubber import CheckpointScrubber as CheckpointScrubber
+from .explorers.walk import Walk as Walk
 from .figure import Figure as Figure
 from .heatmaps import plot_heads as plot_heads
 from .heatmaps import plot_matrix as plot_matrix
@@ -14,3 +15,4 @@ from .lines import plot_lines as plot_lines
 from .named import plot_named as plot_named
 from .scatter import plot_scatter as plot_scatter
 from .thumbnails import plot_thumbnails as plot_thumbnails
+from .walk import plot_walk_step as plot_walk_step
