@@ -67,8 +67,10 @@ class _Walk:
         order = attention.flatten().argsort(descending=True).tolist()
         heads = [divmod(index, attention.shape[1]) for index in order]
         found = [head for head in heads if attention[head] >= LOOKS] or heads[:1]
-        place = (*self.finder, self.last, self.key)
-        left = {head: float(self._run([head])[1][place]) for head in found}
+        left = {
+            head: float(_row(self._run([head])[1], self.finder, self.last)[self.key])
+            for head in found
+        }
         return sorted(found, key=lambda head: left[head])
 
     def _run(
@@ -220,6 +222,11 @@ class _Walk:
 
 def _arrow(source: int, target: int, head: Head, share: float) -> dict[str, Any]:
     return {"from": source, "to": target, "head": head_name(head), "attention": round(share, 4)}
+
+
+def _row(patterns: Float[Tensor, "layer head q k"], head: Head, query: int) -> Float[Tensor, " k"]:
+    layer, index = head
+    return patterns[layer, index, query]
 
 
 def _strongest(attention: Float[Tensor, "layer head"], above: int) -> Head:
