@@ -512,12 +512,14 @@ edges += [(name, head_name(reader), row["lost"], "V") for name, row in table.ite
 for head in writers:
     heard = logit_diff(path_patch(real, clean, s2, reader, (*head, "q")))
     edges.append((head_name(reader), head_name(head), (high - heard) / gap, "Q"))
-plot_circuit(dict.fromkeys({end for edge in edges for end in edge[:2]} - {"logits"}, ""), edges,
-             "Paths that you patched on SmolLM2", unit="share of the gap lost")
+ends = dict.fromkeys(end for edge in edges for end in edge[:2] if end != "logits")
+plot_circuit(dict.fromkeys(ends, ""), edges, "Paths that you patched on SmolLM2",
+             unit="share of the gap lost")
 
 # %% [markdown]
 # *What to see:* 17.4 tells 20.0's value head .11, and nobody else much. Eight or so heads speak to the logits: 23.3 with .73, and
-# 29.0 and 24.4 against the answer. 17.4 and 20.0 are not among them: they work through others. Follow the paths back
+# 29.0 and 24.4 against the answer. 17.4 and 20.0 are not among them: they work through others.
+# In the picture, 20.0 tells the queries of 23.0 .08, and those of the other four next to nothing (pale). Follow the paths back
 # from the logits, one receiver at a time, and a circuit appears. This is how the circuit of Wang et
 # al. (2022) was found.
 #

@@ -138,7 +138,7 @@ class _Walk:
 
     def _look_back(self, cut: bool) -> Step:
         head = self.lookers[0]
-        share = float(self.whole[1][(*head, self.key, self.earlier)])
+        share = float(_row(self.whole[1], head, self.key)[self.earlier])
         before, here = repr(self.words[self.earlier]), repr(self.words[self.key])
         more, name = len(self.lookers) - 1, head_name(head)
         said = f"At {here}, head {name} looks one back, at {before} ({share:.2f})."
@@ -173,11 +173,11 @@ class _Walk:
 
     def _find(self, cut: bool) -> Step:
         _, patterns = self.cut if cut else self.whole
-        row = patterns[(*self.finder, self.last)]
+        row = _row(patterns, self.finder, self.last)
         share, place = float(row[self.key]), int(row.argmax())
         here, name = repr(self.words[self.key]), head_name(self.finder)
         if cut:
-            before = float(self.whole[1][(*self.finder, self.last, self.key)])
+            before = float(_row(self.whole[1], self.finder, self.last)[self.key])
             sentence = (
                 f"Head {name} now gives {here} {share:.2f} of its attention; it was {before:.2f}."
             )
