@@ -1,9 +1,10 @@
 """Measures every method of discovery and writes `circuits/measured/discovery.json`.
 
-    python -m circuits_course.authoring.measure_discovery [PART ...]
+    python -m circuits_course.authoring.measure_discovery [PART | PART:NAME ...]
 
-Parts are "planted", "sealed", "induction-2l", "ioi", "ioi-random", "ioi-exact"; those named are
-measured anew and the others left as they are. All of them take about half an hour on two cores.
+Parts are "planted" (kinds of circuit), "sealed" (the mysteries that ship), "induction-2l" (kinds of
+data) and "ioi" (SmolLM2). What is named is measured anew and the rest left as it is, so that a run
+that was cut off can be taken up; all of it takes about half an hour on two cores.
 """
 
 from __future__ import annotations
@@ -11,29 +12,28 @@ from __future__ import annotations
 import json
 import sys
 import time
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
-from circuits_course.authoring.measure_discovery.ioi import against_exact, controls, methods
+from circuits_course.authoring.measure_discovery import ioi, planted
 from circuits_course.authoring.measure_discovery.judge import CONTROLS, FOUND
-from circuits_course.authoring.measure_discovery.planted import (
-    COSTS,
-    MODELS,
-    PROMPTS,
-    by_kind,
-    shipped,
-    two_layers,
-)
 from circuits_course.circuits.discovery.judging import MEASURED
+from circuits_course.circuits.discovery.tasks import INDUCTION_DATA
+from circuits_course.mystery.making import KINDS, SHIPPED
 from circuits_course.storage import write_whole
 
-PARTS = {
-    "planted": by_kind,
-    "sealed": shipped,
-    "induction-2l": two_layers,
-    "ioi": methods,
-    "ioi-random": controls,
-    "ioi-exact": against_exact,
+PARTS: dict[str, dict[str, Callable[[], Any]]] = {
+    "planted": {kind: partial(planted.by_kind, kind) for kind in KINDS},
+    "sealed": {name: partial(planted.sealed, name) for name in SHIPPED},
+    "induction-2l": {data: partial(planted.two_layers, data) for data in INDUCTION_DATA},
+    "ioi": {
+        **{name: partial(ioi.method, name) for name in ioi.FAST},
+        "random": ioi.controls,
+        "against exact": ioi.against_exact,
+    },
 }
+PATH = MEASURED / "discovery.json"
 
 
 def about() -> dict[str, Any]:
@@ -41,8 +41,11 @@ def about() -> dict[str, Any]:
     return {
         "command": "python -m circuits_course.authoring.measure_discovery",
         "evidence": {
-            "models of each kind": MODELS, "prompts": PROMPTS, "controls a case": CONTROLS,
-            "a find, share of the gap": FOUND, "true in induction-2l, nats": COSTS,
+            "models of each kind": planted.MODELS, "prompts": planted.PROMPTS,
+            "controls a case": CONTROLS, "a find, share of the gap": FOUND,
+            "true in induction-2l, nats": planted.COSTS,
+            "ioi": f"asked on {ioi.PROMPTS} prompts, judged on {len(ioi.JUDGES)} x {ioi.PROMPTS} "
+            "of other templates",
             "numbers": "mean and 95 % bootstrap interval over models, or draws of prompts",
         },
     }  # fmt: skip
@@ -56,18 +59,22 @@ def rounded(value: Any) -> Any:
     return round(value, 3) + 0.0 if isinstance(value, float) else value
 
 
-def main(parts: list[str]) -> None:
-    """Measures these parts (default: all) and writes the table, whole or not at all."""
-    path = MEASURED / "discovery.json"
-    found = {part: PARTS[part](_say) for part in parts or PARTS}
-    before = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    table = about() | {part: found.get(part, before.get(part)) for part in PARTS}
-    write_whole(path, (json.dumps(rounded(table)) + "\n").encode())
-    print(path)
+def keep(part: str, name: str, found: Any) -> None:
+    """Puts one row into the table on disk."""
+    before = json.loads(PATH.read_text(encoding="utf-8")) if PATH.is_file() else {}
+    rows = before.get(part, {}) | {name: rounded(found)}
+    before[part] = {name: rows[name] for name in PARTS[part] if name in rows}
+    table = about() | {part: before[part] for part in PARTS if part in before}
+    write_whole(PATH, (json.dumps(table) + "\n").encode())
 
 
-def _say(what: str) -> None:
-    print(f"{time.strftime('%X')} {what}", file=sys.stderr, flush=True)
+def main(wanted: list[str]) -> None:
+    """Measures these parts, or all, row by row."""
+    for part, rows in PARTS.items():
+        for name, measure in rows.items():
+            if not wanted or {part, f"{part}:{name}"} & set(wanted):
+                keep(part, name, measure())
+                print(f"{time.strftime('%X')} {part}: {name}", flush=True)
 
 
 if __name__ == "__main__":

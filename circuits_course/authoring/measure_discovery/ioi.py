@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from random import Random
 from typing import Any
 
@@ -24,7 +24,6 @@ from circuits_course.circuits.heads import Head
 from circuits_course.circuits.ioi import measured_circuit
 
 MODEL = "smollm2-135m"
-Say = Callable[[str], None]
 FAST = ("EAP", "EAP-IG, 5 steps", "EAP-IG, 20 steps", "nodes")
 ASKED, JUDGED = (0, 2, 4, 6), (1, 3, 5, 7)  # templates
 PROMPTS = 8
@@ -42,35 +41,25 @@ def _judged(model: Any, seed: int) -> Judged:
     return Judged(model, [], _asked(model), ioi_task(model, PROMPTS, seed=seed, templates=JUDGED))
 
 
-def methods(say: Say) -> dict[str, Any]:
-    """SmolLM2's IOI circuit: areas on held-out prompts, heads against the measured circuit."""
-    model, table = load_model(MODEL), {}
-    cases = [_judged(model, seed) for seed in JUDGES]
-    roles = _roles()
-    for name in FAST:
-        start = time.process_time()
-        scores = METHODS[name](model, *_asked(model))
-        seconds = time.process_time() - start
-        say(name)
-        rows = summary([case.areas(scores) for case in cases])
-        table[name] = rows | {"heads": heads_found(scores, roles), "seconds": seconds}
-        say(f"{name}: judged")
-    return {
-        "edges": len(scores),
-        "prompts": f"asked on {PROMPTS}, judged on {len(JUDGES)} x {PROMPTS}, other templates",
-        "methods": table,
-        "random heads": random_heads(model, roles),
-    }
+def method(name: str) -> dict[str, Any]:
+    """One method on SmolLM2: areas on held-out prompts, heads against the measured circuit."""
+    model = load_model(MODEL)
+    start = time.process_time()
+    scores = METHODS[name](model, *_asked(model))
+    seconds = time.process_time() - start
+    rows = summary([_judged(model, seed).areas(scores) for seed in JUDGES])
+    return rows | {"heads": heads_found(scores, _roles()), "seconds": seconds}
 
 
-def controls(say: Say) -> dict[str, Any]:
-    """Random rankings of all edges, on the first of the held-out prompts."""
-    case, rows = _judged(load_model(MODEL), JUDGES[0]), []
+def controls() -> dict[str, Any]:
+    """Random rankings of all edges, on the first of the held-out prompts, and random heads."""
+    model = load_model(MODEL)
+    case, rows = _judged(model, JUDGES[0]), []
     for seed in range(CONTROLS):
         curve = case.curve(random_scores(case.runs.graph.edges, seed), "size of effect")
         rows.append({"cpr": curve.cpr, "cmd": curve.cmd})
-        say(f"random {seed}")
-    return summary(rows) | {"controls": CONTROLS}
+    heads = random_heads(model, _roles())
+    return summary(rows) | {"controls": CONTROLS, "recall of heads": heads}
 
 
 # --- heads ------------------------------------------------------------------------------------
@@ -118,7 +107,7 @@ def random_heads(model: Any, roles: Mapping[str, set[Head]]) -> list[float]:
 # --- the estimates themselves -----------------------------------------------------------------
 
 
-def against_exact(say: Say) -> dict[str, dict[str, float]]:
+def against_exact() -> dict[str, dict[str, float]]:
     """Rank correlation (Spearman) and signs of estimates and exact effects, on two samples."""
     from scipy.stats import spearmanr
 
@@ -128,9 +117,7 @@ def against_exact(say: Say) -> dict[str, dict[str, float]]:
     edges, strong = list(scores[FAST[0]]), strongest_edges(scores[FAST[1]], STRONG)
     found: dict[str, dict[str, float]] = {name: {} for name in scores}
     for what, among in {"all": edges, f"the strongest {STRONG}": strong}.items():
-        start = time.process_time()
         exact = edge_effects(model, *ask, draw.sample(among, SAMPLE // 2))
-        say(f"exact effects of {what}: {time.process_time() - start:.0f} s of CPU")
         truth = torch.tensor(list(exact.values()))
         for name, estimate in scores.items():
             ours = torch.tensor([estimate[edge] for edge in exact])

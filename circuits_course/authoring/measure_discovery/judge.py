@@ -13,7 +13,6 @@ from circuits_course.circuits.discovery import (
     Edge,
     EdgeRuns,
     FaithfulnessCurve,
-    acdc,
     between_heads,
     edge_effects,
     metric_gap,
@@ -69,11 +68,8 @@ class Judged:
     def overlap(self, name: str, scores: Mapping[Edge, float]) -> Row:
         """Of the finds, and of as many edges as there are in truth."""
         among = {edge: scores[edge] for edge in between_heads(scores)}
-        if name == "ACDC":
-            found = between_heads(acdc(self.model, *self.ask, FOUND * self.gap))
-        else:
-            least = FOUND * self._scale(name)
-            found = [edge for edge, score in among.items() if abs(score) >= least]
+        least = 0.999 * FOUND * self._scale(name)  # ACDC's scores are thresholds themselves
+        found = [edge for edge, score in among.items() if abs(score) >= least]
         precision, recall = precision_recall(found, self.truth)
         at_size = precision_recall(strongest_edges(among, len(self.truth)), self.truth)
         return {

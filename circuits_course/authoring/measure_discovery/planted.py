@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -11,12 +10,11 @@ from circuits_course import load_model
 from circuits_course.authoring.measure_discovery.judge import ALL, Judged, summary
 from circuits_course.circuits.discovery import between_heads, edge_effects, induction_task
 from circuits_course.circuits.discovery.graph import Edge
-from circuits_course.circuits.discovery.tasks import INDUCTION_DATA, InductionData
+from circuits_course.circuits.discovery.tasks import InductionData
 from circuits_course.circuits.losses import mean_losses
 from circuits_course.data.markov import MarkovAndRepeats, repeated_random_tokens
 from circuits_course.errors import CourseError
 from circuits_course.mystery import load_mystery, make_planted, planted_edges, planted_task
-from circuits_course.mystery.making import KINDS, SHIPPED
 
 MODELS = 5  # of each kind of circuit: the independent units
 PROMPTS = 16
@@ -29,13 +27,9 @@ def mystery_case(mystery: Any, seed: int) -> Judged:
     return Judged(mystery.model, planted_edges(mystery), ask, judge)
 
 
-def by_kind(say: Callable[[str], None]) -> dict[str, Any]:
-    """Every kind of planted circuit, several fresh models of each."""
-    table = {}
-    for kind in KINDS:
-        say(kind)
-        table[kind] = measured(_cases(kind))
-    return table
+def by_kind(kind: str) -> dict[str, Any]:
+    """A kind of planted circuit, in several fresh models."""
+    return measured(_cases(kind))
 
 
 def _cases(kind: str) -> list[Judged]:
@@ -63,34 +57,25 @@ def measured(cases: list[Judged]) -> dict[str, Any]:
     }
 
 
-def shipped(say: Callable[[str], None]) -> dict[str, Any]:
-    """The sealed models, each on three draws of prompts; no edges are named."""
-    table = {}
-    for name in SHIPPED:
-        say(name)
-        table[name] = measured([mystery_case(load_mystery(name), seed) for seed in (1, 2, 3)])
-        del table[name]["true edges"]  # nothing that gives a sealed circuit away
-        for row in (*table[name]["methods"].values(), table[name]["random"]):
-            del row["found"]
+def sealed(name: str) -> dict[str, Any]:
+    """A model that ships sealed, on three draws of prompts; nothing that gives it away."""
+    table = measured([mystery_case(load_mystery(name), seed) for seed in (1, 2, 3)])
+    del table["true edges"]
+    for row in (*table["methods"].values(), table["random"]):
+        del row["found"]
     return table
 
 
 # --- induction-2l -----------------------------------------------------------------------------
 
 
-def two_layers(say: Callable[[str], None]) -> dict[str, Any]:
-    """induction-2l on repeats, on the chain, and on the chain against repeats."""
+def two_layers(data: InductionData) -> dict[str, Any]:
+    """induction-2l on repeats, on the chain, or on the chain against repeats."""
     model = load_model("induction-2l")
-    table: dict[str, Any] = {}
-    for data in INDUCTION_DATA:
-        say(f"induction-2l, {data}")
-        truth = true_edges(model, data)
-        tasks = [induction_task(model, data, PROMPTS, seed) for seed in range(8)]
-        cases = [Judged(model, truth, *tasks[i : i + 2]) for i in range(0, 8, 2)]
-        rows = measured(cases)
-        rows["true"] = {str(edge): cost for edge, cost in truth.items()}
-        table[data] = rows
-    return table
+    truth = true_edges(model, data)
+    tasks = [induction_task(model, data, PROMPTS, seed) for seed in range(8)]
+    cases = [Judged(model, truth, *tasks[i : i + 2]) for i in range(0, 8, 2)]
+    return measured(cases) | {"true": {str(edge): cost for edge, cost in truth.items()}}
 
 
 def true_edges(model: Any, data: InductionData) -> dict[Edge, float]:
