@@ -5,6 +5,7 @@ from itertools import combinations, pairwise
 from pathlib import Path
 from xml.etree import ElementTree
 
+import numpy as np
 import pytest
 
 from circuits_course.errors import CourseError
@@ -183,6 +184,8 @@ def test_names_and_data_that_are_unknown():
         draw("one_heads")
     with pytest.raises(CourseError, match="'grouped_keys' takes queries, keys, not heads"):
         draw("grouped_keys", heads=9)
+    with pytest.raises(CourseError, match="the last of which stood before"):
+        draw("induction_two_steps", tokens=list("abcd"))
     with pytest.raises(CourseError, match="2 to 8 tokens"):
         draw("attention_arcs", tokens=["a", "b"], pattern=[[1.0]])
 
@@ -192,8 +195,16 @@ def test_numbers_come_from_the_model_at_hand():
     assert "0.62" in drawn.svg
     assert "·b" in drawn.svg
     assert not re.search(r">0\.\d", draw("attention_arcs").svg), "an example has no numbers"
-    thin = draw("induction_two_steps", shares=(0.1, 0.1)).svg
-    assert thin != draw("induction_two_steps", shares=(1.0, 1.0)).svg
+    tokens, weak = ["q", "x", "b", "q"], np.full((4, 4), 0.1)
+    thin = draw("induction_two_steps", tokens=tokens, patterns=[weak, weak]).svg
+    assert thin != draw("induction_two_steps", tokens=tokens, patterns=[10 * weak, 10 * weak]).svg
+
+
+@pytest.mark.parametrize(("queries", "keys"), [(12, None), (14, 2), (32, 8), (9, 3)])
+def test_grouped_keys_of_any_model_fit(queries, keys):
+    svg = ElementTree.fromstring(draw("grouped_keys", queries=queries, keys=keys).still())
+    boxes = text_boxes(svg)
+    assert [(a, b) for (a, x), (b, y) in combinations(boxes, 2) if overlap(x, y)] == []
 
 
 def test_a_saved_notebook_keeps_the_picture_and_the_words(monkeypatch):

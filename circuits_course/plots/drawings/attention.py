@@ -14,6 +14,7 @@ from circuits_course.plots.drawings.parts import chip, head, matrix, road, step,
 from circuits_course.plots.drawings.sheet import SMALL, Sheet
 
 KEEP = ("keep", "the", "dog", "in")
+MOST_CIRCLES = 12
 ARC_FROM = 0.04  # attention below is not drawn
 
 
@@ -120,32 +121,37 @@ def attention_arcs(
     return sheet
 
 
-def grouped_keys(queries: int = 9, keys: int = 3) -> Sheet:
-    """Query heads that share key heads; both are numbers of heads in one layer."""
+def grouped_keys(queries: int = 9, keys: int | None = 3) -> Sheet:
+    """Query heads that share key heads. queries, keys: how many a layer has of each; no keys (None)
+    means as many as queries. The first twelve or so are drawn."""
+    keys = keys or queries
     size = queries // keys
     sheet = Sheet(
         "Grouped keys",
-        f"A layer with {queries} query heads and {keys} key and value heads. Every {size} "
-        "neighbouring query heads share one key head and one value head: each asks its own "
-        "question, all of a group are answered from the same keys.",
+        f"A layer with {queries} query heads and {keys} key and value heads. Each key head and its "
+        f"value head serve a group of {size}: each of the group asks its own question, all are "
+        "answered from the same keys, and all move from the same values.",
         height=260,
     )
-    tones = ("blue", "orange", "green")
-    step_x = 440 / max(queries - 1, 1)
-    xs = [190 + i * step_x for i in range(queries)]
+    groups = min(keys, max(1, MOST_CIRCLES // size))
+    size_drawn = min(size, MOST_CIRCLES)
+    gap = 440 / max(groups * size_drawn - 1, 1)
     sheet.text(20, 75, "queries", tone="soft", anchor="start")
     sheet.text(20, 205, "keys, values", tone="soft", anchor="start")
-    for group in range(keys):
-        members = xs[group * size : (group + 1) * size]
-        tone = tones[group % 3]
-        middle = sum(members) / len(members)
-        for x in members:
-            asks(sheet, (x, 70), (middle, 200), tone, gap=(21, 18))
-        chip(sheet, middle, 200, f"{group}", tone=tone, width=90)
-        for i, x in enumerate(members):
-            head(sheet, x, 70, str(group * size + i), tone)
-        sheet.text(middle, 238, f"shared by {size}", tone=f"{tone}-ink", size=SMALL)
+    for group in range(groups):
+        first = 190 + group * size_drawn * gap
+        middle = first + (size_drawn - 1) * gap / 2
+        tone = ("blue", "orange", "green")[group % 3]
+        for i in range(size_drawn):
+            asks(sheet, (first + i * gap, 70), (middle, 200), tone, gap=(21, 18))
+        width = min(90, max(36, 440 / groups - 20))
+        chip(sheet, middle, 200, f"{group}", tone=tone, width=width)
+        for i in range(size_drawn):
+            head(sheet, first + i * gap, 70, str(group * size + i), tone)
     sheet.text(410, 30, "each asks its own question", tone="soft", size=SMALL)
+    shared = f"{size} share one" if size > 1 else "nothing is shared"
+    more = f", {keys} groups in all" if groups < keys else ""
+    sheet.text(410, 240, shared + more, tone="soft", size=SMALL)
     return sheet
 
 

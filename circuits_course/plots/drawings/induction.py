@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
+from circuits_course.errors import CourseError
+from circuits_course.plots.arrays import as_array
 from circuits_course.plots.drawings.arrows import asks, moves
 from circuits_course.plots.drawings.parts import chip, head, matrix, road, step, token_row, written
 from circuits_course.plots.drawings.sheet import SMALL, Sheet
@@ -16,82 +19,88 @@ QXBQ = ("BOS", "q", "x", "b", "q")
 def induction_two_steps(
     tokens: Sequence[str] = QXBQ,
     heads: Sequence[str] = ("0.3", "1.3"),
-    shares: Sequence[float] = (0.95, 0.9),
+    patterns: Sequence[Any] = (),
     probability: float | None = None,
 ) -> Sheet:
-    """Induction over [BOS, A, B, other, A].
+    """Induction over tokens of which the last stood before.
 
-    tokens: five of them, the last equal to the second. heads: the previous-token head and the
-    induction head. shares: their attention, from B to A and from the last A to B. probability:
-    the model's, of B as the next token.
+    tokens: four to eight. heads: the previous-token head and the induction head; patterns: their
+    attention, [q, k] each. probability: the model's, of what followed as the next token.
     """
-    again, after = tokens[4].strip(), tokens[2].strip()
+    place = _followed(tokens)
+    again, after = tokens[-1].strip(), tokens[place].strip()
     sheet = Sheet(
-        "Induction in two steps",
-        f"Over the tokens {' '.join(tokens)}. Step 1, in a lower layer: head {heads[0]} at "
-        f"{after!r} looks one token back and writes into the lane of {after!r} that it comes "
-        f"after {again!r}. Step 2, in a higher layer: head {heads[1]} at the last {again!r} "
-        f"asks who comes after {again!r}, finds {after!r}, and moves it to the end, where it is "
-        "predicted.",
+        "Induction over two layers",
+        f"Over the tokens {' '.join(tokens)}. Step 1, in a lower layer: head {heads[0]} at {after} "
+        f"looks one token back and writes into the lane of {after} that it comes after {again}. "
+        f"Step 2, in a higher layer: head {heads[1]} at the last {again} asks who comes after "
+        f"{again} and finds {after}. Step 3: it moves {after} to the end, where it is predicted.",
         height=400,
     )
+    shares = [0.95, 0.9]
+    if len(patterns):
+        low_pattern, high_pattern = (as_array(p, "a pattern", ndim=2) for p in patterns)
+        shares = [low_pattern[place, place - 1], high_pattern[-1, place]]
     xs = token_row(sheet, tokens, 345)
     low, high, top = 250, 135, 62
     for x in xs:
         road(sheet, x, 328, top + 18)
     for y, name in ((low, heads[0]), (high, heads[1])):
-        sheet.text(
-            12, y + 5, f"layer {name.split('.')[0]}", tone="soft", size=SMALL, anchor="start"
-        )
-    moves(sheet, (xs[1], 300), (xs[2], low), "blue", share=shares[0], bend=-0.12, gap=(0, 21))
-    head(sheet, xs[2], low, heads[0], "blue")
-    written(sheet, xs[2], 205, f"I come after {again}", "blue")
-    step(sheet, xs[2] + 30, 277, 1, "looks one back and\nwrites what stood there", "blue")
-    asks(sheet, (xs[4], high), (xs[2], 205), "orange", bend=-0.24, gap=(21, 8))
-    moves(sheet, (xs[2], 176), (xs[4], high), "orange", share=shares[1], bend=-0.05, gap=(0, 21))
-    head(sheet, xs[4], high, heads[1], "orange")
-    step(sheet, xs[2] + 16, 82, 2, f"asks: who comes after {again}?", "orange")
-    sheet.text(xs[3] + 72, 184, f"and moves {after}", tone="orange-ink", size=SMALL)
-    found = after if probability is None else f"{after}  {probability:.2f}".replace("0.", ".")
-    width = chip(sheet, xs[4], top - 20, found, tone="green")
-    sheet.text(
-        xs[4] - width / 2 - 8, top - 15, "predicted next", tone="soft", size=SMALL, anchor="end"
-    )
+        layer = f"layer {name.split('.')[0]}"
+        sheet.text(12, y + 5, layer, tone="soft", size=SMALL, anchor="start")
+    before, here, last = xs[place - 1], xs[place], xs[-1]
+    moves(sheet, (before, 300), (here, low), "blue", share=shares[0], bend=-0.12, gap=(0, 21))
+    head(sheet, here, low, heads[0], "blue")
+    written(sheet, here, 205, f"I come after {again}", "blue")
+    step(sheet, here + 30, 277, 1, "looks one back and\nwrites what stood there", "blue")
+    asks(sheet, (last, high), (here, 205), "orange", bend=-0.24, gap=(21, 8))
+    moves(sheet, (here, 176), (last, high), "orange", share=shares[1], bend=-0.05, gap=(0, 21))
+    head(sheet, last, high, heads[1], "orange")
+    step(sheet, here + 16, 68, 2, f"asks: who comes after {again}?", "orange")
+    step(sheet, last - 30, 190, 3, f"moves {after}", "orange", anchor="end")
+    found = after if probability is None else f"{after}  {float(probability):.2f}"
+    width = chip(sheet, last, top - 30, found, tone="green")
+    left = last - width / 2 - 8
+    sheet.text(left, top - 25, "predicted next", tone="soft", size=SMALL, anchor="end")
     return sheet
 
 
+def _followed(tokens: Sequence[str]) -> int:
+    """The position after the nearest earlier copy of the last token."""
+    earlier = [i for i, token in enumerate(tokens[:-1]) if token == tokens[-1]]
+    if not earlier or not 4 <= len(tokens) <= 8:
+        raise CourseError(
+            "This drawing wants four to eight tokens, the last of which stood before: "
+            f"got {list(tokens)}."
+        )
+    return earlier[-1] + 1
+
+
 def previous_token(
-    tokens: Sequence[str] = ("q", "x", "b", "m"),
-    head_name: str = "0.3",
-    shares: Sequence[float] = (),
+    tokens: Sequence[str] = ("q", "x", "b", "m"), name: str = "0.3", pattern: Any = None
 ) -> Sheet:
-    """A previous-token head at every token. shares: its attention from each to the one before,
-    as many as there are tokens less one."""
+    """A previous-token head at every token. tokens: up to five; name: the head's; pattern: its
+    attention, [q, k]."""
     sheet = Sheet(
         "A previous-token head",
-        f"Over the tokens {' '.join(tokens)}. At every token head {head_name} looks one place "
-        "back and writes into its own lane which token stood there. A later head can find a "
-        "token by it.",
+        f"Over the tokens {' '.join(tokens)}. At every token head {name} looks one place back "
+        "and writes into its own lane which token stood there. A later head can find a token "
+        "by it.",
         height=300,
     )
-    shares = list(shares) or [0.9] * (len(tokens) - 1)
+    shares = [0.9] * (len(tokens) - 1)
+    if pattern is not None:
+        shares = list(as_array(pattern, "pattern", ndim=2).diagonal(-1))
     xs = token_row(sheet, tokens, 245, left=80, right=540)
-    sheet.text((xs[1] + xs[3]) / 2 + 30, 26, "what each lane now says", tone="soft", size=SMALL)
-    for i, x in enumerate(xs):
+    middle = (xs[1] + xs[-1]) / 2 + 30
+    sheet.text(middle, 26, "what each lane now says", tone="soft", size=SMALL)
+    for x in xs:
         road(sheet, x, 228, 44)
-        if i:
-            moves(
-                sheet,
-                (xs[i - 1], 208),
-                (x, 140),
-                "blue",
-                share=shares[i - 1],
-                bend=-0.1,
-                gap=(0, 21),
-            )
-    for before, x in zip(tokens, xs[1:], strict=False):
-        head(sheet, x, 140, head_name, "blue")
-        written(sheet, x, 76, f"after {before.strip()}", "blue")
+    for i, x in enumerate(xs[1:]):
+        moves(sheet, (xs[i], 208), (x, 140), "blue", share=shares[i], bend=-0.1, gap=(0, 21))
+        written(sheet, x, 76, f"after {tokens[i].strip()}", "blue")
+    for x in xs[1:]:
+        head(sheet, x, 140, name, "blue")
     return sheet
 
 

@@ -27,7 +27,7 @@ def text_to_guess(
         "next token.",
         height=360,
     )
-    xs = token_row(sheet, tokens, 320, left=150, right=430, places=False)
+    xs = token_row(sheet, tokens, 320, left=130, right=450, places=False)
     for i, x in enumerate(xs):
         if ids is not None:
             sheet.text(x, 351, str(ids[i]), tone="soft", size=SMALL)
@@ -35,16 +35,16 @@ def text_to_guess(
         for j in range(4):
             sheet.mark(
                 "rect",
-                x=x - 24 + j * 12,
+                x=x - 20 + j * 10,
                 y=262,
-                width=12,
+                width=10,
                 height=14,
                 fill="blue-wash",
                 stroke="blue",
             )
         arrow(sheet, (x, 258), (x, 238), "edge", weight=1.5)
     middle = (xs[0] + xs[-1]) / 2
-    block(sheet, middle, 210, xs[-1] - xs[0] + 80, 44, "the model: layers of heads", "blue")
+    block(sheet, middle, 210, xs[-1] - xs[0] + 60, 44, "the model: layers of heads", "blue")
     last = xs[-1]
     arrow(sheet, (last, 188), (last, 148), "green", weight=2.5)
     for y, words in ((325, "tokens"), (274, "vectors"), (352, "numbers")):
