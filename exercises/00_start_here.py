@@ -31,7 +31,7 @@ from circuits_course import Chapter, load_model, show_table, verdict
 from circuits_course.circuits import interval
 from circuits_course.data import repeats_for
 from circuits_course.models.health import doctor
-from circuits_course.plots import plot_attention, plot_heads
+from circuits_course.plots import draw, plot_attention, plot_heads
 
 chapter = Chapter("00_start_here")
 
@@ -123,7 +123,25 @@ tokens = model.to_tokens("qxbmztqxbmzt")
 labels = model.to_str_tokens(tokens[0])
 print(labels)
 
+# %%
+said = model(model.to_tokens("qxbmzq"))[0, -1].softmax(-1).topk(3)
+draw("text_to_guess", tokens=model.to_str_tokens("qxbmzq"), ids=model.to_tokens("qxbmzq")[0].tolist(),
+     guesses=dict(zip(model.to_str_tokens(said.indices, prepend_bos=False), said.values.tolist())))
+
 # %% [markdown]
+# *What to see:* read it from below. Each token, with its number, becomes one vector, and above the
+# *last* token stand the model's guesses at the next one with their probabilities.
+#
+# Between vectors and guesses nothing is replaced. The vector of a token travels up a lane of its own,
+# its **residual stream**, and each head of each layer adds something to it.
+
+# %%
+draw("residual_stream", token="q", layers=model.cfg.n_layers, heads=model.cfg.n_heads)
+
+# %% [markdown]
+# *What to see:* the lane of one token. Every head reads a copy of what is on the lane (blue) and what
+# it writes is added to it (orange plus); the logits are read off the lane at the top.
+#
 # `run_with_cache` runs the model and keeps everything it computed on the way. The cache is read by
 # name and layer. The most useful entry is the **attention pattern**: for each head, a square of
 # numbers in which row `q`, column `k` says how much position `q` looks at position `k`. The one who
@@ -162,7 +180,16 @@ chapter.reveal("rows_sum")
 # thing while the model runs, and see what becomes of the result.
 #
 # A **hook** is a function that TransformerLens calls with an activation in the middle of a run. What
-# the hook returns takes the activation's place. Here is one that doubles the embeddings:
+# the hook returns takes the activation's place.
+
+# %%
+draw("cache_and_hook")
+
+# %% [markdown]
+# *What to see:* left, the cache keeps a copy and the run goes on as ever. Right, your function stands
+# *in* the lane, and all that is computed above it is computed from what it gave back.
+#
+# So here is a function that doubles the embeddings:
 
 
 # %%

@@ -55,6 +55,17 @@ show_table([(t.source, t.dest, t.out) for t in data.planted], ["source", "dest",
 # To continue "keep the dog in" with "mind", the model must bring "keep" from three words back to
 # the word "in". Only attention moves anything between positions. So how does it choose what to
 # move, and what does it move?
+
+# %%
+from circuits_course.plots import draw
+
+looks = model.run_with_cache("keep the dog in")[1]["pattern", 0][0, 0]
+draw("one_head", name="0.0", share=looks[-1, 1])
+
+# %% [markdown]
+# *What to see:* two questions that one head answers. (1) The dotted arrow asks: from "in", *where* is
+# there something to fetch? (2) The solid one moves: *what* of "keep" arrives at "in"? It is as thick as
+# head 0.0's attention there. The matrices beside the arrows are what this chapter takes apart.
 #
 # ## Who fits whom? Scores
 #
@@ -207,6 +218,13 @@ plot_attention(words, pattern[0], "Attention of skip-trigram-1l, by your functio
 # is `BOS` looking at itself, entirely, as it must: it sees nothing else. Where nothing draws a
 # head, it rests on `BOS`; it cannot look nowhere. And looking is not yet doing: what a look is
 # worth depends on what is carried home.
+
+# %%
+draw("attention_arcs", tokens=words, pattern=pattern[0, 1], name="head 1")
+
+# %% [markdown]
+# *What to see:* head 1 once more. The framed row of the grid and the arrows on the right are the same
+# five numbers: a row says from where its token receives, and how much.
 #
 # ## What is carried home
 #
@@ -257,6 +275,13 @@ show_table([(name, str(shape)) for name, shape in shapes.items()], ["what", "sha
 # key head and one value head, which saves memory when text is generated. To compute, hand each
 # query head the keys of its group. In a model without groups, such as GPT-2, your function has
 # nothing to do.
+
+# %%
+draw("grouped_keys", queries=real.cfg.n_heads, keys=real.cfg.n_key_value_heads)
+
+# %% [markdown]
+# *What to see:* each circle is a query head with a question of its own; the heads of a group all ask the
+# same keys.
 
 # %% exercise="expand_grouped_keys"
 
@@ -702,6 +727,13 @@ chapter.reveal("frozen")
 # (each for the words at hand; $A_h$ is head $h$'s pattern). The direct path sees the present word
 # alone, so all it can know is which word tends to follow which: bigrams. Everything else must
 # come through a head.
+
+# %%
+draw("paths_one_layer")
+
+# %% [markdown]
+# *What to see:* two paths end in the same plus. The blue one never leaves the lane of "in"; the orange
+# one starts at another word and has to pass through a head.
 #
 # ### Cut the logits
 

@@ -154,6 +154,15 @@ chapter.reveal("sharpness_growth")
 # $q - \text{offset}$: "I want that one". Their dot product is large where the two agree.
 #
 # $W_V$ lights up one dimension per symbol, $W_O$ writes that symbol along `out`.
+
+# %%
+from circuits_course.plots import draw
+
+draw("routing", offset=2)
+
+# %% [markdown]
+# *What to see:* the dotted arrow compares positions only, the solid one carries a symbol only. Put
+# another symbol in place of *b*, and the head looks at the same place and says that one.
 #
 # The two pairs need not be equally wide: $W_Q$ and $W_K$ have 12 columns here, one for each position,
 # $W_V$ and $W_O$ have 9, one for each symbol. What a head looks by and what it moves never meet; in a
@@ -225,6 +234,13 @@ chapter.predict("where_is_the_table", choices=["in W_Q and W_K", "in W_V and W_O
 # $W_V$ lights up dimension $t$ for symbol $t$; **row $t$ of $W_O$ is whatever you want said about
 # symbol $t$.** That is a dictionary, with $W_V$ for keys and $W_O$ for values.
 
+# %%
+draw("lookup")
+
+# %% [markdown]
+# *What to see:* (1) the head looks where it stands, whatever the symbol is. (2) The row of *b* is read,
+# and its one filled cell says *c*: the table is in what is moved.
+
 # %% exercise="lookup"
 
 # %% tags=["nbval-check-output"]
@@ -270,6 +286,13 @@ chapter.reveal("mean_with_bos")
 # %% [markdown]
 # So BOS has to be left out. One dimension is enough for that: a query that is the same everywhere,
 # a key that only BOS has, and a very negative score between the two.
+
+# %%
+draw("aggregation")
+
+# %% [markdown]
+# *What to see:* four arrows of one thickness, none from BOS. Each brings a 1 or a 0, so what arrives is
+# their mean.
 
 # %% exercise="aggregate"
 
@@ -326,8 +349,17 @@ chapter.reveal("feature_nowhere")
 # %% [markdown]
 # RASP programs may select nothing, softmax cannot. Tracr, which compiles RASP programs into weights
 # (Lindner et al. 2023, arXiv 2301.05062), needs BOS at the start of every sequence for this reason:
-# it is the place to look when there is nothing to find. Your head shall do the same. Think of three
-# steps of a staircase, each as high as `sharpness` asks for: feature on, BOS, everything else.
+# it is the place to look when there is nothing to find.
+
+# %%
+draw("filtering")
+
+# %% [markdown]
+# *What to see:* the same head twice. Where there are vowels, BOS gets nothing; where there is none, it gets
+# all.
+#
+# Your head shall do the same. Think of three steps of a staircase, each as high as `sharpness` asks
+# for: feature on, BOS, everything else.
 
 # %% exercise="select"
 

@@ -199,7 +199,17 @@ plot_lines({name: row for name, row in zip(names, profiles) if row[: period + 1]
 # `period - 1`: it does not count 19 tokens back, it has found the place where the sequence was last
 # time. That is an *induction head*, the subject of chapter 04.
 
+# %%
+from circuits_course.plots import draw
+
+draw("stripes")
+
 # %% [markdown]
+# *What to see:* what such heads look like as squares, on two copies of q x b. A head that looks one back
+# makes one long stripe. A head that finds the same token, or the one after it, makes a stripe in the
+# second copy only, and rests on BOS before: how far the stripe lies from the diagonal depends on the
+# period.
+#
 # ### A trap in the score
 #
 # A head looks at BOS and nowhere else. It does not care about the token before. You run
@@ -368,6 +378,14 @@ verdict(
 # - **Bigrams.** These heads implement bigram statistics: which token tends to come next.
 # - **Labels.** These heads write onto each token which token stood before it, for later heads to
 #   find it by.
+
+# %%
+looks = model.run_with_cache("qxbm")[1]["pattern", 0][0, 3]
+draw("previous_token", tokens=model.to_str_tokens("qxbm"), name="0.3", pattern=looks)
+
+# %% [markdown]
+# *What to see:* the second answer, drawn. The arrows are head 0.3's attention on `qxbm`; the chips say what
+# the answer claims that it writes.
 #
 # Both sound plausible, and the attention pattern cannot tell them apart: it is the same. But they
 # predict different things when the heads are **knocked out**. On chain text the bigrams are all

@@ -138,6 +138,15 @@ chapter.predict("where_from_second_q",
 # (prefix matching), and raises the logit of what it finds there (copying). We measure the first half
 # now.
 
+# %%
+from circuits_course.plots import draw
+
+draw("looking_back", heads=["", "", ""])
+
+# %% [markdown]
+# *What to see:* three heads could look back from the last `q`, and each arrow ends somewhere else. Only the
+# one in the middle lands on what the model should say.
+
 # %% exercise="induction_score"
 
 # %%
@@ -201,6 +210,18 @@ print("Induction heads of induction-2l:", ", ".join(map(head_name, induction_hea
 # 2. **Layer 1, at the last `q`:** the query "I am q" meets the key "before me: q" at `x`. This is
 #    *K-composition*: a head's keys read what another head wrote (chapter 05).
 # 3. **Layer 1 again:** having found `x`, its $W_{OV}$ copies the token `x` to the logits.
+
+# %%
+said, walk = model.run_with_cache("qxbmztq")
+draw("induction_two_steps", tokens=model.to_str_tokens("qxbmztq"),
+     heads=[head_name(before), head_name(after)],
+     patterns=[walk["pattern", layer][0, head] for layer, head in (before, after)],
+     probability=said[0, -1].softmax(-1)[model.to_tokens("x", prepend_bos=False)].item())
+
+# %% [markdown]
+# *What to see:* the same three steps. (1) writes a label into the lane of `x`, (2) asks for that label, (3)
+# moves `x` to the end. The arrows of 1 and 3 are as thick as the model's attention in this prompt, and the number
+# above is its probability of `x`.
 #
 # Now trace it in the model.
 

@@ -53,9 +53,9 @@ chapter.review()
 PERIOD = 25
 model = load_model("induction-2l")
 n_heads = model.cfg.n_heads
-draw = torch.Generator().manual_seed(0)
-texts = {"repeats": data.repeated_random_tokens(32, PERIOD, model.cfg.d_vocab, draw)}
-texts["chain"] = data.MarkovAndRepeats().chain(32, draw)
+dice = torch.Generator().manual_seed(0)
+texts = {"repeats": data.repeated_random_tokens(32, PERIOD, model.cfg.d_vocab, dice)}
+texts["chain"] = data.MarkovAndRepeats().chain(32, dice)
 runs = {kind: model.run_with_cache(tokens) for kind, tokens in texts.items()}
 
 
@@ -111,6 +111,15 @@ show_table({role: {"head": head_name(head)} for role, head in roles.items()})
 #
 # The first two change where the higher head looks. The third leaves the attention alone and changes
 # the content.
+
+# %%
+from circuits_course.plots import draw
+
+draw("three_compositions")
+
+# %% [markdown]
+# *What to see:* the blue stretch of a lane is what the lower head wrote, the orange arrow is what it changes.
+# For Q it stands in the lane of who asks; for K and V in the lane of who is asked.
 #
 # With row vectors, a lower head (the *source*) turns the vector $x$ it reads into $x W_{OV}$. A
 # higher head (the *target*) scores a query vector $x$ against a key vector $y$ as $x W_{QK} y^T$.
@@ -297,6 +306,12 @@ show_table(rows, digits=2)
 # When one head moves what another head has moved, the two act like a third head that is nowhere in
 # the weights, a **virtual head** (Elhage et al. 2021, "Virtual Attention Heads"). It has an attention
 # pattern and an OV matrix, both products.
+
+# %%
+draw("virtual_head")
+
+# %% [markdown]
+# *What to see:* two solid steps, and dashed the single look that they amount to.
 #
 # Take the pattern first. Head *a* sits below head *b*. If *b* looks from position 7 to 4, and *a* had
 # looked from 4 to 1, then information from 1 arrives at 7.
@@ -516,6 +531,14 @@ plot_bars(dict(zip(writers, to_match.tolist())),
 # A split of scores is still a description. The experiment: remove exactly one term, from one head's
 # queries, keys or values, and leave everything else running. The source head still writes; everyone
 # else still reads it.
+
+# %%
+draw("cut_path", sender=head_name(switch), reader=head_name(bigram), letter="q",
+     others=[head_name((1, h)) for h in range(n_heads) if (1, h) != bigram][:2])
+
+# %% [markdown]
+# *What to see:* one reading is crossed out, that of the queries of one head. What was written stays in the
+# lane.
 
 # %% exercise="cut_path"
 

@@ -25,7 +25,7 @@ from torch import Tensor
 from circuits_course import Chapter, circuits, load_model, show_table, verdict
 from circuits_course.circuits import Head, KnockOuts, attention_between, head_name, path_patch_sweep
 from circuits_course.data import IOIBatch, ioi_batch
-from circuits_course.plots import plot_bars, plot_heads, plot_lines, plot_scatter
+from circuits_course.plots import draw, plot_bars, plot_heads, plot_lines, plot_scatter
 
 torch.set_grad_enabled(False)
 chapter = Chapter("06_indirect_object_identification")
@@ -299,6 +299,13 @@ show_table([
 # The repetition is known at S2, the answer is given at END. Someone has to carry it over. In GPT-2
 # small these are the **S-inhibition heads**: they attend from END to S2, and what they write enters
 # the *queries* of the name movers, which then look away from the subject.
+
+# %%
+draw("ioi_gpt2")
+
+# %% [markdown]
+# *What to see:* Wang et al.'s story of GPT-2 small, from left to right and from below. (1) At S2 it is
+# noticed that a name came twice, (2) END learns of it, (3) the name mover copies the other name.
 #
 # That is a statement about a path, so we cut that path and no other. **Path patching** (Wang et
 # al., section 3): run the prompts with everything as it is; give one head, the **sender**, the
@@ -625,6 +632,14 @@ show_table({path: text(*values) for path, values in table["mechanism"]["paths be
 # movers matter; the model has a thermostat behind them. In the second table, the suppressor: its
 # queries hear little, its values little more, and its **keys** most. The heads that see the
 # repetition write "said before" at S2, and 23.3 finds S2 by it.
+
+# %%
+draw("ioi_smollm2", suppressor=table["classes"]["subject suppressor"],
+     inhibition=table["classes"]["S-inhibition"])
+
+# %% [markdown]
+# *What to see:* two roads to one answer. (1) carries to END *at which place* the subject stood, and the name
+# movers go to the other one. (2) is shorter: a head looks at S2 and writes against the name that it finds.
 #
 # All of that as one picture. An arrow between heads is what the logit difference loses when that path is heard
 # from ABC prompts; an arrow to the logits is what the heads write there themselves. Heads of one class share a circle.

@@ -25,7 +25,7 @@ from transformer_lens import utilities as utils
 from circuits_course import Chapter, load_model, show_table, verdict
 from circuits_course.circuits import Head, gate_model, head_name, patching, strongest_heads
 from circuits_course.data import LogitDifference, ioi_batch, one_match_prompts
-from circuits_course.plots import plot_bars, plot_heads, plot_lines, plot_matrix, plot_scatter
+from circuits_course.plots import draw, plot_bars, plot_heads, plot_lines, plot_matrix, plot_scatter
 
 chapter = Chapter("07_activation_patching")
 
@@ -149,6 +149,13 @@ chapter.reveal("where_is_it")
 # the prompts.
 
 # %%
+draw("two_directions")
+
+# %% [markdown]
+# *What to see:* the arrow goes from the run that gives to the run that is changed, and the thick lane above is
+# all that can differ for it. Left, an answer may come back; right, it may be lost.
+
+# %%
 both = {mode: patching.patch_sweep(model, *tokens, metric, mode=mode)
         for mode in ("denoising", "noising")}
 n_heads = model.cfg.n_heads
@@ -250,7 +257,16 @@ chapter.reveal("gates_denoising")
 # still says 1; only the pair shows (surplus -1).
 #
 # So each direction is blind to one kind of gate. A head that noising does not find may be half of an OR, a
-# **backup**. A head that denoising does not find may be half of an AND. Now the pair of section 3:
+# **backup**. A head that denoising does not find may be half of an AND.
+
+# %%
+draw("gates")
+
+# %% [markdown]
+# *What to see:* one orange box in each half. Under an AND the head shows when it is broken, under an OR when it
+# is restored.
+#
+# Now the pair of section 3:
 
 # %% tags=["nbval-check-output"]
 pair, table = [(0, previous), (0, side)], {}
@@ -463,6 +479,14 @@ plot_matrix(pairs, "Single heads (diagonal) and the surplus of pairs, denoised",
 # the **sender** says what it says on the corrupted prompt, and only one **receiver** hears it. All other
 # heads are frozen as in the clean run; MLPs and norms are recomputed (Wang et al. 2022, arXiv
 # 2211.00593, section 3.1).
+
+# %%
+frozen = [head_name((layer, h)) for layer in (0, 1) for h in range(4)]
+draw("path_patching", sender=frozen.pop(previous), receiver=frozen.pop(3 + induction), frozen=frozen)
+
+# %% [markdown]
+# *What to see:* hatched heads write what they wrote in the clean run, so what the sender says has one way up:
+# through the receiver.
 
 # %% exercise="path_patch"
 

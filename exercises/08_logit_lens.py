@@ -21,7 +21,7 @@ from torch import Tensor
 from circuits_course import Chapter, circuits, load_model, show_table, verdict
 from circuits_course.circuits import Shortlist, TunedLens, interval, interval_bands, residual_states
 from circuits_course.data import capital_prompts, five_prompts, ioi_batch, passage
-from circuits_course.plots import plot_bars, plot_heads, plot_lines, plot_scatter
+from circuits_course.plots import draw, plot_bars, plot_heads, plot_lines, plot_scatter
 
 torch.set_grad_enabled(False)
 chapter = Chapter("08_logit_lens")
@@ -78,6 +78,16 @@ chapter.predict("when_does_it_know",
 #
 # What kind of reading is that? Exactly what the model would say if all later layers wrote nothing.
 # The norm is *computed anew* for each state, since that is what the norm would do there.
+
+# %%
+fact, states = prompts["fact"][0], [n_layers * i // 3 for i in range(3)]
+end = model.tokenizer.decode([model(fact)[0, -1].argmax().item()])
+draw("logit_lens", token=model.tokenizer.decode([fact[0, -1].item()]),
+     guesses=[*((state, "?") for state in states), (n_layers, end)])
+
+# %% [markdown]
+# *What to see:* four exits from one lane, all through the same norm and unembedding. The uppermost is the
+# model's own answer; what stands at the others is the question of this chapter.
 
 # %% exercise="logit_lens"
 
@@ -446,6 +456,12 @@ chapter.reveal("swap_state_24", model=model)
 # that later layers turn or scale. The **tuned lens** (Belrose et al. 2023) trains such maps so that norm and
 # unembedding then give the model's *final* prediction. It never sees the right next token; it learns to say
 # early what the model will say.
+
+# %%
+draw("tuned_lens")
+
+# %% [markdown]
+# *What to see:* the two lenses share everything but one box, a map learned for this state.
 #
 # How good is good? A map with $A = 0$ says the same wherever it is: it *reads nothing*. A map with $A = 1$
 # and the difference of the means as $b$ only moves all states together. Whoever claims that a lens reads
@@ -565,6 +581,13 @@ chapter.explain("what_a_lens_shows")
 # takes it back: it writes the opposite. Then the first layer's share is as large as ever, the second's
 # cancels it, and neither says so. Dao et al. (2023, arXiv 2310.07325) found heads that do this in a small
 # model, and called it memory management.
+
+# %%
+draw("written_and_erased")
+
+# %% [markdown]
+# *What to see:* the orange stretch is as long as $w$ lives. Both arrows into the lane are large, and above the
+# second nothing is left of $w$.
 #
 # To see it, follow what one layer wrote *about this prompt*, $w$: its write minus its write on a prompt with
 # another answer. Replace it, and look at how much of what changes in later states lies along $w$.

@@ -23,7 +23,7 @@ from transformer_lens import utilities as utils
 from circuits_course import Chapter, load_model, show_table, verdict
 from circuits_course.circuits import Place, head_name, interval, shipped_family, strongest_heads
 from circuits_course.data import repeats_for
-from circuits_course.plots import plot_bars, plot_lines, plot_matrix, plot_scatter
+from circuits_course.plots import draw, plot_bars, plot_lines, plot_matrix, plot_scatter
 
 torch.set_grad_enabled(False)
 chapter = Chapter("09_open_questions")
@@ -217,6 +217,16 @@ for name, found in means.items():
 # we try 23. (`mean_ablated??` shows how heads are taken away, `control_sets??` how controls are drawn.)
 
 # %%
+both, names = (small, model), ("induction-2l", real)
+jobs = {b: [strongest_heads(profiles[n][b], 1)[0] for n in names] for b in ("previous token", "induction")}
+draw("two_models", layers=[m.cfg.n_layers for m in both], previous=jobs["previous token"],
+     induction=jobs["induction"], names=names)
+
+# %% [markdown]
+# *What to see:* the strongest head for each of two jobs, drawn at its depth. Scores found the circles. The arrows
+# are a claim: the one job needs the other.
+
+# %%
 from circuits_course.circuits import beats, control_sets, mean_ablated
 
 
@@ -361,6 +371,13 @@ chapter.explain("what_is_universal")
 # likewise: more jobs than heads. Janiak et al. (2023) describe a head that does induction, fuzzy
 # previous-token and indentation, by context. In part A every head had *one* context, random tokens
 # shown twice; now we change it.
+
+# %%
+draw("one_head_two_jobs")
+
+# %% [markdown]
+# *What to see:* what it would mean. One head, and what it looks at changes with the text: whoever saw only one
+# half would give it the wrong name.
 #
 # ## 6. One head, several contexts
 #
@@ -590,6 +607,13 @@ chapter.explain("when_heads_share")
 # A layer of $h$ heads of dimension $d_{model}/h$ has the same number of parameters whatever $h$. What does
 # the number buy? Every family member below has the same size, data, optimiser and number of steps (four
 # times as many where it says "longer").
+
+# %%
+draw("large_or_small_heads", counts=[1, 8, 32])
+
+# %% [markdown]
+# *What to see:* three bars of one length, so of equal cost. A head has one pattern at a time: the lowest bar
+# can look at 32 sets of places at once, the uppermost at one.
 
 # %% tags=["nbval-check-output"]
 induction = {n: shipped_family("induction", counts=[n]) for n in COUNTS}

@@ -18,7 +18,7 @@ from torch import Tensor
 from circuits_course import Chapter, show_table, verdict
 from circuits_course.circuits import Ablation, Head, head_name, path_patch
 from circuits_course.mystery import Claim, Mystery, grade, load_mystery, role_targets
-from circuits_course.plots import plot_attention, plot_bars, plot_heads, plot_matrix
+from circuits_course.plots import draw, plot_attention, plot_bars, plot_heads, plot_matrix
 
 torch.set_grad_enabled(False)
 chapter = Chapter("10_mystery_circuits")
@@ -222,6 +222,13 @@ chapter.reveal("all_heads_claim")
 # does. `predict` is your idea as a program: it gets the symbols so far, as a list of strings, and returns the next.
 # The grader calls it on inputs that you have not seen, where the model is sure.
 
+# %%
+draw("claim_graded")
+
+# %% [markdown]
+# *What to see:* how edges are marked. Solid ones carry something, the dashed one carries nothing; edges that carry
+# and that you did not name lower the mark, and the grader does not tell which they are.
+
 # %% exercise="claim_agate"
 
 # %% tags=["nbval-check-output"]
@@ -231,7 +238,16 @@ print(grade(claim_agate()))
 # ## Three tests of a circuit
 #
 # How does the grader know? It asks three questions, those of
-# [Wang et al. 2022](https://arxiv.org/abs/2211.00593), section 4. You write them now, on a model whose key is open:
+# [Wang et al. 2022](https://arxiv.org/abs/2211.00593), section 4.
+
+# %%
+draw("three_tests")
+
+# %% [markdown]
+# *What to see:* each test compares two rows. *Faithful*: the whole model with the circuit alone. *Complete*: the
+# same two, with the same head taken from both. *Minimal*: the circuit with the circuit less one head.
+#
+# You write them now, on a model whose key is open:
 
 # %% tags=["nbval-check-output"]
 from circuits_course.mystery import make_mystery, open_seal

@@ -17,14 +17,14 @@ def logit_lens(
     guesses: Sequence[tuple[int, str]] = GUESSES,
     shares: Sequence[float] = (),
 ) -> Sheet:
-    """Exits from one lane. guesses: pairs of a layer and its best next token, from below, up to
+    """Exits from one lane. guesses: pairs of a state and its best next token, from below, up to
     five; shares: their probabilities."""
     sheet = Sheet(
         "The logit lens: leave the road early",
         "One token's lane. Between layers a copy leaves the lane and goes straight through the "
         "final norm and the unembedding: what would the model say if it stopped here? From "
         "below: "
-        + ", ".join(f"after layer {layer} {word.strip()!r}" for layer, word in guesses)
+        + ", ".join(f"state {layer} says {word.strip()!r}" for layer, word in guesses)
         + ".",
         height=370,
     )
@@ -38,7 +38,7 @@ def logit_lens(
     for i, (layer, word) in enumerate(guesses):
         y = bottom - i * gap
         last = i == len(guesses) - 1
-        sheet.text(108, y + 5, f"after {layer}", tone="soft", size=SMALL, anchor="end")
+        sheet.text(108, y + 5, f"state {layer}", tone="soft", size=SMALL, anchor="end")
         sheet.mark("circle", cx=x, cy=y, r=5, fill="blue")
         arrow(sheet, (x, y), (265, y), "blue", weight=1.5, gap=(10, 3))
         arrow(sheet, (395, y), (446, y), "blue", gap=(0, 2))

@@ -20,11 +20,13 @@ def text_to_guess(
     tokens: up to seven; ids: their numbers; guesses: next tokens with the model's probabilities.
     """
     measured, guesses = bool(guesses), dict(guesses or {" the": 0.5, " a": 0.2, " my": 0.1})
+    said = ", ".join(f"{word.strip()} {share:.2f}" for word, share in guesses.items())
+    best = f" Here the tokens are {' '.join(tokens)}, and the best guesses {said}."
     sheet = Sheet(
         "From text to a guess",
         "From the bottom up: the text is cut into tokens, each token becomes a vector, the model "
         "works on all of them at once, and at the last one stands a probability for every possible "
-        "next token.",
+        f"next token.{best if measured else ''}",
         height=360,
     )
     xs = token_row(sheet, tokens, 320, left=130, right=450, places=False)
