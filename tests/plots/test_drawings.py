@@ -194,6 +194,7 @@ def test_numbers_come_from_the_model_at_hand():
     drawn = draw("attention_arcs", tokens=["a", " b"], pattern=[[1, 0], [0.625, 0.375]])
     assert "0.62" in drawn.svg
     assert "·b" in drawn.svg
+    assert "0.2" in draw("one_head", name="0.2").svg
     assert not re.search(r">0\.\d", draw("attention_arcs").svg), "an example has no numbers"
     tokens, weak = ["q", "x", "b", "q"], np.full((4, 4), 0.1)
     thin = draw("induction_two_steps", tokens=tokens, patterns=[weak, weak]).svg

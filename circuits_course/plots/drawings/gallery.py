@@ -59,7 +59,7 @@ DRAWINGS: dict[str, Callable[..., Sheet]] = {
 }
 
 
-def draw(name: str, **data: Any) -> Sheet:
+def draw(name: str, /, **data: Any) -> Sheet:
     """A drawing of an idea, such as `draw("induction_two_steps")`.
 
     data: tokens, heads and numbers of the model at hand, where the drawing takes any; its own
