@@ -194,7 +194,7 @@ def test_numbers_come_from_the_model_at_hand():
     drawn = draw("attention_arcs", tokens=["a", " b"], pattern=[[1, 0], [0.625, 0.375]])
     assert "0.62" in drawn.svg
     assert "·b" in drawn.svg
-    assert "0.2" in draw("one_head", name="0.2").svg
+    assert "0.2" in draw("one_head", name="0.2", share=np.array(0.5)).svg
     assert not re.search(r">0\.\d", draw("attention_arcs").svg), "an example has no numbers"
     tokens, weak = ["q", "x", "b", "q"], np.full((4, 4), 0.1)
     thin = draw("induction_two_steps", tokens=tokens, patterns=[weak, weak]).svg
@@ -210,9 +210,12 @@ def test_grouped_keys_of_any_model_fit(queries, keys):
 
 def test_a_saved_notebook_keeps_the_picture_and_the_words(monkeypatch):
     drawn = draw("one_head")
-    assert set(drawn._repr_mimebundle_()) == {"text/plain", "image/png"}
+    bundle, sizes = drawn._repr_mimebundle_()
+    assert set(bundle) == {"text/plain", "image/png"}
+    assert sizes["image/png"]["width"] == sheets.WIDTH
+    assert sizes["image/png"]["alt"].startswith("One head")
     monkeypatch.setattr(sheets, "in_notebook", lambda: True)
-    page = drawn._repr_mimebundle_()["text/html"]
+    page = drawn._repr_mimebundle_()[0]["text/html"]
     without_script = re.sub("<script>.*</script>", "", page, flags=re.DOTALL)
     assert "<svg" in page
     assert "<svg" not in without_script

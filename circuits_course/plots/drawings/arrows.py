@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 from circuits_course.plots.drawings.sheet import Point, Sheet
 
@@ -12,8 +13,7 @@ THICKEST, THINNEST = 6.0, 1.2
 
 def moves(sheet: Sheet, start: Point, end: Point, tone: str, *, share: float = 0.5, **more) -> None:
     """A solid arrow. share: attention from 0 to 1, drawn as thickness. more: see `arrow`."""
-    weight = THINNEST + (THICKEST - THINNEST) * min(max(share, 0.0), 1.0)
-    arrow(sheet, start, end, tone, weight=weight, **more)
+    arrow(sheet, start, end, tone, weight=_thickness(share), **more)
 
 
 def asks(sheet: Sheet, start: Point, end: Point, tone: str, **more) -> None:
@@ -58,9 +58,13 @@ def arrow(
 
 def loop(sheet: Sheet, at: Point, tone: str, *, share: float = 0.5) -> None:
     """A head that looks where it stands: a loop above a token. share: as in `moves`."""
-    (x, y), weight = at, THINNEST + (THICKEST - THINNEST) * share
+    x, y = at
     d = f"M{x - 9:.1f} {y:g}C{x - 14:.1f} {y - 39:g} {x + 14:.1f} {y - 39:g} {x + 9:.1f} {y:g}"
-    sheet.mark("path", d=d, fill="none", stroke=tone, stroke_width=round(weight, 1))
+    sheet.mark("path", d=d, fill="none", stroke=tone, stroke_width=round(_thickness(share), 1))
+
+
+def _thickness(share: Any) -> float:
+    return THINNEST + (THICKEST - THINNEST) * min(max(float(share), 0.0), 1.0)
 
 
 def _towards(start: Point, end: tuple[float, ...], length: float) -> Point:

@@ -108,14 +108,20 @@ class Sheet:
         """The still picture on white; the same bytes for the same drawing."""
         return picture(self.still())
 
+    @property
+    def _alt(self) -> str:
+        return f"{self.title}. {self.description}"
+
     def __repr__(self) -> str:
         return f"{self.title}\n{self.description}"
 
-    def _repr_mimebundle_(self, **_wanted: Any) -> dict[str, Any]:
+    def _repr_mimebundle_(self, **_wanted: Any) -> tuple[dict[str, Any], dict[str, Any]]:
         """Words and a still picture, as a saved notebook shows it; the SVG where one is live."""
         still = base64.b64encode(self.png).decode()
         bundle = {"text/plain": repr(self), "image/png": still}
-        return {**bundle, "text/html": self._page(still)} if in_notebook() else bundle
+        if in_notebook():
+            bundle["text/html"] = self._page(still)
+        return bundle, {"image/png": {"width": self.width, "alt": self._alt}}
 
     def _page(self, still: str) -> str:
         """A picture that a script replaces by the SVG.
@@ -123,7 +129,7 @@ class Sheet:
         Pages that take scripts and SVG out (GitHub, a notebook that is not trusted) keep the
         picture; with the SVG in the page itself they would keep its loose words.
         """
-        alt = html.escape(f"{self.title}. {self.description}", quote=True)
+        alt = html.escape(self._alt, quote=True)
         key = sha256(self.svg.encode()).hexdigest()[:8]
         slot, svg = f"drawing-{key}", json.dumps(self.svg).replace("</", "<\\/")
         size = f'width="{self.width}" style="max-width:100%"'
