@@ -223,5 +223,16 @@ def test_a_saved_notebook_keeps_the_picture_and_the_words(monkeypatch):
     assert 'alt="One head' in without_script
 
 
+def test_every_drawing_stands_in_a_chapter_with_a_sentence_beside_it():
+    chapters = [path.read_text(encoding="utf-8") for path in (ROOT / "exercises").glob("*.py")]
+    cells = [text.split("\n# %%") for text in chapters]
+    pairs = [pair for chapter in cells for pair in pairwise(chapter)]
+    shown = {
+        name: after for cell, after in pairs for name in re.findall(r'^draw\("(\w+)"', cell, re.M)
+    }
+    assert set(shown) == set(DRAWINGS)
+    assert [name for name, after in shown.items() if "*What to see:*" not in after] == []
+
+
 def test_the_contact_sheet_shows_all():
     assert contact_sheet().startswith(b"\x89PNG")
