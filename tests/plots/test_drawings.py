@@ -22,11 +22,35 @@ SMALLEST = 11 * sheets.WIDTH / 600  # 11 pixels where the drawing is 600 wide
 ROADS = (LIGHT["road"], LIGHT["bg"])
 NUMBER = re.compile(r"-?\d+(?:\.\d+)?")
 
-all_drawings = pytest.mark.parametrize("name", DRAWINGS)
+EIGHT = ["BOS", *"qxbmztq"]
+PATTERN = np.tril(np.full((8, 8), 0.3))
+# As the chapters call them, with what a model may say.
+WITH_DATA = {
+    "text_to_guess": {"tokens": EIGHT[:7], "ids": range(7), "guesses": {"x": 1.0, " y": 0.001}},
+    "attention_arcs": {"tokens": EIGHT, "pattern": PATTERN, "name": "head 1.3"},
+    "induction_two_steps": {"tokens": EIGHT, "patterns": [PATTERN] * 2, "probability": 0.93},
+    "previous_token": {"tokens": EIGHT[:5], "pattern": PATTERN},
+    "looking_back": {"heads": ["", "", ""]},
+    "logit_lens": {"token": " of", "guesses": [(0, "?"), (10, "?"), (30, " Washington")]},
+    "two_models": {"induction": [(1, 3), (18, 6)], "layers": [2, 30]},
+    "large_or_small_heads": {"counts": [1, 8, 32]},
+    "cut_path": {"sender": "0.0", "reader": "1.2", "letter": "q"},
+    "ioi_smollm2": {"inhibition": ["20.0", "19.2", "18.1"]},
+    "path_patching": {"frozen": ["0.0", "0.1", "0.2", "1.0", "1.1", "1.2"]},
+}
+CASES = {name: (name, {}) for name in DRAWINGS}
+CASES |= {f"{name}, with data": (name, data) for name, data in WITH_DATA.items()}
+
+all_drawings = pytest.mark.parametrize("case", CASES)
 
 
-def marks(name: str) -> ElementTree.Element:
-    return ElementTree.fromstring(draw(name).still())
+def drawing(case: str) -> sheets.Sheet:
+    name, data = CASES[case]
+    return draw(name, **data)
+
+
+def marks(case: str) -> ElementTree.Element:
+    return ElementTree.fromstring(drawing(case).still())
 
 
 def text_boxes(svg: ElementTree.Element) -> list[tuple[str, tuple[float, float, float, float]]]:
@@ -95,8 +119,8 @@ def bezier(knots, t: float) -> tuple[float, float]:
 
 
 @all_drawings
-def test_no_text_leaves_the_frame_or_lies_on_another(name):
-    svg = marks(name)
+def test_no_text_leaves_the_frame_or_lies_on_another(case):
+    svg = marks(case)
     boxes = text_boxes(svg)
     frame = (4, 4, sheets.WIDTH - 4, float(svg.get("height")) - 4)
     assert [text for text, box in boxes if not inside(box, frame)] == []
@@ -104,8 +128,8 @@ def test_no_text_leaves_the_frame_or_lies_on_another(name):
 
 
 @all_drawings
-def test_no_text_is_crossed_by_an_outline_or_an_arrow(name):
-    svg = marks(name)
+def test_no_text_is_crossed_by_an_outline_or_an_arrow(case):
+    svg = marks(case)
     boxes, points = text_boxes(svg), curve_points(svg)
     crossed = [
         text
@@ -119,8 +143,8 @@ def test_no_text_is_crossed_by_an_outline_or_an_arrow(name):
 
 
 @all_drawings
-def test_texts_are_few_and_large_enough(name):
-    svg = marks(name)
+def test_texts_are_few_and_large_enough(case):
+    svg = marks(case)
     sizes = [float(t.get("font-size") or sheets.TEXT) for t in svg.iter(f"{NAMESPACE}text")]
     assert min(sizes) >= min(SMALLEST, 12)
     words = [word for text, _ in text_boxes(svg) for word in re.findall("[A-Za-z]{3,}", text)]
@@ -128,11 +152,11 @@ def test_texts_are_few_and_large_enough(name):
 
 
 @all_drawings
-def test_a_drawing_is_small_and_the_same_each_time(name):
-    drawn = draw(name)
+def test_a_drawing_is_small_and_the_same_each_time(case):
+    drawn = drawing(case)
     assert len(drawn.svg.encode()) < 15_000
     assert len(drawn.png) < 25_000
-    assert drawn.svg == draw(name).svg
+    assert drawn.svg == drawing(case).svg
 
 
 def test_a_still_picture_has_the_same_bytes_each_time():
@@ -140,8 +164,8 @@ def test_a_still_picture_has_the_same_bytes_each_time():
 
 
 @all_drawings
-def test_a_drawing_says_what_it_shows(name):
-    drawn = draw(name)
+def test_a_drawing_says_what_it_shows(case):
+    drawn = drawing(case)
     svg = ElementTree.fromstring(drawn.svg)
     ids = {mark.get("id"): mark for mark in svg.iter() if mark.get("id")}
     title, description = (ids[key].text for key in svg.get("aria-labelledby").split())

@@ -113,11 +113,9 @@ def attention_arcs(
         else:
             flat = min(0.36, 90 / (xs[query] - xs[k]))
             moves(sheet, (xs[k], 244), (xs[query], 244), "orange", share=share, bend=flat)
-    best = int(row[: query + 1].argmax())
-    height = min(0.36 * (xs[query] - xs[best]), 90) if best != query else 30
     if measured:
-        middle = (xs[best] + xs[query]) / 2
-        sheet.text(middle, 236 - height, f"{row[best]:.2f}", tone="orange-ink", bold=True)
+        for x, share in zip(xs, row, strict=True):
+            sheet.text(x, 316, f"{share:.2f}", tone="orange-ink", size=SMALL, bold=True)
     return sheet
 
 

@@ -53,7 +53,8 @@ def induction_two_steps(
     head(sheet, here, low, heads[0], "blue")
     written(sheet, here, 205, f"I come after {again}", "blue")
     step(sheet, here + 30, 277, 1, "looks one back and\nwrites what stood there", "blue")
-    asks(sheet, (last, high), (here, 205), "orange", bend=-0.24, gap=(21, 8))
+    bend = -min(0.24, 62 / (last - here))  # an arc no higher than its remark
+    asks(sheet, (last, high), (here, 205), "orange", bend=bend, gap=(21, 8))
     moves(sheet, (here, 176), (last, high), "orange", share=shares[1], bend=-0.05, gap=(0, 21))
     head(sheet, last, high, heads[1], "orange")
     step(sheet, here + 16, 68, 2, f"asks: who comes after {again}?", "orange")
