@@ -9,7 +9,7 @@ from circuits_course.plots.drawings.arrows import arrow
 from circuits_course.plots.drawings.parts import block, chip, head, road
 from circuits_course.plots.drawings.sheet import SMALL, Sheet
 
-GUESSES = ((0, "?"), (10, "?"), (20, "?"), (29, "x"))
+GUESSES = ((0, "?"), (10, "?"), (20, "?"), (30, "x"))
 
 
 def logit_lens(
