@@ -139,8 +139,8 @@ draw("text_to_guess", tokens=model.to_str_tokens("qxbmzq"), ids=model.to_tokens(
 draw("residual_stream", token="q", layers=model.cfg.n_layers, heads=model.cfg.n_heads)
 
 # %% [markdown]
-# *What to see:* the lane of one token. Every head reads a copy of what is on the lane (blue) and what
-# it writes is added to it (orange plus); the logits are read off the lane at the top.
+# *What to see:* heads read (blue) copies of this token's lane and of those before it; what they write
+# (orange, the plus) is added to this one lane alone. The logits are read off at the top.
 #
 # `run_with_cache` runs the model and keeps everything it computed on the way. The cache is read by
 # name and layer. The most useful entry is the **attention pattern**: for each head, a square of

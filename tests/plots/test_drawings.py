@@ -31,6 +31,7 @@ WITH_DATA = {
     "induction_two_steps": {"tokens": EIGHT, "patterns": [PATTERN] * 2, "probability": 0.93},
     "previous_token": {"tokens": EIGHT[:5], "pattern": PATTERN},
     "looking_back": {"heads": ["", "", ""]},
+    "residual_stream": {"layers": 30, "heads": 9},
     "logit_lens": {"token": " of", "guesses": [(0, "?"), (10, "?"), (30, " Washington")]},
     "two_models": {"induction": [(1, 3), (18, 6)], "layers": [2, 30]},
     "large_or_small_heads": {"counts": [1, 8, 32]},

@@ -64,51 +64,52 @@ def text_to_guess(
     return sheet
 
 
-def residual_stream(token: str = "q", layers: int = 2, heads: int = 4) -> Sheet:
-    """One token's residual stream. layers and heads: the model's; up to two and four are drawn."""
+def residual_stream(
+    token: str = "q", before: Sequence[str] = ("x", "b"), layers: int = 2, heads: int = 4
+) -> Sheet:
+    """One token's residual stream beside those of two tokens before it. layers and heads: the
+    model's; up to two and four are drawn."""
     sheet = Sheet(
         "The residual stream of one token",
-        "A lane leads from the token up to the logits. In each layer every head reads a copy "
-        "of what is on the lane, and what it writes is added. Nothing on the lane is ever "
-        "replaced.",
+        "Three lanes lead up from three tokens. In each layer every head at the last one, "
+        f"{token}, reads copies: of its own lane and of those before. What it writes is added "
+        "to its own lane, on which nothing is ever replaced. At the top the logits are read "
+        "from it.",
         height=400,
     )
-    x, shown = 190, min(heads, 4)
-    road(sheet, x, 336, 76)
-    chip(sheet, x, 352, visible(token, 9))
-    sheet.text(x + 34, 340, "its vector: the embedding", tone="soft", size=SMALL, anchor="start")
-    numbers = [0, 1] if layers <= 2 else [0, layers - 1]
-    for layer, y in zip(numbers, (255, 150), strict=True):
-        sheet.text(20, y + 5, f"layer {layer}", tone="soft", size=SMALL, anchor="start")
-        right = 300 + 64 * (shown - 1)
-        sheet.mark(
-            "path",
-            d=f"M{x} {y + 38}H{right}",
-            stroke="blue",
-            fill="none",
-            stroke_width=1.5,
-        )
-        arrow(sheet, (right, y - 38), (x, y - 38), "orange", weight=2.5, gap=(0, 13))
-        for h in range(shown):
-            at = 300 + 64 * h
-            arrow(sheet, (at, y + 38), (at, y), "blue", weight=1.5, gap=(0, 21))
-            sheet.mark("path", d=f"M{at} {y - 20}V{y - 38}", stroke="orange", stroke_width=2.5)
-            head(sheet, at, y, f"{layer}.{h}")
-        sheet.mark("circle", cx=x, cy=y - 38, r=11, fill="bg", stroke="orange", stroke_width=2.5)
-        sheet.text(x, y - 33, "+", tone="orange-ink", bold=True, halo=False)
-        if heads > shown:
-            sheet.text(
-                300 + 64 * shown - 20, y + 5, f"… {heads} heads", tone="soft", anchor="start"
-            )
-    sheet.text(300 + 64 * shown - 20, 298, "each reads a copy", tone="blue-ink", anchor="start")
-    sheet.text(
-        300 + 64 * shown - 20, 222, "what they write\nis added", tone="orange-ink", anchor="start"
-    )
+    lanes, drawn = [84.0, 144.0, 204.0], min(heads, 4)
+    for x, word in zip(lanes, (*before, token), strict=True):
+        own = x == lanes[-1]
+        road(sheet, x, 336, 76 if own else 100)
+        chip(sheet, x, 352, visible(word, 5), tone="orange" if own else "")
+    for layer, y in ((0, 255), (1 if layers <= 2 else layers - 1, 150)):
+        sheet.text(12, y + 5, f"layer {layer}", tone="soft", size=SMALL, anchor="start")
+        _reads_and_writes(sheet, lanes, y, [f"{layer}.{h}" for h in range(drawn)])
+        if heads > drawn:
+            sheet.text(576, y + 5, f"… {heads} heads", tone="soft", size=SMALL, anchor="start")
+    sheet.text(300, 324, "each reads copies, of earlier lanes too", tone="blue-ink", anchor="start")
+    sheet.text(300, 84, "what they write is added to one lane", tone="orange-ink", anchor="start")
     if layers > 2:
-        sheet.text(20, 205, "  ⋮", tone="soft", anchor="start")
-    arrow(sheet, (x, 78), (x, 54), "green", weight=2.5)
-    chip(sheet, x, 34, "logits", tone="green")
+        sheet.text(28, 207, "⋮", tone="soft")
+    arrow(sheet, (lanes[-1], 78), (lanes[-1], 54), "green", weight=2.5)
+    chip(sheet, lanes[-1], 34, "logits", tone="green")
     return sheet
+
+
+def _reads_and_writes(sheet: Sheet, lanes: Sequence[float], y: float, names: Sequence[str]) -> None:
+    """A row of heads: a line below them from all lanes, one above them to the last lane."""
+    below, above, own = y + 38, y - 38, lanes[-1]
+    places = [320.0 + 64 * i for i in range(len(names))]
+    sheet.mark("path", d=f"M{lanes[0]} {below}H{places[-1]}", stroke="blue", stroke_width=1.5)
+    for x in lanes:
+        sheet.mark("circle", cx=x, cy=below, r=4, fill="blue")
+    arrow(sheet, (places[-1], above), (own, above), "orange", weight=2.5, gap=(0, 13))
+    for x, name in zip(places, names, strict=True):
+        arrow(sheet, (x, below), (x, y), "blue", weight=1.5, gap=(0, 21))
+        sheet.mark("path", d=f"M{x} {y - 20}V{above}", stroke="orange", stroke_width=2.5)
+        head(sheet, x, y, name)
+    sheet.mark("circle", cx=own, cy=above, r=11, fill="bg", stroke="orange", stroke_width=2.5)
+    sheet.text(own, above + 5, "+", tone="orange-ink", bold=True, halo=False)
 
 
 def cache_and_hook() -> Sheet:
