@@ -19,10 +19,10 @@ def two_models(
     of each; heights are shares of depth."""
     sheet = Sheet(
         "The same circuit in another model?",
-        f"Two models, {names[0]} with {layers[0]} layers and {names[1]} with {layers[1]}. In "
-        "both, a previous-token head feeds an induction head above it. The numbers of the "
-        "heads and the heights differ; whether the jobs are the same is what an intervention "
-        "must show.",
+        f"Two models, {names[0]} with {layers[0]} layers and {names[1]} with {layers[1]}; in each "
+        "the strongest previous-token head and the strongest induction head, drawn at their depth. "
+        "Numbers and heights differ. The arrows are a claim, that the one needs the other: an "
+        "intervention must show it.",
         height=330,
     )
     for i, x in enumerate((170.0, 470.0)):
@@ -81,8 +81,8 @@ def large_or_small_heads(d_model: int = 64, counts: Sequence[int] = (1, 4, 16)) 
     """The same width cut into few or many heads."""
     sheet = Sheet(
         "One large head or many small ones",
-        f"A layer of width {d_model}, cut in {len(counts)} ways: "
-        + ", ".join(f"{n} heads of {d_model // n}" for n in counts)
+        f"A layer of width {d_model}, cut into heads in {len(counts)} ways: "
+        + ", ".join(f"{n} of {d_model // n}" for n in counts)
         + ". The same number of weights; each head can look at one set of places at a time.",
         height=250,
     )
