@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Iterator
 
 import pytest
+from chromium import chromium, needs_chromium
 
 from circuits_course.plots import draw
 from circuits_course.plots.drawings import sheet
@@ -15,8 +14,7 @@ from circuits_course.plots.drawings.gallery import DRAWINGS
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "chrome"))), None)
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no browser found")
+pytestmark = needs_chromium
 
 THEMES = {
     "JupyterLab, dark": ('<body data-jp-theme-light="false">', DARK),
@@ -34,15 +32,8 @@ FIRST_INK = """svg => getComputedStyle(svg.querySelector('[fill="var(--d-ink)"]'
 
 @pytest.fixture(scope="module")
 def page() -> Iterator[playwright.Page]:
-    as_root = ["--no-sandbox"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []
-    with playwright.sync_playwright() as player:
-        browser = player.chromium.launch(
-            executable_path=CHROMIUM, args=[*as_root, "--disable-gpu", "--no-first-run"]
-        )
-        try:
-            yield browser.new_page(viewport={"width": 900, "height": 700})
-        finally:
-            browser.close()
+    with chromium() as browser:
+        yield browser.new_page(viewport={"width": 900, "height": 700})
 
 
 def test_every_text_fits_in_the_browsers_own_font(page: playwright.Page) -> None:
