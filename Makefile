@@ -23,7 +23,7 @@ SCRATCH = scratch=$$(mktemp -d) && trap 'rm -rf "$$scratch"' EXIT && export CIRC
 PYTEST := $(PY) -m pytest -q -n $(WORKERS) --dist loadscope
 NBVAL := $(PYTEST) -p no:randomly --nbval-lax --nbval-current-env --nbval-cell-timeout=600
 
-.PHONY: help lab book book-tests test setup format lint types rooms model unit claims claims-table notebooks-as-shipped notebooks-solved test-colab test-hub test-bundle clean
+.PHONY: help lab book book-tests test setup format lint types rooms model unit claims claims-table notebooks-as-shipped notebooks-solved slides test-colab test-hub test-bundle clean
 
 help:
 	@echo "make lab     set up what is needed, then JupyterLab on chapter 00 (CHAPTER=04: on that one)"
@@ -31,6 +31,7 @@ help:
 	@echo "make test    set up what is needed, then every test and every notebook"
 	@echo "make claims  test the headline claims again (claims-table: and write the table)"
 	@echo "make test-colab  every student notebook from the wheel, with Colab's versions"
+	@echo "make slides  six drawings for the projector"
 	@echo "make test-hub  five learners on a real JupyterHub; make test-bundle  a stick by the real pip"
 	@echo "make format  ruff's format and safe fixes"
 	@echo "make clean   remove $(VENV)"
@@ -118,6 +119,11 @@ test-colab:
 	for turn in 1 2; do $(COLAB_VENV)/bin/python -m pip install -q --disable-pip-version-check $(PIP_ARGS) $(COLAB_VENV)/dist/*.whl || exit 1; done
 	$(COLAB_VENV)/bin/python -m pip freeze | grep -xF -e "$$(grep -iE '^(torch|numpy|ipython|ipywidgets|plotly|transformers)==' $(COLAB_VENV)/before.txt)" | sort
 	cp tests/notebooks/run_installed.py $(COLAB_VENV)/ && cd $(COLAB_VENV) && $(SCRATCH) && $(TEST_ENV) bin/python run_installed.py
+
+# Six drawings for the projector, on one page that needs nothing but itself.
+slides: $(VENV)/.test
+	$(PY) -m circuits_course.authoring.slides slides.html
+	@echo "Open slides.html in a browser; space and arrows lead on."
 
 # A real JupyterHub with five learners at once, who share one model. Needs node; started by root,
 # every learner is a user of their own. Not part of `make test`.

@@ -40,6 +40,7 @@ def resolve(stick: Path, platform: str, python: str) -> None:
                str(stick / "wheels"), "--python-platform", platform, "--python-version", python,
                "--only-binary", ":all:", "--no-header", "--no-annotate", "-q"]  # fmt: skip
     environment = {k: v for k, v in os.environ.items() if not k.startswith(("UV_", "PIP_"))}
+    environment["MACOSX_DEPLOYMENT_TARGET"] = "14.0"  # as OTHERS says; uv's own is older
     found = subprocess.run(command, input="circuits-course[lab]", capture_output=True, text=True,
                            env=environment)  # fmt: skip
     assert found.returncode == 0, f"{platform}, Python {python}: {found.stderr}"

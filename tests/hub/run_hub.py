@@ -1,10 +1,11 @@
 """A real JupyterHub, five learners at once, one shared model: `make test-hub`. Prints figures.
 
-    python tests/hub/run_hub.py [CHAPTER]
+    python tests/hub/run_hub.py [CHAPTER [CELLS]]
 
-Each learner's server is started by the hub, each notebook runs in a kernel of that server, cell by
-cell through the hub's proxy. Every learner must get through without an error, load the shared
-model without a copy of it on the disk, and see nobody else's home.
+CELLS: only the first so many code cells. Each learner's server is started by the hub, each
+notebook runs in a kernel of that server, cell by cell through the hub's proxy. Every learner must
+get through without an error, load the shared model without a copy of it on the disk, and, where
+root started this, be a user of their own.
 """
 
 from __future__ import annotations
@@ -56,11 +57,12 @@ def main() -> None:
         share_model(place / "shared")
         port, token = free_port(), secrets.token_hex(16)
         hub = start_hub(place, port, token)
-        asyncio.run(lesson(f"http://127.0.0.1:{port}", token, chapter, place))
+        cells = code_cells(chapter)[: int(sys.argv[2]) if len(sys.argv) > 2 else None]
+        asyncio.run(lesson(f"http://127.0.0.1:{port}", token, cells, place))
     finally:
         if hub:
             hub.terminate()
-            hub.wait(30)
+            hub.wait(60)
         shutil.rmtree(place, ignore_errors=True)
 
 
@@ -90,10 +92,9 @@ def start_hub(place: Path, port: int, token: str) -> subprocess.Popen[bytes]:
         return subprocess.Popen(command, cwd=place / "hub", env=environment, stdout=log, stderr=log)
 
 
-async def lesson(address: str, token: str, chapter: str, place: Path) -> None:
+async def lesson(address: str, token: str, cells: list[str], place: Path) -> None:
     """Everybody at once; figures for each, then for all."""
     await until_it_answers(address, token, place)
-    cells = code_cells(chapter)
     begun = time.monotonic()
     found = await asyncio.gather(*(learner(address, token, name, cells) for name in LEARNERS))
     for name, figures in zip(LEARNERS, found, strict=True):
@@ -106,8 +107,9 @@ async def lesson(address: str, token: str, chapter: str, place: Path) -> None:
     if os.getuid() == 0:
         assert len({figures["user"] for figures in found}) == len(LEARNERS)
     together = sum(figures["pss"] for figures in found) / 1e6
-    print(f"{chapter}: {len(LEARNERS)} learners at once, {time.monotonic() - begun:.0f} s, "
-          f"{together:.1f} GB in all kernels together")  # fmt: skip
+    seconds = time.monotonic() - begun
+    print(f"{len(cells)} cells, {len(LEARNERS)} learners at once: {seconds:.0f} s,"
+          f" {together:.1f} GB in all kernels together")  # fmt: skip
 
 
 async def until_it_answers(address: str, token: str, place: Path) -> None:
