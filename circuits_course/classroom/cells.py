@@ -17,7 +17,8 @@ from circuits_course.checks.chapters import chapter_name
 from circuits_course.errors import CourseError
 
 LARGEST_CELL = 200_000  # characters
-MOST_CELLS = 2_000
+LARGEST_CODE = 1_000_000  # of all cells together
+MOST_CELLS = 10_000
 MOST_MAGICS = 40  # in one cell
 _CHAPTER_CALL = re.compile(r"Chapter\(\s*[\"']?([\w.]{1,80})[\"']?\s*\)")
 _CHECK_CALL = re.compile(r"\.check\(\s*(\w+)\s*[,)]")
@@ -50,7 +51,11 @@ def read_cells(name: str, content: bytes) -> tuple[str, list[CellStep]]:
         cells = _parts(_decoded(content))
     else:
         cells = [_source(c) for c in _notebook_cells(content) if c.get("cell_type") == "code"]
-    cells = [_normal(cell) for cell in cells[:MOST_CELLS]]
+    if len(cells) > MOST_CELLS or sum(map(len, cells)) > LARGEST_CODE:
+        raise CourseError(
+            f"the file has more than {MOST_CELLS} cells or {LARGEST_CODE:,} characters"
+        )
+    cells = [_normal(cell) for cell in cells]
     chapter = _chapter(name, cells)
     return chapter, _steps(cells, bare=name.lower().endswith(".py"))
 

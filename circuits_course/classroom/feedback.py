@@ -67,8 +67,9 @@ def _advice(view: ChapterView, exercise: str, work: Work) -> str:
     if work.outcome == "PASSED":
         return ""
     said = prose(work.answer.text) if work.answer and work.answer.text else ""
-    hint = view.checks.exercises[exercise].hints[0]
-    return f"{said}<p>A hint: {marked(hint)}</p>"
+    if work.outcome == "NOT_ATTEMPTED":
+        return said
+    return f"{said}<p>A hint: {marked(view.checks.exercises[exercise].hints[0])}</p>"
 
 
 def _free_name(learner: str, used: set[str]) -> str:

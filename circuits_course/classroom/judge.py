@@ -138,10 +138,10 @@ class _Hearing:
             if time.monotonic() > self._end:
                 why = f"took longer than {NOTEBOOK_SECONDS:.0f} s in all"
         except Nonsense:
-            why = "was answered with nonsense by its process"
+            why = "did not hand over what was asked for"
         except (EOFError, OSError):
             why = "ended its own process"
-        ended = self._box.stop()
+        ended = self._box.stop(gone=why.startswith("ended"))
         with suppress(OSError):
             stream.close()
         if self._at == "the end":

@@ -31,7 +31,9 @@ caption { text-align: left; font-weight: 600; }
 th, td { border: 1px solid #bbb; padding: .25rem .5rem; text-align: left; vertical-align: top; }
 th.exercise { writing-mode: vertical-rl; transform: rotate(180deg); }
 td.passed { background: #dcefff; } td.wrong { background: #ffe6cc; }
-td.crashed { background: #f5d7e3; } td.number { text-align: right; } .wide { overflow-x: auto; }
+td.crashed { background: #f5d7e3; }
+td.passed, td.wrong, td.crashed, td.not_attempted { white-space: nowrap; }
+td.number { text-align: right; } .wide { overflow-x: auto; }
 small { display: block; color: #555; } .headline li { margin: .5rem 0; } .who { color: #555; }
 pre { white-space: pre-wrap; margin: .2rem 0; }
 """

@@ -223,15 +223,18 @@ class Box:
             cwd=self._home, env=environment,
         )  # fmt: skip
 
-    def stop(self) -> str:
-        """Ends the learner's process; says how it had ended before, "" where it had not."""
+    def stop(self, gone: bool = False) -> str:
+        """Ends the learner's process; says how it had ended before, "" where it had not.
+
+        gone: its stream has ended, so it should have too.
+        """
         if self._process is None:
             return ""
         if self._control is None:
             return self._stop_bare()
         try:
             self._control.settimeout(STOPPING)
-            self._control.send(b'{"stop": true}')
+            self._control.send(json.dumps({"stop": int(gone)}).encode())
             answer = self._control.recv(1000)
             return str(json.loads(answer)["ended"])
         except (OSError, ValueError, KeyError):  # nothing there, or not as clean as it should be

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import socket
+import time
 from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
@@ -20,6 +21,8 @@ import torch
 from circuits_course.classroom import limits
 from circuits_course.classroom.sandbox import how_it_ended
 from circuits_course.classroom.worker import serve, warm
+
+DYING = 50  # hundredths of a second that a process may take to end, once nobody hears it
 
 
 def main(fork: bool) -> None:
@@ -60,7 +63,7 @@ class _Server:
                 return
             message = json.loads(order)
             if "stop" in message:
-                ended = self._stop()
+                ended = self._stop(gone=bool(message["stop"]))
                 if not self._is_clean(before):
                     return
                 self._control.send(json.dumps({"ended": ended}).encode())
@@ -83,9 +86,14 @@ class _Server:
         finally:
             os._exit(0)
 
-    def _stop(self) -> str:
+    def _stop(self, gone: bool) -> str:
         """Ends the learner's process; how it ended by itself, "" where it had to be ended."""
         pid, status = os.waitpid(self._child, os.WNOHANG)
+        for _ in range(DYING if gone else 0):  # it has let go of its stream and is about to end
+            if pid:
+                break
+            time.sleep(0.01)
+            pid, status = os.waitpid(self._child, os.WNOHANG)
         if pid == 0:
             os.kill(self._child, 9)
             os.waitpid(self._child, 0)

@@ -13,7 +13,7 @@ from circuits_course.classroom.names import Roster, learner_of
 from circuits_course.errors import CourseError
 
 LARGEST = 20_000_000  # bytes of a file that is read at all
-MOST_IN_ZIP = 500  # files
+MOST_IN_ZIP = 10_000  # files
 SUFFIXES = (".ipynb", ".py", ".sqlite")
 _LEFT_OUT = ("__MACOSX", ".ipynb_checkpoints", "__pycache__")
 
@@ -103,20 +103,21 @@ def _in_zip(path: Path, parts: list[str]) -> Iterator[Submission]:
     file = "/".join(parts)
     try:
         with zipfile.ZipFile(path) as archive:
-            names = sorted(n for n in archive.namelist() if _is_wanted(n))
+            inside = sorted(n for n in archive.namelist() if _is_wanted(n))
     except (OSError, zipfile.BadZipFile, ValueError, NotImplementedError):
         yield Submission(path, learner_of(parts), file, trouble="the file is no zip, or is damaged")
         return
-    if not names:
-        trouble = "the zip holds no notebook, Python or progress file"
-        yield Submission(path, learner_of(parts), file, trouble=trouble)
-    for name in names[:MOST_IN_ZIP]:
+    if not inside or len(inside) > MOST_IN_ZIP:
+        what = f"more than {MOST_IN_ZIP}" if inside else "no notebook, Python or progress"
+        yield Submission(path, learner_of(parts), file, trouble=f"the zip holds {what} files")
+    for name in inside[:MOST_IN_ZIP]:
         inner = [readable(part) for part in PurePosixPath(name).parts]
-        yield Submission(
-            path, learner_of([*parts, *inner]), f"{file}/{'/'.join(inner)}", inside=name
-        )
+        place, learner = f"{file}/{'/'.join(inner)}", learner_of([*parts, *inner])
+        nested = name.lower().endswith(".zip")
+        trouble = "a zip within a zip is not read: unpack the outer one" if nested else None
+        yield Submission(path, learner, place, inside=name, trouble=trouble)
 
 
 def _is_wanted(name: str) -> bool:
     path = PurePosixPath(name)
-    return path.suffix.lower() in SUFFIXES and not set(path.parts) & set(_LEFT_OUT)
+    return path.suffix.lower() in (*SUFFIXES, ".zip") and not set(path.parts) & set(_LEFT_OUT)

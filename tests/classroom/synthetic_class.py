@@ -1,18 +1,18 @@
 """A class made up from references and wrong answers, of whom everything is known beforehand.
 
-    python tests/synthetic_class.py --learners 200
+    PYTHONPATH=tests python tests/classroom/synthetic_class.py --learners 200 --workers 2
 
 makes one over all chapters, has it checked as `circuits-course report` does, and prints time, peak
-memory and whether every answer was judged as expected.
+memory of all its processes together and whether every answer was judged as expected.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import random
 import re
-import resource
 import sys
 import tempfile
 import time
@@ -98,15 +98,55 @@ def judged(reports: list[Any]) -> dict[str, Judged]:
     }
 
 
+class _Memory:
+    """Proportional memory of this process and all that it started, noted at every tenth file."""
+
+    def __init__(self) -> None:
+        self.noted: dict[int, float] = {}
+        self.first = 0.0
+
+    def note(self, finished: int) -> None:
+        if finished == 1:
+            self.first = time.monotonic()
+        if finished % 10 == 0 and finished:
+            self.noted[finished] = _family_memory()
+
+    def said(self) -> str:
+        steps = sorted(self.noted)[:: max(1, len(self.noted) // 8)]
+        return ", ".join(f"{self.noted[n]:.2f} GB after {n}" for n in steps)
+
+
+def _family_memory() -> float:
+    """GB, shared pages counted once."""
+    pids, total = [os.getpid()], 0
+    while pids:
+        pid = pids.pop()
+        for task in Path(f"/proc/{pid}/task").glob("*/children"):
+            pids += map(int, task.read_text().split())
+        try:
+            text = Path(f"/proc/{pid}/smaps_rollup").read_text()
+        except OSError:
+            continue
+        total += int(text.split("Pss:")[1].split()[0])
+    return total / 1e6
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--learners", type=int, default=200)
+    parser.add_argument("--workers", type=int, default=None)
+    parser.add_argument("--cluster", help="address of a Dask scheduler")
     parser.add_argument("--page", type=Path, help="keep the page there")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
         expected = make_class(Path(scratch), arguments.learners, ready())
-        start = time.monotonic()
-        reports = check_folder(Path(scratch))
+        start, memory = time.monotonic(), _Memory()
+        reports = check_folder(
+            Path(scratch),
+            workers=arguments.workers,
+            cluster=arguments.cluster,
+            done=lambda finished, _total: memory.note(finished),
+        )
         seconds = time.monotonic() - start
     if arguments.page:
         write_page(reports, arguments.page)
@@ -114,9 +154,9 @@ def main() -> None:
     wrong = {name: (expected[name], found.get(name)) for name in expected
              if expected[name] != found.get(name)}  # fmt: skip
     answers = sum(len(row) for row in expected.values())
-    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
-    print(f"{len(reports)} notebooks, {answers} exercises in {seconds:.0f} s; peak memory of the")
-    print(f"reporting process {memory:.2f} GB; learners judged otherwise: {len(wrong)}")
+    print(f"{len(reports)} notebooks, {answers} exercises in {seconds:.0f} s, the first after ")
+    print(f"{memory.first - start:.0f} s; learners judged otherwise: {len(wrong)}; memory of all ")
+    print(f"processes: {memory.said()}")
     for name, (want, got) in wrong.items():
         print(
             name, {k: (want[k], (got or {}).get(k)) for k in want if (got or {}).get(k) != want[k]}

@@ -217,7 +217,9 @@ def test_a_zip_of_a_whole_class(tmp_path):
         for name in ("doejane_12_3456_00_start_here.ipynb", "leeann_13_3457_00_start_here.ipynb"):
             archive.writestr(name, content(RIGHT))
         archive.writestr("__MACOSX/._x.ipynb", b"x")
+        archive.writestr("moe_14_3458_work.zip", b"PK")
     (tmp_path / "submissions.zip").write_bytes(packed.getvalue())
     reports = by_learner(check_folder(tmp_path))
+    assert "within a zip" in reports.pop("moe").trouble[0]
     assert sorted(reports) == ["doejane", "leeann"]
     assert all(r.answers["split_heads"].outcome == "PASSED" for r in reports.values())

@@ -31,6 +31,7 @@ HOSTILE = {
     "hoards": ("x = bytearray(10_000_000_000)\nreturn x", "CRASHED", "MemoryError"),
     "tensors": ("import torch\nreturn torch.zeros(3_000_000_000)", "CRASHED", "RuntimeError"),
     "leaves": ("import os\nos._exit(0)", "CRASHED", "ended its own process"),
+    "aborts": ("import os\nos.abort()", "CRASHED", "signal 6"),
     "exits": ("raise SystemExit(3)", "CRASHED", "SystemExit"),
     "floods": (
         "import sys\nfor _ in range(20_000): print('x' * 100)\nprint('x', file=sys.stderr)",
