@@ -137,7 +137,8 @@ plot_lines({"dot product": [score_variance(d, 4000, False, seed=0) for d in size
 
 # %%
 chapter.reveal("long_vectors")
-#
+
+# %% [markdown]
 # And if it did not? Scores go through a softmax, which turns them into shares. Give it 32 random
 # scores and see how large the largest share is.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import inspect
 import re
 from importlib import import_module
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 import jupytext
 import pytest
 
+from circuits_course import plots
 from circuits_course.authoring import build
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -56,6 +58,29 @@ def test_a_set_up_cell_is_short(chapter: str) -> None:
 def test_what_is_longer_than_a_demonstration_is_a_tool_and_stands_in_a_room(chapter: str) -> None:
     long = [source for source in code_cells(chapter)[1:] if lines_of(source) > MAX_CELL_LINES]
     assert [f"{lines_of(source)} lines: {source.splitlines()[0]}" for source in long] == []
+
+
+@pytest.mark.parametrize("chapter", CHAPTERS)
+def test_no_prose_has_slipped_into_a_cell_of_code(chapter: str) -> None:
+    last_lines = [source.rstrip().splitlines()[-1] for source in code_cells(chapter)]
+    assert [line for line in last_lines if line.lstrip().startswith("#")] == []
+
+
+@pytest.mark.parametrize("chapter", CHAPTERS)
+def test_every_chart_of_a_chapter_is_asked_for_as_the_plots_take_it(chapter: str) -> None:
+    calls = [
+        node
+        for source in code_cells(chapter)
+        for node in ast.walk(ast.parse(source))
+        if isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Name)
+        and node.func.id.startswith("plot_")
+    ]
+    for call in calls:
+        given = {keyword.arg: None for keyword in call.keywords if keyword.arg}
+        unpacked = len(given) < len(call.keywords)
+        signature = inspect.signature(getattr(plots, call.func.id))
+        (signature.bind_partial if unpacked else signature.bind)(*call.args, **given)
 
 
 DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
