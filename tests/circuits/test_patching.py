@@ -634,3 +634,13 @@ def test_without_noise_every_patch_leaves_the_clean_run(model, prompts):
     assert loud.distance > loud.names > 0
     assert abs(loud.corrupted - quiet.corrupted) > 1e-4
     assert float(quiet.patched[0]) == pytest.approx(quiet.corrupted, abs=1e-3)
+
+
+def test_a_rough_sweep_is_the_whole_one_with_gaps():
+    model = random_model(2, 2)
+    clean, corrupted = torch.tensor([[0, 1, 2, 3]]), torch.tensor([[0, 5, 2, 3]])
+    metric = LogitDifference(torch.tensor([3]), torch.tensor([4]))
+    sweep = gap_sweep(model, clean, {"other": corrupted}, metric)
+    whole, rough = (sweep("other", "z", "denoising", every) for every in (1, 2))
+    assert rough[0].isnan().all()
+    torch.testing.assert_close(rough[1], whole[1])

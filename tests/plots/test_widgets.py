@@ -315,3 +315,35 @@ def test_live_figure_grows_cheaply_and_ends_as_a_still_one(monkeypatch):
     assert len(picture.seen) > 2
     assert {"image/png", PLOTLY, "text/plain"} == set(picture.seen[-1])
     assert len(picture.seen[-1][PLOTLY]["data"][0]["x"]) == live_training.MAX_POINTS
+
+
+def test_patching_explorer_shows_every_fourth_layer_first(monkeypatch):
+    import IPython.display
+
+    from circuits_course.plots.explorers import patching
+
+    asked = []
+
+    def sweep(corruption, component, direction, every=1):
+        asked.append(every)
+        change = np.full((8, 4), 0.5)
+        change[[layer for layer in range(8) if (7 - layer) % every]] = np.nan
+        return change
+
+    shown = []
+
+    class Place:
+        def update(self, data, metadata, raw):
+            shown.append(data["text/plain"])
+
+    def display(data, raw, metadata=None, display_id=None):
+        shown.append(data["text/plain"])
+        return Place()
+
+    monkeypatch.setattr(patching, "in_notebook", lambda: True)
+    monkeypatch.setattr(IPython.display, "display", display)
+    PatchingExplorer(sweep, ["s2"], words=list("abcd"))._ipython_display_()
+    assert asked == [4, 1]
+    assert "every 4th layer" in shown[0]
+    assert "every 4th layer" not in shown[1]
+    assert shown[2:] == [""]

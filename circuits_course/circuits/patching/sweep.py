@@ -50,6 +50,7 @@ def patch_sweep(
     component: str = "z",
     mode: Literal["denoising", "noising"] = "denoising",
     heads: Collection[Head] | None = None,
+    layers: Collection[int] | None = None,
 ) -> Float[Tensor, "*over"]:
     """The metric after patching one component at a time.
 
@@ -59,9 +60,9 @@ def patch_sweep(
     resid_pre, attn_out and mlp_out, ("layer", "position"). component: "z", "pattern" (position is
     the query's), "q", "k", "v" (heads are key/value heads for k and v), "keys", "values" (k or v as
     one query head reads them: with grouped keys its neighbours go on reading the others),
-    "resid_pre", "attn_out" or "mlp_out". heads: the (layer, head) pairs to patch (default: all);
-    the others are not a number in the result. Returns the metric, in its own units, with one axis
-    for each of `over`.
+    "resid_pre", "attn_out" or "mlp_out". heads, layers: the (layer, head) pairs and the layers to
+    patch (default: all); the others are not a number in the result. Returns the metric, in its own
+    units, with one axis for each of `over`.
 
     Raises UnknownName or CourseError for names and shapes that do not fit.
     """
@@ -69,7 +70,7 @@ def patch_sweep(
     require_fitting(component, over, mode)
     require_pair(model, clean, corrupted, metric)
     base, source = (corrupted, clean) if mode == "denoising" else (clean, corrupted)
-    return _Sweep(model, base, source, metric, component, heads).over(over)
+    return _Sweep(model, base, source, metric, component, heads, layers).over(over)
 
 
 @torch.no_grad()
@@ -80,33 +81,37 @@ def gap_shares(
     metric: Metric,
     component: str = "z",
     direction: Literal["denoising", "noising"] = "denoising",
+    every: int = 1,
 ) -> Float[Tensor, "layer place"]:
     """The change that each patch makes, as a share of the gap between clean and corrupted run.
 
     By head where the component has heads, by position otherwise. Denoising restores up to 1,
-    noising takes away down to -1. Raises CourseError where the two runs score alike.
+    noising takes away down to -1. every: 4 patches every fourth layer only, counted from the last;
+    the others are not a number. Raises CourseError where the two runs score alike.
     """
     over: Any = ("layer", "head" if component in PER_HEAD else "position")
     require_pair(model, clean, corrupted, metric)
     high, low = (float(metric(model(tokens))) for tokens in (clean, corrupted))
     if high == low:
         raise CourseError("This corruption leaves the metric as it is: there is no gap to restore.")
+    chosen = range(model.cfg.n_layers - 1, -1, -every)
     patched = patch_sweep(
-        model, clean, corrupted, metric, over, component=component, mode=direction
+        model, clean, corrupted, metric, over, component=component, mode=direction, layers=chosen
     )
     return (patched - (low if direction == "denoising" else high)) / (high - low)
 
 
 def gap_sweep(
     model: Any, clean: Tokens, corrupted: Mapping[str, Tokens], metric: Metric
-) -> Callable[[str, str, str], Float[Tensor, "layer place"]]:
+) -> Callable[..., Float[Tensor, "layer place"]]:
     """`gap_shares` for several corruptions of one batch, by name: what a `PatchingExplorer` asks.
 
-    Returns sweep(corruption, component, direction).
+    Returns sweep(corruption, component, direction, every=1).
     """
 
-    def sweep(corruption: str, component: str, direction: Any) -> Tensor:
-        return gap_shares(model, clean, corrupted[corruption], metric, component, direction)
+    def sweep(corruption: str, component: str, direction: Any, every: int = 1) -> Tensor:
+        other = corrupted[corruption]
+        return gap_shares(model, clean, other, metric, component, direction, every)
 
     return sweep
 
@@ -144,7 +149,9 @@ class _Sweep:
         metric: Metric,
         component: str,
         heads: Collection[Head] | None = None,
+        layers: Collection[int] | None = None,
     ) -> None:
+        self.layers = layers
         self.stages: Stages = stages_of(model, base)
         self.metric, self.component = metric, component
         self.base, self.source = self.stages.run(base), self.stages.run(source)
@@ -158,6 +165,8 @@ class _Sweep:
         result = untouched.repeat([sizes[axis] for axis in axes])
         if self.heads is not None:
             self._leave_out(result)
+        layers = sorted(range(sizes["layer"]) if self.layers is None else self.layers)
+        result[[layer for layer in range(sizes["layer"]) if layer not in layers]] = torch.nan
         if self.first == self.n_pos:  # the same tokens: no patch changes anything
             return result
         positions = range(self.first, self.n_pos) if "position" in axes else [None]
@@ -166,7 +175,7 @@ class _Sweep:
             heads: list[int | None] = [*range(n_heads)] if "head" in axes else [None]
             patches = [
                 Patch(layer, head, (layer, *([] if head is None else [head]), *place))
-                for layer in range(sizes["layer"])
+                for layer in layers
                 for head in heads
                 if self.heads is None or (layer, head) in self.heads
             ]

@@ -58,11 +58,17 @@ class Explorer:
             values = {name: handle.value for name, handle in handles.items()}
             if self.waiting and tuple(values.values()) not in self._drawn:
                 picture.value = _dimmed(picture.value, self.waiting)
+                if (rough := self._quick(values)) is not None:
+                    picture.value = rough.image_tag()
             picture.value = self._image(values)
 
         for handle in handles.values():
             handle.observe(redraw, names="value")
         return ipywidgets.VBox([*handles.values(), picture])
+
+    def _quick(self, values: dict[str, Any]) -> Figure | None:  # noqa: ARG002
+        """What can be shown sooner than the figure, where there is such a thing."""
+        return None
 
     def _handle(self, name: str) -> Any:
         import ipywidgets
