@@ -18,6 +18,7 @@ from circuits_course.circuits.patching import (
     attribution_path,
     direct_effects,
     first_difference,
+    gap_sweep,
     patch_sweep,
     patch_under_noise,
     path_patch,
