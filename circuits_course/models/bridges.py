@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import ctypes
+import gc
 import logging
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -73,4 +75,15 @@ def bridge_from_folder(folder: Path) -> Any:
         )
         # Folding value biases copies every weight, so not where there are none.
         bridge.enable_compatibility_mode(fold_value_biases=biased)
+    give_back_memory()
     return bridge.eval()
+
+
+def give_back_memory() -> None:
+    """Hands memory that was freed back to the system, which the C library of Linux keeps.
+
+    After SmolLM2 is loaded and folded that is 0.45 of 1.5 GB.
+    """
+    gc.collect()
+    with suppress(OSError, AttributeError, TypeError):  # another system, or another C library
+        ctypes.CDLL(None).malloc_trim(0)

@@ -436,6 +436,25 @@ for name in ("gpt2-small", "pythia-70m", "someone/something"):
     assert "hf download someone/something" in other
 
 
+@pytest.mark.skipif(not Path("/proc/self/statm").is_file(), reason="Linux tells its memory")
+def test_memory_that_was_freed_goes_back_to_the_system():
+    code = """
+import os, torch
+from pathlib import Path
+from circuits_course.models.bridges import give_back_memory
+def held():
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+blocks = [torch.ones(4000) for _ in range(10_000)]  # 160 MB in pieces that malloc keeps
+last = torch.ones(4000)
+del blocks
+before = held()
+give_back_memory()
+print(before - held())
+"""
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert int(found.stdout) > 100_000_000, found
+
+
 # -- what ships -------------------------------------------------------------------------------
 
 
