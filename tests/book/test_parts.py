@@ -16,7 +16,7 @@ from circuits_course.authoring.book.extension import floors, mathml
 from circuits_course.authoring.book.front import Card
 from circuits_course.authoring.book.links import dead_links
 from circuits_course.authoring.book.making import ROOT, chapters_solved, make_book
-from circuits_course.authoring.book.pictures import Pictures
+from circuits_course.authoring.book.pictures import Pictures, is_words
 from circuits_course.authoring.book.places import Published, ways_in
 from circuits_course.authoring.book.questions import question_form, questions_asked
 from circuits_course.authoring.book.walk_drawing import drawing, sentences, walk_html
@@ -45,6 +45,7 @@ def test_an_exercise_is_open_and_its_hints_and_answer_are_folded_in_order():
         ('chapter.predict("a", choices=["x", "y"])', [("predict", "a")]),
         ('chapter.quiz("a")\nchapter.explain("b")', [("quiz", "a"), ("explain", "b")]),
         ('chapter.quiz("a")\nx = 1', None),
+        ('chapter.reveal("a", model)', [("reveal", "a")]),
         ("chapter.hint('f')", None),
         ("%pip list", None),
         ("", None),
@@ -58,7 +59,7 @@ def test_which_cells_do_nothing_but_ask(source, asked):
 def questions():
     made = Questions()
     made.quiz("where", "Where does `W` <look>?", {"here": "No.", "there": "Yes."}, answer="there")
-    made.prediction("what", "What will it say?", {"a": "", "b": ""})
+    made.prediction("what", "What will it say?", {"a": "Measured.", "b": "No."}, answer="a")
     made.explanation("why", "Why?", "Because.")
     return made
 
@@ -71,8 +72,14 @@ def test_a_question_tells_every_choice_what_the_checks_say(questions):
     assert form.index('data-tone="bad"') < form.index('data-tone="good"')  # in the choices' order
     assert "✘ Not “here”. No." in form
     assert "✔ Right: there. Yes." in form
-    open_one = question_form("04_x", "predict", "what", questions)
-    assert open_one.count('data-tone="open"') == 2
+    prediction = question_form("04_x", "predict", "what", questions)
+    assert prediction.count('data-tone="open"') == 2
+    assert "Measured" not in prediction  # not before it was measured
+    reveal = question_form("04_x", "reveal", "what", questions)
+    assert 'data-name="04_x/what"' in reveal
+    unfolded, by_choice = reveal.split("<template>")
+    assert "○ It is: “a”. Measured." in unfolded
+    assert by_choice.index("✔ You said") < by_choice.index("✘ You said “b”")
     sentence = question_form("04_x", "explain", "why", questions)
     assert "<textarea" in sentence
     assert "Because." in sentence
@@ -91,18 +98,24 @@ def test_a_picture_goes_to_a_file_and_its_words_to_the_page(tmp_path):
         "text/plain": 'Title\nWhat "it" shows.\na b\n1 2',
         "application/vnd.plotly.v1+json": plot,
     }
-    page = pictures.output_html(data)
+    page = pictures.output_html(data, {})
     (file,) = tmp_path.rglob("*.png")
     assert file.read_bytes() == base64.b64decode(PIXEL)
     assert f'src="../pictures/{file.name}" width="1" height="1"' in page
     assert 'alt="Title. What &quot;it&quot; shows."' in page
-    assert "<pre>a b\n1 2</pre>" in page
+    assert "<p>What &quot;it&quot; shows.</p><pre>a b\n1 2</pre>" in page
     assert page.count("</script>") == 1
     stored = page.split('<script type="application/json">')[1].split("</script>")[0]
     assert json.loads(stored) == plot
-    assert pictures.output_html({"text/plain": "1"}) is None
+    assert pictures.output_html({"text/plain": "1"}, {}) is None
+    drawing = {"image/png": PIXEL, "text/plain": "Title\nWhat it shows."}
+    page = pictures.output_html(drawing, {"image/png": {"width": 680}})
+    assert page.startswith('<figure class="drawing"><img')
+    assert 'width="680" height="680"' in page
+    assert is_words({"data": {"text/html": '<details class="circuits-words" style="">'}})
+    assert not is_words({"data": {"text/html": ["<details>"]}})
     drawn = {"image/svg+xml": ["<svg>", "</svg>"], "image/png": PIXEL}
-    assert pictures.output_html(drawn) == '<figure class="drawing"><svg></svg></figure>'
+    assert pictures.output_html(drawn, {}) == '<figure class="drawing"><svg></svg></figure>'
 
 
 def test_what_is_plumbing():
@@ -124,10 +137,15 @@ def test_a_page_has_one_title():
 
 def test_links_of_a_document_lead_to_pages():
     pages = {"README.md": "setup", "docs/teaching.md": "teaching"}
-    text = "[a](../README.md#x) [b](teaching.md) [c](../LICENSE) [d](https://x.org) ![e](i.png)"
+    text = (
+        "[a](../README.md#x) [b](teaching.md) [c](../LICENSE) [d](https://x.org) ![e](images/i.png)"
+    )
     text += " [f](../notebooks/04_induction_heads.ipynb)\n```\n[g](../README.md)\n```\n"
     here = led(text, "docs/other.md", pages, None)
-    assert here.startswith("[a](setup.md#x) [b](teaching.md) c [d](https://x.org) ![e](i.png)")
+    assert here.startswith(
+        "[a](setup.md#x) [b](teaching.md) c [d](https://x.org) ![e](images/i.png)"
+    )
+    assert led("![e](docs/images/i.png)", "README.md", pages, None) == "![e](images/i.png)"
     assert "[f](chapters/04_induction_heads.ipynb)" in here
     assert "[g](../README.md)" in here
     there = led(text, "docs/other.md", pages, Published("o/n", "v1"))

@@ -124,13 +124,17 @@ def test_a_prediction_is_answered_and_kept(reader):
     page.keyboard.press("ArrowDown")
     page.keyboard.press("Enter")  # commits, as in every form
     said = form.get_by_role("status")
-    playwright.expect(said).to_contain_text("✔ Right: high in the first copy, low in the second")
+    playwright.expect(said).to_contain_text("○ Recorded: high in the first copy")
+    found = page.locator('.reveal[data-name="04_induction_heads/second_copy"] .feedback')
+    playwright.expect(found).to_contain_text("✔ You said, and it is")
     page.reload()
     playwright.expect(form.get_by_role("radio").nth(2)).to_be_checked()
-    playwright.expect(said).to_contain_text("✔ Right")
+    playwright.expect(said).to_contain_text("○ Recorded")
+    playwright.expect(found).to_contain_text("✔ You said, and it is")
     page.get_by_role("button", name="Forget my answers").click()
     playwright.expect(form.get_by_role("radio").nth(2)).not_to_be_checked()
     playwright.expect(said).to_be_empty()
+    playwright.expect(found).to_be_empty()
 
 
 def test_a_wrong_answer_is_told_why_and_a_sentence_is_kept(reader):

@@ -73,15 +73,15 @@ def test_a_page_says_what_its_notebook_and_checks_say(site, chapter):
         said = [text(prose(hint)) for hint in exercise.hints]
         said += [reference_source(chapter, name), stub_source(chapter, name)]
         assert [part for part in said if part not in words] == [], name
-    asked = set(re.findall(r'data-name="[^"/]+/(\w+)"', page))
+    asked = set(re.findall(r'<form class="question" data-name="[^"/]+/(\w+)"', page))
     kinds = checks.questions
     assert asked == {*kinds.predictions, *kinds.quizzes, *kinds.explanations}
+    revealed = set(re.findall(r'<div class="reveal" data-name="[^"/]+/(\w+)"', page))
+    assert revealed == set(kinds.predictions)
     solved = nbformat.read(notebook_path(chapter, "solutions"), as_version=4)
     outputs = [out for cell in solved.cells for out in cell.get("outputs", [])]
     pictures = sum("image/png" in out.get("data", {}) for out in outputs)
-    assert (
-        page.count('<figure class="picture">') + page.count('<figure class="drawing">') == pictures
-    )
+    assert len(re.findall(r'<figure class="(?:picture|drawing)">', page)) == pictures
     printed = [line for out in outputs for line in out.get("text", "").splitlines()]
     assert [line for line in printed if line not in words] == []
 

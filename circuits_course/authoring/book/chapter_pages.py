@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from circuits_course.authoring.book.exercises import exercise_section
-from circuits_course.authoring.book.pictures import PAGE, TEXT, Pictures, joined
+from circuits_course.authoring.book.pictures import PAGE, TEXT, Pictures, is_words, joined
 from circuits_course.authoring.book.places import Published, ways_in
 from circuits_course.authoring.book.questions import question_form, questions_asked
 from circuits_course.authoring.build import load_checks, notebook_path
@@ -22,8 +22,9 @@ from circuits_course.authoring.metadata import METADATA
 from circuits_course.errors import CourseError
 
 HIDDEN = "hide-input"  # myst-nb folds the code of a cell with this tag
-LEFT_OUT = ("chapter.progress()",)  # a page has no progress file
+LEFT_OUT = ("chapter.progress()", "chapter.review()")  # a page has no progress file
 TITLE, HEADING = re.compile(r"^# ", re.MULTILINE), re.compile(r"^(?=#+ )", re.MULTILINE)
+SKIP = re.compile(r"  # fmt: skip$", re.MULTILINE)  # a word to the formatter
 CALL = re.compile(r"chapter\.how_sure\(\)")
 
 
@@ -89,7 +90,7 @@ def _page_cells(
         for call, key in asked:
             yield _html(question_form(source.name, call, key, source.checks.questions))
     elif text.strip() not in LEFT_OUT:
-        yield _code(text, cell.get("outputs", []), pictures)
+        yield _code(SKIP.sub("", text), cell.get("outputs", []), pictures)
 
 
 def _exercise(name: str, text: str, source: Source) -> str:
@@ -118,14 +119,14 @@ def _code(text: str, outputs: Iterable[dict[str, Any]], pictures: Pictures) -> d
         "execution_count": None,
         "metadata": {"tags": [HIDDEN]} if is_plumbing(text) else {},
         "source": text,
-        "outputs": [_output(out, pictures) for out in outputs],
+        "outputs": [_output(out, pictures) for out in outputs if not is_words(out)],
     }
 
 
 def _output(out: dict[str, Any], pictures: Pictures) -> dict[str, Any]:
     if "data" not in out:
         return out
-    page = pictures.output_html(out["data"])
+    page = pictures.output_html(out["data"], out.get("metadata", {}))
     data = {TEXT: out["data"].get(TEXT, "")} if page is None else {PAGE: page}
     return {"output_type": "display_data", "metadata": {}, "data": data}
 

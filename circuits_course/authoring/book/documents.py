@@ -45,10 +45,12 @@ def led(text: str, path: str, pages: dict[str, str], published: Published | None
 
     def lead(found: re.Match[str]) -> str:
         image, words, target = found.groups()
-        if image or re.match(r"[a-z]+:|#", target):
+        if re.match(r"[a-z]+:|#", target):
             return found[0]
         file, hash_, part = target.partition("#")
         place = posixpath.normpath(posixpath.join(posixpath.dirname(path), file))
+        if image:
+            return f"![{words}]({place.removeprefix('docs/')})"
         if place in pages:
             return f"[{words}]({pages[place]}.md{hash_}{part})"
         if re.fullmatch(r"(notebooks|solutions)/\d\d_\w+\.ipynb", place):

@@ -17,6 +17,7 @@ from circuits_course.storage import write_whole
 
 PNG, SVG, PAGE, TEXT = "image/png", "image/svg+xml", "text/html", "text/plain"
 FOLDER = "pictures"
+WORDS = '<details class="circuits-words"'
 
 
 class Pictures:
@@ -28,37 +29,47 @@ class Pictures:
     def __init__(self, static: Path, up: str) -> None:
         self.static, self.up = static, up
 
-    def output_html(self, data: Mapping[str, Any]) -> str | None:
+    def output_html(self, data: Mapping[str, Any], about: Mapping[str, Any]) -> str | None:
         """The HTML of an output's mime bundle; None where it is text alone.
 
-        A drawing (SVG) goes into the page itself, a still picture into a file, and the data of an
-        interactive one beside it: a script may wake it, and without scripts the picture stands.
+        about: its metadata. A drawing (SVG) goes into the page itself, a still picture into a file,
+        and the data of an interactive one beside it: a script may wake it, and without scripts the
+        picture stands.
         """
         if SVG in data:
             return f'<figure class="drawing">{joined(data[SVG])}</figure>'
         if PNG in data:
-            return self._figure(data)
+            return self._figure(data, about.get(PNG, {}))
         return joined(data[PAGE]) if PAGE in data else None
 
-    def _figure(self, data: Mapping[str, Any]) -> str:
+    def _figure(self, data: Mapping[str, Any], about: Mapping[str, Any]) -> str:
         title, alt, numbers = words(joined(data.get(TEXT, "")))
-        still = self._image(data[PNG], f"{title}. {alt}")
+        still = self._image(data[PNG], f"{title}. {alt}", about.get("width"))
+        if not numbers.strip() and PLOTLY not in data:
+            return f'<figure class="drawing">{still}</figure>'
         parts = [f'<div class="still">{still}</div>']
         if PLOTLY in data:
             parts.append(f'<script type="application/json">{_plot(data[PLOTLY])}</script>')
-        if numbers.strip():
-            parts.append(fold("numbers", "Numbers", f"<pre>{html.escape(numbers)}</pre>"))
+        said = f"<p>{html.escape(alt)}</p><pre>{html.escape(numbers)}</pre>"
+        parts.append(fold("numbers", "In words and numbers", said))
         return f'<figure class="picture">{"".join(parts)}</figure>'
 
-    def _image(self, encoded: str | list[str], alt: str) -> str:
+    def _image(self, encoded: str | list[str], alt: str, shown: int | None) -> str:
+        """shown: the width in which the picture is meant to be seen, if not its own."""
         content = base64.b64decode(joined(encoded))
         name = f"{hashlib.sha256(content).hexdigest()[:16]}.png"
         write_whole(self.static / FOLDER / name, content)
         width, height = struct.unpack(">II", content[16:24])
+        wide = shown or width
         return (
-            f'<img src="{self.up}/{FOLDER}/{name}" width="{width}" height="{height}" '
+            f'<img src="{self.up}/{FOLDER}/{name}" width="{wide}" height="{height * wide // width}" '
             f'loading="lazy" alt="{html.escape(alt)}">'
         )
+
+
+def is_words(out: Mapping[str, Any]) -> bool:
+    """Whether an output is what a notebook says below a figure; a page says it with the figure."""
+    return WORDS in joined(out.get("data", {}).get(PAGE, ""))
 
 
 def joined(text: str | list[str]) -> str:

@@ -22,9 +22,11 @@
     }
   };
 
+  const answers = (form) => form.querySelector(".answers");
+
   const say = (form, said) => {
     form.querySelector(".feedback").replaceChildren(said);
-    form.querySelector(".answers").hidden = said.dataset.kind === "ask";
+    if (answers(form)) answers(form).hidden = said.dataset.kind === "ask";
   };
 
   const ask = (words) => {
@@ -36,10 +38,16 @@
     return said;
   };
 
+  const told = (form) => (form.querySelector("template")?.content ?? form).querySelectorAll(".said");
+
   const tell = (form, answer) => {
-    const area = form.querySelector("textarea");
-    const all = form.querySelectorAll(".answers .said");
-    say(form, (area ? all[0] : all[answer]).cloneNode(true));
+    const all = [...told(form)].filter((said) => !said.closest(".feedback"));
+    say(form, (form.querySelector("textarea") ? all[0] : all[answer]).cloneNode(true));
+    document.querySelectorAll(".reveal").forEach((reveal) => {
+      if (reveal.dataset.name !== form.dataset.name) return;
+      reveal.querySelector(".feedback").replaceChildren(told(reveal)[answer].cloneNode(true));
+      answers(reveal).hidden = true;
+    });
   };
 
   const given = (form) => {
@@ -59,7 +67,7 @@
 
   const wakeQuestion = (form) => {
     form.querySelector("button").hidden = false;
-    form.querySelector(".answers").hidden = true;
+    if (answers(form)) answers(form).hidden = true;
     form.addEventListener("submit", (event) => {
       event.preventDefault();
       const answer = given(form);
