@@ -61,10 +61,9 @@ class Pictures:
         write_whole(self.static / FOLDER / name, content)
         width, height = struct.unpack(">II", content[16:24])
         wide = shown or width
-        return (
-            f'<img src="{self.up}/{FOLDER}/{name}" width="{wide}" height="{height * wide // width}" '
-            f'loading="lazy" alt="{html.escape(alt)}">'
-        )
+        size = f'width="{wide}" height="{height * wide // width}"'
+        place = f"{self.up}/{FOLDER}/{name}"
+        return f'<img src="{place}" {size} loading="lazy" alt="{html.escape(alt)}">'
 
 
 def is_words(out: Mapping[str, Any]) -> bool:
