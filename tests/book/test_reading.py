@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.server
+import io
 import os
 import threading
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ from typing import Any
 
 import pytest
 from chromium import chromium, is_stranger, needs_chromium
+from PIL import Image
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe is not installed")
@@ -236,3 +238,52 @@ def shoot(page: Any, place: Path, path: str, theme: str) -> None:
         name = f"book_{Path(path).stem}_{theme}_{size['width']}.png"
         page.screenshot(path=place / name)
     page.set_viewport_size(WIDE)
+
+
+@pytest.mark.skipif("CIRCUITS_COURSE_FILM" not in os.environ, reason="names no file for the film")
+def test_film_of_a_chapter_in_use(reader):
+    """The README's moving picture: a prediction, a hint, a figure, what came of it."""
+    page = reader(CHAPTER, {"width": 960, "height": 600}, reduced_motion="reduce")
+    film = Film(page)
+    film.take(1.8)
+    form = page.locator('form[data-name="04_induction_heads/second_copy"]')
+    film.show(form, 1.2)
+    form.get_by_role("radio").nth(2).check()
+    film.take(0.8)
+    form.get_by_role("button", name="Commit").click()
+    film.take(1.6)
+    exercise = page.locator("#exercise-loss_per_token")
+    film.show(exercise, 1.2)
+    exercise.locator("summary").first.click()
+    film.take(1.8)
+    figure = sleeping(page)[0]
+    film.show(figure, 0.8)
+    playwright.expect(figure.locator("svg.main-svg").first).to_be_visible(timeout=20_000)
+    figure.locator(".nsewdrag").first.hover(position={"x": 330, "y": 60})
+    film.take(1.8)
+    film.show(page.locator('.reveal[data-name="04_induction_heads/second_copy"]'), 2.6)
+    film.write(Path(os.environ["CIRCUITS_COURSE_FILM"]))
+
+
+class Film:
+    """Pictures of a page and for how long each is shown, as one animated file of few colours."""
+
+    def __init__(self, page: Any) -> None:
+        self.page, self.frames, self.seconds = page, [], []
+
+    def show(self, part: Any, seconds: float) -> None:
+        """Scrolls a part of the page to where one looks, and takes a picture."""
+        part.evaluate("node => scrollTo(0, node.getBoundingClientRect().top + scrollY - 150)")
+        self.page.wait_for_timeout(400)
+        self.take(seconds)
+
+    def take(self, seconds: float) -> None:
+        self.page.wait_for_timeout(200)
+        self.frames.append(Image.open(io.BytesIO(self.page.screenshot())).convert("RGB"))
+        self.seconds.append(seconds)
+
+    def write(self, path: Path) -> None:
+        small = [frame.resize((800, 500), Image.Resampling.LANCZOS) for frame in self.frames]
+        few = [frame.quantize(64, dither=Image.Dither.NONE) for frame in small]
+        shown = [int(1000 * seconds) for seconds in self.seconds]
+        few[0].save(path, save_all=True, append_images=few[1:], duration=shown, loop=0)
