@@ -26,6 +26,7 @@ PAGES = (
     "reference/plots.html",
 )  # fmt: skip
 GRAVE = ("serious", "critical")
+COLOURS = 128  # of the film
 WIDE, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
 
 
@@ -193,10 +194,14 @@ def test_the_walk_goes_step_by_step(reader):
     for step in range(1, 6):
         playwright.expect(walk.locator("[aria-current=step]")).to_have_count(1)
         playwright.expect(walk.locator(".steps > li").nth(step - 1)).to_have_class("now")
-        playwright.expect(walk.locator("[data-step].later")).to_have_count(5 - step)
+        playwright.expect(walk.locator("[data-step].whole.later")).to_have_count(min(5 - step, 4))
         if step < 5:
             walk.get_by_role("button", name="Next").press("Enter")
     playwright.expect(walk.get_by_role("button", name="Next")).to_be_disabled()
+    playwright.expect(walk.get_by_text("The model says t (")).to_be_visible()
+    walk.get_by_role("checkbox").press("Space")
+    playwright.expect(walk.get_by_text("The model says t (")).to_be_hidden()
+    playwright.expect(walk.get_by_text("Before the cut")).to_be_visible()
 
 
 def test_the_walk_plays_to_its_end(reader):
@@ -284,6 +289,10 @@ class Film:
 
     def write(self, path: Path) -> None:
         small = [frame.resize((800, 500), Image.Resampling.LANCZOS) for frame in self.frames]
-        few = [frame.quantize(64, dither=Image.Dither.NONE) for frame in small]
+        all_in_one = Image.new("RGB", (800, 500 * len(small)))
+        for number, frame in enumerate(small):
+            all_in_one.paste(frame, (0, 500 * number))
+        colours = all_in_one.quantize(COLOURS)
+        few = [frame.quantize(palette=colours, dither=Image.Dither.NONE) for frame in small]
         shown = [int(1000 * seconds) for seconds in self.seconds]
         few[0].save(path, save_all=True, append_images=few[1:], duration=shown, loop=0)

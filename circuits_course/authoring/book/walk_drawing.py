@@ -1,129 +1,162 @@
-"""The induction walk as one drawing whose parts come step by step, with its five sentences."""
+"""The induction walk as one drawing whose parts come step by step, with its five sentences.
+
+A walk is what `circuits.walk_induction` returns. Every part of the drawing is there twice where it
+differs: for the whole model, and for the one whose lower head is silent at that place.
+"""
 
 from __future__ import annotations
 
 import html
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
 from typing import Any
 
-LEFT, APART, TOP = 62, 76, 40
+Walk = Sequence[dict[str, Any]]
+
+LEFT, APART, TOP = 82, 76, 40
 GROUND, LOW, HIGH = 330, 246, 150  # heights of the tokens and of the two layers
 HEAD = 20
 TIP = 9
+QUOTED = re.compile(r"&#x27;(\S+?)&#x27;")
 
 
-def walk_html(walk: dict[str, Any]) -> str:
-    """The drawing, the controls and the sentences. walk: what `walk.measure` returns.
+def walk_html(walk: Walk) -> str:
+    """The drawing, the controls and the sentences.
 
-    Without scripts the drawing stands whole and the controls stay hidden.
+    Without scripts the drawing of the whole model stands and the controls stay hidden.
     """
-    items = "".join(f"<li>{said}</li>" for said in sentences(walk))
+    place, name = walk[1]["head"]
+    cut = f"Silence head {name} at <code>{html.escape(walk[0]['tokens'][place])}</code>"
+    items = "".join(
+        f'<li><span class="whole">{_sentence(step)}</span>'
+        f'<span class="cut">{_sentence(step["cut"])}</span></li>'
+        for step in walk
+    )
     return (
         f'<div class="walk">{drawing(walk)}<div class="controls" hidden>'
         '<button type="button">Back</button><button type="button">Play</button>'
-        f'<button type="button">Next</button></div><ol class="steps">{items}</ol></div>'
+        f'<button type="button">Next</button><label><input type="checkbox"> {cut}</label></div>'
+        f'<ol class="steps">{items}</ol></div>'
     )
 
 
-def sentences(walk: dict[str, Any]) -> list[str]:
-    """The five steps in words, as HTML."""
-    last, answer = (_code(walk["tokens"][at]) for at in (walk["earlier"], walk["found"]))
-    (low, high), (back, found) = walk["heads"], walk["attention"]
-    whole, without_low, without_high = walk["probability"]
-    return [
-        f"The text ends with {last}, which stood here once before. What came next then? No weight "
-        "has learned it: these symbols were drawn at random.",
-        f"In layer 0 head {low} looks one place back from {answer} (attention {back:.2f}) and "
-        f"leaves a note there: <em>I come after</em> {last}.",
-        f"In layer 1 head {high} asks from the last {last}: <em>who comes after</em> {last}? The "
-        f"note at {answer} is what fits.",
-        f"So it looks there (attention {found:.2f}) and moves {answer} to the end.",
-        f"The model says {answer} with probability {whole:.3f}. Take head {low} away and it is "
-        f"{without_low:.3f}, although nobody touched {high}; take {high} away and it is "
-        f'{without_high:.3f}. <a href="chapters/04_induction_heads.html">Chapter 04</a> lets you '
-        "find, trace and cut it yourself.",
-    ]
-
-
-def drawing(walk: dict[str, Any]) -> str:
-    """The SVG. Parts that come later carry their step in `data-step`."""
-    width = 2 * LEFT + APART * (len(walk["tokens"]) - 1)
-    steps = enumerate((_ground, _note, _question, _move, _answer), start=1)
-    parts = "".join(f'<g data-step="{n}">{"".join(part(walk))}</g>' for n, part in steps)
+def drawing(walk: Walk) -> str:
+    """The SVG. Parts that come later carry their step in `data-step`, and `whole` or `cut`."""
+    tokens = walk[0]["tokens"]
+    width = LEFT + 60 + APART * (len(tokens) - 1)
     about = html.escape(
-        f"Tokens {' '.join(walk['tokens'])}. Head {walk['heads'][0]} leaves a note at token "
-        f"{walk['found']}; head {walk['heads'][1]} finds it from the last token and moves that "
-        "token to the end."
+        f"Tokens {' '.join(tokens)}. Head {walk[1]['head'][1]} leaves a note at {tokens[_key(walk)]}; "
+        f"head {walk[3]['head'][1]} finds it from the last token and moves that token to the end."
     )
+    parts = [*_group(1, "", _ground(walk)), *_whole(walk), *_cut(walk)]
     return (
-        f'<svg viewBox="0 0 {width} {GROUND + 50}" role="img" aria-labelledby="walk-t walk-d">'
+        f'<svg viewBox="0 0 {width} {GROUND + 30}" role="img" aria-labelledby="walk-t walk-d">'
         f'<title id="walk-t">Induction in five steps</title><desc id="walk-d">{about}</desc>'
-        f"{parts}</svg>"
+        f"{''.join(parts)}</svg>"
     )
 
 
-def _ground(walk: dict[str, Any]) -> Iterator[str]:
-    for at, token in enumerate(walk["tokens"]):
+def _whole(walk: Walk) -> Iterator[str]:
+    (note,) = walk[2]["holds"]
+    yield from _group(2, "whole", [_lower(walk), _look(walk)])
+    yield from _group(3, "whole", [_note(walk, note[1])])
+    yield from _group(4, "whole", [_higher(walk), _question(walk, note[1]), _move(walk)])
+    yield from _group(5, "whole", [_answer(walk, walk[4]["says"][0], "green")])
+
+
+def _cut(walk: Walk) -> Iterator[str]:
+    (note,) = walk[2]["holds"]
+    yield from _group(2, "cut", [_lower(walk), _cross(_x(_key(walk)), LOW)])
+    yield from _group(4, "cut", [_higher(walk), _question(walk, note[1])])
+    yield from _group(5, "cut", [_answer(walk, walk[4]["cut"]["says"][0], "quiet")])
+
+
+def _group(step: int, kind: str, parts: Any) -> Iterator[str]:
+    yield f'<g data-step="{step}" class="{kind}">{"".join(parts)}</g>'
+
+
+# --- the parts --------------------------------------------------------------------------------
+
+
+def _ground(walk: Walk) -> Iterator[str]:
+    tokens = walk[0]["tokens"]
+    for at, token in enumerate(tokens):
         x = _x(at)
-        seen = at in (walk["earlier"], len(walk["tokens"]) - 1)
+        seen = at in (_key(walk) - 1, len(tokens) - 1)
         yield f'<line class="lane" x1="{x}" x2="{x}" y1="{GROUND - 18}" y2="{TOP + 36}"/>'
         yield _chip(x, GROUND, token, "seen" if seen else "")
     for layer, y in (("layer 0", LOW), ("layer 1", HIGH)):
-        yield f'<text class="quiet" x="6" y="{y + 4}">{layer}</text>'
+        yield f'<text class="quiet" x="2" y="{y + 4}">{layer}</text>'
 
 
-def _note(walk: dict[str, Any]) -> Iterator[str]:
-    x, last = _x(walk["found"]), walk["tokens"][walk["earlier"]]
-    start = _x(walk["earlier"])
-    yield _arrow("blue", (start, GROUND - 24), (start + 30, LOW), (x - HEAD, LOW))
-    yield _head(x, LOW, walk["heads"][0], "blue")
-    yield f'<circle class="blue fill" cx="{x}" cy="{LOW - 40}" r="5"/>'
-    yield _words("blue", x - 13, LOW - 34, f"after {html.escape(last)}", anchor="end")
+def _lower(walk: Walk) -> str:
+    return _head(_x(_key(walk)), LOW, walk[1]["head"][1], "blue")
 
 
-def _question(walk: dict[str, Any]) -> Iterator[str]:
-    end, x = _x(len(walk["tokens"]) - 1), _x(walk["found"])
-    last = html.escape(walk["tokens"][-1])
-    yield _head(end, HIGH, walk["heads"][1], "orange")
-    yield _arrow(
-        "orange asks", (end - 18, HIGH - 10), ((x + end) / 2, HIGH - 76), (x + 4, LOW - 50)
-    )
-    yield _words("orange", (x + end) / 2, HIGH - 58, f"after {last}?")
+def _look(walk: Walk) -> str:
+    x, start = _x(_key(walk)), _x(walk[1]["arrows"][0]["from"])
+    return _arrow("blue", (start, GROUND - 24), (start + 30, LOW), (x - HEAD, LOW))
 
 
-def _move(walk: dict[str, Any]) -> Iterator[str]:
-    end, x = _x(len(walk["tokens"]) - 1), _x(walk["found"])
-    yield _arrow(
-        "orange moves", (x + 8, LOW - 52), ((x + end) / 2, HIGH + 6), (end - HEAD - 2, HIGH + 4)
-    )
-    said = f"moves {html.escape(walk['tokens'][walk['found']])}"
-    yield _words("orange", (x + end) / 2 + 20, HIGH + 50, said)
+def _note(walk: Walk, words: str) -> str:
+    x = _x(_key(walk))
+    dot = f'<circle class="blue fill" cx="{x}" cy="{LOW - 40}" r="5"/>'
+    return dot + _words("blue", x - 13, LOW - 34, words, anchor="end")
 
 
-def _answer(walk: dict[str, Any]) -> Iterator[str]:
-    x = _x(len(walk["tokens"]) - 1)
-    yield _arrow("green", (x, HIGH - HEAD), (x, HIGH - 40), (x, TOP + 20))
-    yield _chip(x, TOP, walk["tokens"][walk["found"]], "green")
-    share = f"{walk['probability'][0]:.3f}"
-    yield f'<text class="green" x="{x - 34}" y="{TOP + 5}" text-anchor="end">{share}</text>'
+def _higher(walk: Walk) -> str:
+    return _head(_end(walk), HIGH, walk[3]["head"][1], "orange")
+
+
+def _question(walk: Walk, words: str) -> str:
+    end, x = _end(walk), _x(_key(walk))
+    line = ((end - 18, HIGH - 10), ((x + end) / 2, HIGH - 76), (x + 4, LOW - 50))
+    return _arrow("orange asks", *line) + _words("orange", (x + end) / 2, HIGH - 58, f"{words}?")
+
+
+def _move(walk: Walk) -> str:
+    end, x = _end(walk), _x(_key(walk))
+    line = ((x + 8, LOW - 52), ((x + end) / 2, HIGH + 6), (end - HEAD - 2, HIGH + 4))
+    said = f"moves {walk[0]['tokens'][_key(walk)]}"
+    return _arrow("orange moves", *line) + _words("orange", (x + end) / 2 + 20, HIGH + 50, said)
+
+
+def _answer(walk: Walk, says: Sequence[Any], tone: str) -> str:
+    x, (token, share) = _end(walk), says
+    line = _arrow(tone, (x, HIGH - HEAD), (x, HIGH - 40), (x, TOP + 20))
+    return line + _chip(x, TOP, token, tone) + _words(tone, x - 36, TOP + 6, f"{share:.2f}", "end")
+
+
+# --- the signs --------------------------------------------------------------------------------
+
+
+def _key(walk: Walk) -> int:
+    return walk[1]["head"][0]
+
+
+def _end(walk: Walk) -> int:
+    return _x(len(walk[0]["tokens"]) - 1)
 
 
 def _x(at: int) -> int:
-    return LEFT + 20 + APART * at
+    return LEFT + APART * at
 
 
 def _chip(x: float, y: float, word: str, tone: str) -> str:
     return (
         f'<rect class="chip {tone}" x="{x - 28}" y="{y - 17}" width="56" height="34" rx="7"/>'
-        f'<text class="word" x="{x}" y="{y + 6}" text-anchor="middle">{html.escape(word)}</text>'
+        + _words("word", x, y + 6, word)
     )
 
 
 def _head(x: float, y: float, name: str, tone: str) -> str:
-    return (
-        f'<circle class="head {tone}" cx="{x}" cy="{y}" r="{HEAD}"/>'
-        f'<text class="{tone} name" x="{x}" y="{y + 5}" text-anchor="middle">{name}</text>'
-    )
+    circle = f'<circle class="head {tone}" cx="{x}" cy="{y}" r="{HEAD}"/>'
+    return circle + _words(f"{tone} name", x, y + 5, name)
+
+
+def _cross(x: float, y: float) -> str:
+    r = HEAD * 0.8
+    return f'<path class="cross" d="M{x - r} {y - r}L{x + r} {y + r}M{x - r} {y + r}L{x + r} {y - r}"/>'
 
 
 def _arrow(tone: str, start: Any, bend: Any, end: Any) -> str:
@@ -141,8 +174,10 @@ def _arrow(tone: str, start: Any, bend: Any, end: Any) -> str:
 
 
 def _words(tone: str, x: float, y: float, said: str, anchor: str = "middle") -> str:
-    return f'<text class="{tone}" x="{x}" y="{y}" text-anchor="{anchor}">{said}</text>'
+    shown = html.escape(said)
+    return f'<text class="{tone}" x="{x}" y="{y}" text-anchor="{anchor}">{shown}</text>'
 
 
-def _code(token: str) -> str:
-    return f"<code>{html.escape(token)}</code>"
+def _sentence(step: dict[str, Any]) -> str:
+    """A step's sentence as HTML, its tokens as code."""
+    return QUOTED.sub(r"<code>\1</code>", html.escape(step["sentence"]))

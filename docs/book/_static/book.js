@@ -168,6 +168,7 @@
   const wakeWalk = (walk) => {
     const steps = walk.querySelectorAll(".steps > li");
     const controls = walk.querySelector(".controls");
+    const cut = controls.querySelector("input");
     const [back, play, on] = controls.querySelectorAll("button");
     const calm = matchMedia("(prefers-reduced-motion: reduce)");
     let at = 0;
@@ -185,6 +186,7 @@
         if (n === at) item.setAttribute("aria-current", "step");
         else item.removeAttribute("aria-current");
       });
+      walk.classList.toggle("severed", cut.checked);
       walk.querySelectorAll("[data-step]").forEach((part) => {
         part.classList.toggle("later", Number(part.dataset.step) > at + 1);
       });
@@ -200,6 +202,8 @@
     back.addEventListener("click", () => (stop(), show(at - 1)));
     on.addEventListener("click", () => (stop(), show(at + 1)));
     play.addEventListener("click", () => (timer ? stop() : start()));
+    cut.addEventListener("change", () => show(at));
+    cut.checked = false;
     controls.hidden = false;
     walk.classList.add("awake");
     if (calm.matches) play.hidden = true; // nothing moves by itself
