@@ -45,8 +45,8 @@ def drawing(walk: Walk) -> str:
     tokens = walk[0]["tokens"]
     width = LEFT + 60 + APART * (len(tokens) - 1)
     about = html.escape(
-        f"Tokens {' '.join(tokens)}. Head {walk[1]['head'][1]} leaves a note at {tokens[_key(walk)]}; "
-        f"head {walk[3]['head'][1]} finds it from the last token and moves that token to the end."
+        f"Tokens {' '.join(tokens)}. Head {walk[1]['head'][1]} leaves a note at "
+        f"{tokens[_key(walk)]}; head {walk[3]['head'][1]} finds it from the last token and moves that token to the end."
     )
     parts = [*_group(1, "", _ground(walk)), *_whole(walk), *_cut(walk)]
     return (
@@ -156,7 +156,8 @@ def _head(x: float, y: float, name: str, tone: str) -> str:
 
 def _cross(x: float, y: float) -> str:
     r = HEAD * 0.8
-    return f'<path class="cross" d="M{x - r} {y - r}L{x + r} {y + r}M{x - r} {y + r}L{x + r} {y - r}"/>'
+    lines = (f"M{x - r} {y + way * r}L{x + r} {y - way * r}" for way in (1, -1))
+    return f'<path class="cross" d="{"".join(lines)}"/>'
 
 
 def _arrow(tone: str, start: Any, bend: Any, end: Any) -> str:
