@@ -46,7 +46,8 @@ def drawing(walk: Walk) -> str:
     width = LEFT + 60 + APART * (len(tokens) - 1)
     about = html.escape(
         f"Tokens {' '.join(tokens)}. Head {walk[1]['head'][1]} leaves a note at "
-        f"{tokens[_key(walk)]}; head {walk[3]['head'][1]} finds it from the last token and moves that token to the end."
+        f"{tokens[_key(walk)]}; head {walk[3]['head'][1]} finds it from the last "
+        "token and moves that token to the end."
     )
     parts = [*_group(1, "", _ground(walk)), *_whole(walk), *_cut(walk)]
     return (
