@@ -2,9 +2,9 @@
 
     python -m circuits_course.authoring.measure_discovery [PART | PART:NAME ...]
 
-Parts are "planted" (kinds of circuit), "sealed" (the mysteries that ship), "induction-2l" (kinds of
-data) and "ioi" (SmolLM2). What is named is measured anew and the rest left as it is, so that a run
-that was cut off can be taken up; all of it takes about half an hour on two cores.
+Parts are "planted" (kinds of circuit, those of the mysteries, in fresh models), "induction-2l"
+(kinds of data) and "ioi" (SmolLM2). What is named is measured anew and the rest left as it is, so
+that a run that was cut off can be taken up. All of it takes some ten minutes of one core.
 """
 
 from __future__ import annotations
@@ -20,12 +20,11 @@ from circuits_course.authoring.measure_discovery import ioi, planted
 from circuits_course.authoring.measure_discovery.judge import CONTROLS, FOUND
 from circuits_course.circuits.discovery.judging import MEASURED
 from circuits_course.circuits.discovery.tasks import INDUCTION_DATA
-from circuits_course.mystery.making import KINDS, SHIPPED
+from circuits_course.mystery.making import KINDS
 from circuits_course.storage import write_whole
 
 PARTS: dict[str, dict[str, Callable[[], Any]]] = {
     "planted": {kind: partial(planted.by_kind, kind) for kind in KINDS},
-    "sealed": {name: partial(planted.sealed, name) for name in SHIPPED},
     "induction-2l": {data: partial(planted.two_layers, data) for data in INDUCTION_DATA},
     "ioi": {
         **{name: partial(ioi.method, name) for name in ioi.FAST},
@@ -44,7 +43,7 @@ def about() -> dict[str, Any]:
             "models of each kind": planted.MODELS, "prompts": planted.PROMPTS,
             "controls a case": CONTROLS, "a find, share of the gap": FOUND,
             "true in induction-2l, nats": planted.COSTS,
-            "ioi": f"asked on {ioi.PROMPTS} prompts, judged on {len(ioi.JUDGES)} x {ioi.PROMPTS} "
+            "ioi": f"asked on {ioi.PROMPTS} prompts, judged on {len(ioi.JUDGES)} x {ioi.HELD_OUT} "
             "of other templates",
             "numbers": "mean and 95 % bootstrap interval over models, or draws of prompts",
         },

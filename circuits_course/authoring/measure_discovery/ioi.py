@@ -26,11 +26,12 @@ from circuits_course.circuits.ioi import measured_circuit
 MODEL = "smollm2-135m"
 FAST = ("EAP", "EAP-IG, 5 steps", "EAP-IG, 20 steps", "nodes")
 ASKED, JUDGED = (0, 2, 4, 6), (1, 3, 5, 7)  # templates
-PROMPTS = 8
+PROMPTS, HELD_OUT = 8, 4  # to ask about, and to judge on at once
 JUDGES = (4, 5, 6)  # seeds of the prompts that circuits are judged on: the independent units
 CIRCUIT = 0.01  # of all edges make the circuit whose heads are compared with the measured ones
 STRONG = 1000
-SAMPLE = 120  # edges that are patched exactly, half of them among the strongest
+SHARES = (0.01, 0.05, 0.1, 0.2, 0.5)  # below, circuits are cut off from the prompt
+SAMPLE = 60  # edges that are patched exactly, half of them among the strongest
 
 
 def _asked(model: Any) -> DiscoveryTask:
@@ -38,7 +39,9 @@ def _asked(model: Any) -> DiscoveryTask:
 
 
 def _judged(model: Any, seed: int) -> Judged:
-    return Judged(model, [], _asked(model), ioi_task(model, PROMPTS, seed=seed, templates=JUDGED))
+    return Judged(
+        model, [], _asked(model), ioi_task(model, HELD_OUT, seed=seed, templates=JUDGED), SHARES
+    )
 
 
 def method(name: str) -> dict[str, Any]:
@@ -57,7 +60,7 @@ def controls() -> dict[str, Any]:
     case, rows = _judged(model, JUDGES[0]), []
     for seed in range(CONTROLS):
         curve = case.curve(random_scores(case.runs.graph.edges, seed), "size of effect")
-        rows.append({"cpr": curve.cpr, "cmd": curve.cmd})
+        rows.append({"cpr": curve.cpr, "cpr by size": curve.cpr, "cmd": curve.cmd})
     heads = random_heads(model, _roles())
     return summary(rows) | {"controls": CONTROLS, "recall of heads": heads}
 

@@ -41,11 +41,18 @@ class Judged:
     """One model and its truth: tasks to score edges on, and others to judge circuits on.
 
     truth: the edges between heads, and to the logits, that are there. ask, judge: fresh prompts.
+    shares: of all edges, the sizes of the circuits that are judged.
     """
 
     def __init__(
-        self, model: Any, truth: Iterable[Any], ask: DiscoveryTask, judge: DiscoveryTask
+        self,
+        model: Any,
+        truth: Iterable[Any],
+        ask: DiscoveryTask,
+        judge: DiscoveryTask,
+        shares: Sequence[float] = SHARES,
     ) -> None:
+        self.shares = shares
         self.model, self.truth, self.ask = model, list(truth), ask
         self.metric = judge.metric
         self.runs = EdgeRuns(model, judge.clean, judge.corrupted)
@@ -86,28 +93,31 @@ class Judged:
         """CPR with edges ranked by help, CMD with edges ranked by size, as the benchmark does."""
         by_size = self.curve(scores, "size of effect")
         by_help = self.curve(scores, "help") if min(scores.values()) < 0 else by_size
-        return {"cpr": by_help.cpr, "cmd": by_size.cmd}
+        return {"cpr": by_help.cpr, "cpr by size": by_size.cpr, "cmd": by_size.cmd}
 
     def curve(self, scores: Mapping[Edge, float], by: Any) -> FaithfulnessCurve:
         ranked = strongest_edges(scores, len(scores), by)
+        sizes = [round(share * len(ranked)) for share in self.shares]
         values = [
-            float(self.runs.score(ranked[: round(share * len(ranked))], self.metric))
-            for share in SHARES
+            float(self.runs.score(ranked[:size], self.metric)) if size else self.low
+            for size in sizes
         ]
         inner = [(value - self.low) / (self.high - self.low) for value in values]
-        return FaithfulnessCurve([0.0, *SHARES, 1.0], [0.0, *inner, 1.0])
+        return FaithfulnessCurve([0.0, *self.shares, 1.0], [0.0, *inner, 1.0])
 
-    def controls(self) -> list[Row]:
+    def controls(self, seed: int) -> list[Row]:
         """Random circuits of the true size, and random rankings of all edges."""
         edges = self.runs.graph.edges
-        drawn = random_circuits(between_heads(edges), len(self.truth), CONTROLS)
+        drawn = random_circuits(between_heads(edges), len(self.truth), CONTROLS, seed)
         rows = []
-        for seed, circuit in enumerate(drawn):
+        for draw, circuit in enumerate(drawn):
             precision, recall = precision_recall(circuit, self.truth)
-            curve = self.curve(random_scores(edges, seed), "size of effect")
+            ranked = random_scores(edges, CONTROLS * seed + draw)
+            curve = self.curve(ranked, "size of effect")
             rows.append({
                 "found": len(circuit), "precision": precision, "recall": recall,
-                "recall at true size": recall, "cpr": curve.cpr, "cmd": curve.cmd,
+                "recall at true size": recall, "cpr": curve.cpr, "cpr by size": curve.cpr,
+                "cmd": curve.cmd,
             })  # fmt: skip
         return rows
 

@@ -14,7 +14,7 @@ from circuits_course.circuits.discovery.tasks import InductionData
 from circuits_course.circuits.losses import mean_losses
 from circuits_course.data.markov import MarkovAndRepeats, repeated_random_tokens
 from circuits_course.errors import CourseError
-from circuits_course.mystery import load_mystery, make_planted, planted_edges, planted_task
+from circuits_course.mystery import make_planted, planted_edges, planted_task
 
 MODELS = 5  # of each kind of circuit: the independent units
 PROMPTS = 16
@@ -47,7 +47,7 @@ def _cases(kind: str) -> list[Judged]:
 def measured(cases: list[Judged]) -> dict[str, Any]:
     """Every method on every case, with its interval over cases, and controls."""
     methods = {name: summary([c.row(name, method) for c in cases]) for name, method in ALL.items()}
-    controls = [row for case in cases for row in case.controls()]
+    controls = [row for seed, case in enumerate(cases) for row in case.controls(seed)]
     return {
         "cases": len(cases),
         "true edges": sum(len(case.truth) for case in cases) / len(cases),
@@ -55,15 +55,6 @@ def measured(cases: list[Judged]) -> dict[str, Any]:
         "random": summary(controls),
         "controls": len(controls),
     }
-
-
-def sealed(name: str) -> dict[str, Any]:
-    """A model that ships sealed, on three draws of prompts; nothing that gives it away."""
-    table = measured([mystery_case(load_mystery(name), seed) for seed in (1, 2, 3)])
-    del table["true edges"]
-    for row in (*table["methods"].values(), table["random"]):
-        del row["found"]
-    return table
 
 
 # --- induction-2l -----------------------------------------------------------------------------
@@ -74,7 +65,7 @@ def two_layers(data: InductionData) -> dict[str, Any]:
     model = load_model("induction-2l")
     truth = true_edges(model, data)
     tasks = [induction_task(model, data, PROMPTS, seed) for seed in range(8)]
-    cases = [Judged(model, truth, *tasks[i : i + 2]) for i in range(0, 8, 2)]
+    cases = [Judged(model, truth, tasks[i], tasks[i + 1]) for i in range(0, 8, 2)]
     return measured(cases) | {"true": {str(edge): cost for edge, cost in truth.items()}}
 
 

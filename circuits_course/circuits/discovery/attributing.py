@@ -3,6 +3,11 @@
 EAP (Syed et al. 2023, arXiv 2310.10348) takes one gradient, in the clean run; EAP-IG (Hanna et al.
 2024, arXiv 2403.17806) averages it over inputs on the way from the corrupted embedding to the clean
 one, so that a softmax that is saturated at one end still shows.
+
+`transformer_lens.tools.analysis.attribution_patching` (4.3) has plain attribution to nodes and
+edges, and agrees where both can be asked. It takes its gradient in the corrupted run (exchange the
+prompts to compare), has an edge for every position (sum over them), works prompt by prompt, refuses
+grouped keys, and does not integrate yet.
 """
 
 from __future__ import annotations

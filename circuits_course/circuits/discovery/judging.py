@@ -141,8 +141,7 @@ def faithfulness_curve(
 def measured_discovery() -> dict[str, Any]:
     """The table of every method on every known circuit, as measured for this course.
 
-    "planted": by kind of circuit; "sealed": the mysteries that ship; "induction-2l": by data;
-    "ioi": SmolLM2. Triples of numbers are a mean and its interval. Made again by `python -m
-    circuits_course.authoring.measure_discovery`.
+    "planted": by kind of circuit; "induction-2l": by data; "ioi": SmolLM2. Triples of numbers are a
+    mean and its interval. Made again by `python -m circuits_course.authoring.measure_discovery`.
     """
     return json.loads((MEASURED / "discovery.json").read_text(encoding="utf-8"))

@@ -18,7 +18,7 @@ from circuits_course.circuits.discovery.greedy import acdc
 from circuits_course.circuits.patching.metrics import Metric, Tokens
 from circuits_course.data.logit_difference import LogitDifference
 
-THRESHOLDS = (0.001, 0.005, 0.02, 0.05, 0.1, 0.3)
+THRESHOLDS = (0.005, 0.05, 0.3)
 """Of the gap between clean and corrupted run: what ACDC is run with to rank edges."""
 
 
