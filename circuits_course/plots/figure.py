@@ -111,6 +111,10 @@ class Figure:
         alt = html.escape(self.alternative, quote=True)
         return f'<img src="data:image/png;base64,{data}" alt="{alt}" style="max-width:100%">'
 
+    def live_html(self) -> str:
+        """Picture and words for a widget, in which both change together."""
+        return f"{self.image_tag()}{self.words}"
+
     def to_html(self) -> str:
         """A self-contained `<figure>`: picture, title, and the numbers to unfold. No script."""
         return (

@@ -364,6 +364,16 @@ def scrub_with_the_arrow_keys(page: Lab) -> None:
     playwright.expect(cell.get_by_role("group").first).to_have_attribute("aria-label", "Step 50")
     slider = cell.get_by_role("slider", name="training step")
     playwright.expect(slider).to_have_attribute("aria-valuetext", "50")
+    words = cell.locator(".circuits-words:visible")
+    words.locator("summary").focus()
+    page.press("Enter")
+    playwright.expect(words.locator("p")).to_contain_text("Step 50.")
+    slider.focus()
+    page.press("ArrowLeft")
+    playwright.expect(words.locator("p")).to_contain_text("Step 0.")
+    playwright.expect(words.locator("p")).to_be_visible()
+    page.press("ArrowRight")
+    assert_shows(cell, "Step 50.")
 
 
 def choose_from_a_menu(page: Lab) -> None:

@@ -138,6 +138,7 @@ def test_moving_the_slider_changes_the_picture_and_draws_each_checkpoint_once():
     for step in (0, 50, 0, 100):
         slider.value = step
         assert f'alt="Scores at step {step}.' in picture.value
+        assert f"<p>Scores at step {step}." in picture.value  # its words as well
     assert drawn == [100, 0, 50]
 
 

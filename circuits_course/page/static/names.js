@@ -51,9 +51,24 @@ function nameGroup(place, still) {
   put(place, "aria-label", said ?? textOf(place, ".circuits-question"));
 }
 
+// An explorer has words of its own, which change with its picture: those below it, about its first
+// picture, would soon tell of another one.
+function hideWordsBelow(place) {
+  const below = place.closest(".jp-OutputArea-child")?.nextElementSibling;
+  const words = below?.querySelector(".circuits-words");
+  if (words && place.querySelector(".circuits-words")) words.hidden = true;
+}
+
+// What a reader has unfolded stays so in the next picture.
+function keepUnfolded(place) {
+  for (const words of place.querySelectorAll(".circuits-words"))
+    words.open = place.dataset.unfolded === "true";
+}
+
 // A figure's words stand in the output below it: they are what its picture is called.
 function describeFigures() {
   for (const words of document.querySelectorAll(".circuits-words")) {
+    if (words.closest("[data-live]")) continue; // an explorer's own: its picture has a description
     const figure = words.closest(".jp-OutputArea-child")?.previousElementSibling;
     const said = textOf(words, "p");
     if (!figure || !said) continue;

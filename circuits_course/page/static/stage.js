@@ -29,7 +29,16 @@ async function mount(manager, { slot, model }) {
     place.append(view.el);
     view.luminoWidget?.processMessage({ type: "after-attach" });
     still.hidden = true;
-    watch(place, () => (nameControls(place), nameGroup(place, still)));
+    place.addEventListener("click", ({ target }) => {
+      const words = target.closest("summary")?.parentElement;
+      if (words) place.dataset.unfolded = !words.open; // a click comes before what it does
+    });
+    watch(place, () => {
+      nameControls(place);
+      nameGroup(place, still);
+      keepUnfolded(place);
+      hideWordsBelow(place);
+    });
   } catch (error) {
     delete place.dataset.live;
     console.warn("The still form stays:", error);

@@ -51,7 +51,7 @@ class Explorer:
         """Controls above a picture, as an ipywidget."""
         import ipywidgets
 
-        picture = ipywidgets.HTML(self.figure().image_tag())
+        picture = ipywidgets.HTML(self.figure().live_html())
         handles = {name: self._handle(name) for name in self.controls}
 
         def redraw(_change: Any) -> None:
@@ -59,7 +59,7 @@ class Explorer:
             if self.waiting and tuple(values.values()) not in self._drawn:
                 picture.value = _dimmed(picture.value, self.waiting)
                 if (rough := self._quick(values)) is not None:
-                    picture.value = rough.image_tag()
+                    picture.value = rough.live_html()
             picture.value = self._image(values)
 
         for handle in handles.values():
@@ -86,7 +86,7 @@ class Explorer:
 
     def _image(self, values: dict[str, Any]) -> str:
         try:
-            return self.figure(**values).image_tag()
+            return self.figure(**values).live_html()
         except Exception as error:  # a callback's traceback goes where no learner looks
             return f'<pre role="alert">{html.escape(f"{type(error).__name__}: {error}")}</pre>'
 

@@ -130,7 +130,7 @@ class _Browser:
             picture.value = _thumbnail(self.browser.patterns[layer, head], f"Head {name}")
             button.description = f"{name} ◂" if head == self.chosen else name
             button.button_style = "info" if head == self.chosen else ""
-        self.detail.value = self.browser.head(layer, self.chosen).image_tag()
+        self.detail.value = self.browser.head(layer, self.chosen).live_html()
 
 
 def _thumbnail(pattern: np.ndarray, alt: str) -> str:
