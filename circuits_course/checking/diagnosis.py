@@ -95,6 +95,11 @@ def _share(
     )
 
 
+def agreement(exercise: Declaration, one: WrongAnswer, other: WrongAnswer) -> float:
+    """The share of the cases that either of two wrong answers fails on which they do the same."""
+    return _share(exercise, other, _findings_of(exercise, one))[0]
+
+
 def _findings_of(exercise: Declaration, wrong: WrongAnswer) -> list[Finding]:
     """What a wrong answer on file does on every case; run once."""
     known = exercise.known_findings

@@ -36,6 +36,7 @@ def _variance_cases() -> Iterator[Case]:
     yield Case("9 numbers a vector, not scaled", 9, 4000, False, 1)
     yield Case("9 numbers a vector, scaled", 9, 4000, True, 2)
     yield Case("200 numbers a vector, not scaled", 200, 2500, False, 3)
+    yield Case("200 numbers a vector, scaled", 200, 2500, True, 4)
 
 
 @score_variance.oracle

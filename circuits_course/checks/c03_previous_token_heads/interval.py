@@ -60,6 +60,25 @@ def heeds_the_resamples(attempt: Any, values: Tensor, n_resamples: int, seed: in
 
 
 @interval.trial
+def cuts_off_as_much_at_both_ends(
+    attempt: Any, values: Tensor, n_resamples: int, seed: int
+) -> str | None:
+    """Of many values the ends lie where those of a normal distribution do, 1.96 errors away."""
+    if seed:
+        return None  # once is enough
+    many = normal(300, seed=9)
+    mean, low, high = map(float, attempt(many, 8000, 1))
+    error = float(many.std()) / len(many) ** 0.5
+    off = (mean - low) / error, (high - mean) / error
+    if all(abs(distance - 1.96) < 0.12 for distance in off):
+        return None
+    return (
+        f"of 300 normal numbers the ends should lie about 1.96 standard errors from the mean, "
+        f"yours lie {off[0]:.2f} below and {off[1]:.2f} above"
+    )
+
+
+@interval.trial
 def heeds_the_seed(attempt: Any, values: Tensor, n_resamples: int, seed: int) -> str | None:
     if len(values.unique()) < 10:
         return None  # few values have few means

@@ -39,6 +39,9 @@ def _kinds_cases() -> Iterator[Case]:
                torch.cat([repeated(2, 5), text(3, 11)]))  # fmt: skip
     yield Case("text first, then repeats",
                torch.cat([text(1, 9, seed=1), repeated(4, 4, seed=2)]))  # fmt: skip
+    yield Case("text of tokens that all differ", torch.arange(14).view(2, 7))
+    yield Case("text of tokens that all differ, 9 a row", torch.arange(27).view(3, 9))
+    yield Case("four rows of it", torch.arange(20).view(4, 5))
     yield Case("BOS a b c a b, an even number of tokens", torch.tensor([[0, 7, 8, 9, 7, 8]]))
     yield Case("ordinary text with an even number of tokens", text(2, 8, seed=3))
 

@@ -82,6 +82,8 @@ def heeds_periods_batch_and_seed(attempt: Any, model: Any, *rest: Any, **options
             "with periods=(7, 5) and batch=3 the model should be run on 3 sequences of 15 tokens "
             f"and 3 of 11; it was run on {shapes}"
         )
+    if not all(torch.equal(run[:, 0], model.W_E[:1].expand_as(run[:, 0])) for run in seen):
+        return "every sequence should begin with BOS, token 0"
     if all(torch.equal(a, b) for a, b in zip(first, second, strict=False)):
         return "seed=4 and seed=5 gave the same sequences"
     return None

@@ -194,17 +194,6 @@ def whole_source_layer(model: Any, tokens: Tensor, source: Any, target: Any, kin
 
 slip(
     cut_path,
-    "cut_for_all_heads",
-    "the path to every head of the layer is cut: change x[:, :, head] alone.",
-    (
-        "x[:, :, head] -= written @ W[target]",
-        "x -= torch.stack([written @ W[layer, h] for h in range(x.shape[2])], 2)",
-    ),
-)
-
-
-slip(
-    cut_path,
     "through_the_sources_weights",
     "what the source wrote went through the source's own matrix. The target reads it through its "
     "own: W[target].",

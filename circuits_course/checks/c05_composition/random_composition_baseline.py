@@ -55,6 +55,13 @@ def _baseline_mean(scores: Any, d_model: int, d_head: int, n: int, seed: int) ->
 
 
 @random_composition_baseline.prop
+def is_a_tensor(scores: Any, d_model: int, d_head: int, n: int, seed: int) -> str | None:
+    if isinstance(scores, Tensor):
+        return None
+    return f"expected a torch tensor, got a {type(scores).__name__}: torch.stack makes one of it"
+
+
+@random_composition_baseline.prop
 def one_score_a_pair(scores: Any, d_model: int, d_head: int, n: int, seed: int) -> str | None:
     shape = list(torch.as_tensor(scores).shape)
     return None if shape == [n] else f"expected one score for each of n = {n} pairs, got {shape}"

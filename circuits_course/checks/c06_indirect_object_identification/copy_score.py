@@ -46,14 +46,14 @@ class GroupedTransformer(CourseTransformer):
 
 
 @cache
-def _copying_model(seed: int | None = None) -> CourseTransformer:
+def _copying_model(seed: int | None = None, n_heads: int = 4) -> CourseTransformer:
     """Layer 1: a head that copies what layer 0 left at a name, one that does the reverse, one that
     writes something else, one that copies the next name; heads share values in pairs.
 
     Layer 0 turns a name's embedding into another direction, so that reading W_E finds nothing.
     """
     d_model = 2 * D_VOCAB
-    cfg = CourseConfig(2, 4, d_model, D_VOCAB, D_VOCAB, 16)
+    cfg = CourseConfig(2, n_heads, d_model, D_VOCAB, D_VOCAB, 16)
     model, unit = GroupedTransformer.blank(cfg), torch.eye(D_VOCAB)
     blocks: Any = model.blocks
     with torch.no_grad():
@@ -85,8 +85,8 @@ def _copying_model(seed: int | None = None) -> CourseTransformer:
 
 
 @cache
-def _copying_batch(seed: int | None = None) -> ToyBatch:
-    return ToyBatch(_copying_model(seed))
+def _copying_batch(seed: int | None = None, n_heads: int = 4) -> ToyBatch:
+    return ToyBatch(_copying_model(seed, n_heads))
 
 
 copy_score = Exercise(
@@ -117,6 +117,9 @@ def _copy_cases() -> Iterator[Case]:
     for where in ("IO", "S1", "S2"):
         random = _copying_batch(7)
         yield Case("other shares at other names", random.model, random, (1, 2), where)
+    six = _copying_batch(9, 6)
+    for index in (2, 4):
+        yield Case("six heads that share three values", six.model, six, (1, index), "S1")
     tries = (("IO", 1), ("S2", 1), ("IO", -1), ("S1", 1), ("S2", -1), ("IO", 1))
     heads = ((1, 2), (0, 3), (1, 1), (1, 3), (1, 2), (0, 1))
     for seed, (head, (where, sign)) in enumerate(zip(heads, tries, strict=True)):

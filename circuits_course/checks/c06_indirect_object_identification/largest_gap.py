@@ -63,6 +63,8 @@ def _gap_cases() -> Iterator[Case]:
     yield Case(
         "a later head first, and more steps than heads", LATE_FIRST, set(M), {(0, 0), (1, 0)}, 5
     )
+    for F in ENTANGLED[:2]:
+        yield Case("a random F, one step", F, set(M), {(0, 1), (1, 1), (2, 1)}, 1)
     circuits = ({(0, 0), (1, 1), (1, 0)}, {(0, 1), (1, 0), (2, 1)}, {(0, 0), (0, 1), (2, 1)})
     for F, circuit in zip(ENTANGLED, circuits, strict=True):
         yield Case("a random F", F, set(M), circuit, 3)

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from circuits_course.checking import Exercise
+from circuits_course.checking.compare import find_difference
 from circuits_course.checking.declaring import Case
 from circuits_course.checks.inputs import normal
 from circuits_course.checks.slips import slip
@@ -65,6 +66,10 @@ def lets_gradients_through(
     attempt: Any, logits: Tensor, clean: Tensor, corrupted: Tensor, *answers: Any
 ) -> str | None:
     """Attribution patching takes the gradient of this metric."""
+    value = attempt(logits, clean, corrupted, *answers)
+    wanted = _metric_oracle(logits, clean, corrupted, *answers)
+    if find_difference(wanted, value, patching_metric.tolerance):
+        return None  # the value speaks first
     with torch.enable_grad():
         result = attempt(logits.requires_grad_(), clean, corrupted, *answers)
     if isinstance(result, Tensor) and result.requires_grad:
@@ -194,8 +199,9 @@ def right_answer_alone(
 )
 def clipped(
     logits: Tensor, clean: Tensor, corrupted: Tensor, right: Any = None, wrong: Any = None
-) -> float:
-    return min(max(_metric_oracle(logits, clean, corrupted, right, wrong), 0.0), 1.0)
+) -> Tensor:
+    patched, high, low = (x.mean() for x in _three(logits, clean, corrupted, right, wrong))
+    return ((patched - low) / (high - low)).clamp(0, 1)
 
 
 @patching_metric.wrong(

@@ -47,6 +47,11 @@ def loss_by_third(model: Any, tokens: Tensor) -> Tensor:
     return torch.stack([part.mean() for part in loss.chunk(3, dim=1)])
 
 
+def loss_at_the_end(model: Any, tokens: Tensor) -> Tensor:
+    """What token 1 costs after the last position, nats, as one job."""
+    return -model(tokens)[:, -1].log_softmax(-1)[:, 1].mean()[None]
+
+
 @ablation_costs.cases
 def _cost_cases() -> Iterator[Case]:
     made = matching_model(
@@ -57,6 +62,8 @@ def _cost_cases() -> Iterator[Case]:
     yield Case("a random model, two jobs", random_model(), drawn(3, 9), loss_by_half)
     yield Case("a random model of two layers, three jobs", random_model(2, 5, seed=3),
                drawn(2, 11, 4), loss_by_third)  # fmt: skip
+    yield Case("a loss that is read at the last position", random_model(2, 3, seed=7),
+               drawn(3, 6, 8), loss_at_the_end)  # fmt: skip
 
 
 @ablation_costs.oracle

@@ -59,6 +59,9 @@ def _removable_cases() -> Iterator[Case]:
     )
     yield Case("a model in which only 1.0 writes", made, repeats(made), loss_by_half, 0.05)
     yield Case("the same model, nothing allowed", made, repeats(made), loss_by_half, 0.0)
+    model, tokens = random_model(2, 3, seed=31), drawn(2, 7, 31, 30)
+    loss = distance_from_itself(model, tokens)
+    yield Case("a model in which every position and sequence counts", model, tokens, loss, 1.5)
     # Seeds with which every wrong answer shows, and no decision is a close one.
     for seed, allowed in ((17, 4.5), (15, 4.5), (1, 3.0)):
         model, tokens = random_model(3, 4, seed=seed), drawn(3, 9, seed, 30)
