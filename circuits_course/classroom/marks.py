@@ -89,6 +89,7 @@ def _exercise(view: ChapterView, exercise: str, work: Work) -> dict[str, Any]:
         "of": _worth(view, exercise),
         "diagnosis": answer.diagnosis if answer else None,
         "text": answer.text if answer else "",
+        "from_progress_file": work.claimed,
         "tries": work.tries,
         "hints": work.hints,
         "solution_seen": work.seen,

@@ -19,9 +19,14 @@ _RAISED = re.compile(r"Your function raised (.*?)(?: on [a-z_]\w* [^\n]*)?(?:\n|
 
 @dataclass
 class Work:
-    """One learner's work on one exercise. Of a progress file: tries, hints, solution seen."""
+    """One learner's work on one exercise.
+
+    Of a progress file: tries, hints, solution seen; claimed: that the answer that stands was not
+    checked here, but is what that file says.
+    """
 
     answer: Answer | None = None
+    claimed: bool = False
     tries: int = 0
     hints: int = 0
     seen: bool = False
@@ -159,7 +164,9 @@ def _take_answers(views: dict[str, ChapterView], report: Report) -> None:
     for name, answer in report.answers.items():
         chapter, exercise = report.place(name)
         work = _view(views, chapter).work(report.learner, exercise)
-        work.answer = stands(work.answer, answer)
+        before, work.answer = work.answer, stands(work.answer, answer)
+        if work.answer is not before:
+            work.claimed = report.chapter is None
     for name in {*report.tries, *report.hints, *report.seen}:
         chapter, exercise = report.place(name)
         work = _view(views, chapter).work(report.learner, exercise)

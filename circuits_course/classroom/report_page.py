@@ -202,10 +202,11 @@ def _cell(work: Work) -> str:
 
 
 def notes_on(work: Work) -> list[str]:
-    """What a progress file adds: solution seen, hints, tries."""
+    """What a progress file adds: whose word it is, solution seen, hints, tries."""
+    flags = [(work.claimed, "by their own account"), (work.seen, "solution seen")]
     counted = [(work.hints, "hint", "hints"), (work.tries, "try", "tries")]
     words = [f"{n} {one if n == 1 else many}" for n, one, many in counted if n]
-    return ["solution seen", *words] if work.seen else words
+    return [*(text for holds, text in flags if holds), *words]
 
 
 def _sentences(found: Overview) -> str:

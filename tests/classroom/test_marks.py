@@ -6,7 +6,7 @@ import csv
 import json
 
 import pytest
-from classroom.notebooks import CHAPTER, RIGHT, checked, notebook
+from classroom.notebooks import CHAPTER, RIGHT, checked, in_a_sandbox, notebook
 from typer.testing import CliRunner
 
 from circuits_course.checks import load_checks
@@ -99,10 +99,11 @@ def test_what_progress_files_add(tmp_path):
     log.record(key, question, "explain", answer="first thought")
     log.record(key, question, "explain", answer="It <b>copies</b>")
     log.close()
-    html = page(check_folder(tmp_path))
-    assert "<small>solution seen, 1 hint, 3 tries</small>" in html
+    html = page(check_folder(tmp_path, workers=1))
+    assert "<small>by their own account, solution seen, 1 hint, 3 tries</small>" in html
     assert "It &lt;b&gt;copies&lt;/b&gt;" in html
     assert "first thought" not in html
+    assert "by their own account" in html, "nobody has run that answer"
 
 
 def test_points_come_from_importance(tmp_path):
@@ -145,6 +146,7 @@ def test_a_page_for_each_learner(tmp_path):
     assert all("<b>x" not in path.read_text() for path in written)
 
 
+@in_a_sandbox
 def test_the_command_writes_all_of_it(tmp_path):
     last = list(load_checks(CHAPTER).exercises)[-1]
     notebook(tmp_path / "class" / "doejane_12_3456_00_start_here.ipynb", RIGHT)
@@ -152,7 +154,14 @@ def test_the_command_writes_all_of_it(tmp_path):
     notebook(tmp_path / "class" / "doejane_12_3499_00_start_here-1.ipynb", right)
     (tmp_path / "names.txt").write_text("Jane Doe\nMo Missing\n")
     out = tmp_path / "out"
-    words = ["report", str(tmp_path / "class"), "--roster", str(tmp_path / "names.txt")]
+    words = [
+        "report",
+        str(tmp_path / "class"),
+        "--workers",
+        "1",
+        "--roster",
+        str(tmp_path / "names.txt"),
+    ]
     for option, name in (("--out", "r.html"), ("--csv", "r.csv"), ("--json", "r.json"),
                          ("--gradescope", "results.json"), ("--feedback", "back")):  # fmt: skip
         words += [option, str(out / name)]
@@ -168,6 +177,7 @@ def test_the_command_writes_all_of_it(tmp_path):
     assert "sandbox" in (out / "r.html").read_text()
 
 
+@in_a_sandbox
 @pytest.mark.parametrize("option", ["--csv", "--json", "--gradescope", "--feedback", "--roster"])
 def test_what_cannot_be_written_or_read_is_one_line(tmp_path, option):
     notebook(tmp_path / "class" / "ann.ipynb", RIGHT)

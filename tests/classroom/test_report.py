@@ -16,6 +16,7 @@ from classroom.notebooks import (
     attack,
     by_learner,
     checked,
+    in_a_sandbox,
     notebook,
 )
 from classroom.synthetic_class import judged, make_class
@@ -217,6 +218,7 @@ def test_where_there_is_nothing_to_report_on(tmp_path):
         check_folder(tmp_path)
 
 
+@in_a_sandbox
 def test_the_command_writes_one_page(tmp_path):
     notebook(tmp_path / "class" / "ann.ipynb", RIGHT)
     out = tmp_path / "report.html"
