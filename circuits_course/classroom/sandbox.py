@@ -28,7 +28,7 @@ from circuits_course.storage import PACKAGE, source_dir
 
 SCRATCH = 64_000_000  # bytes
 IN_A_SANDBOX = "Each notebook ran in a bubblewrap sandbox."
-STARTING, STOPPING = 120.0, 10.0  # seconds
+STARTING, STOPPING = 300.0, 10.0  # seconds; a busy machine may take its time to import
 _LINUX = sys.platform.startswith("linux")
 _SYSTEM = (
     "/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/nix/store",
