@@ -240,7 +240,8 @@ def lock(
 
     made = lock_course(folder, make_lock(until, word))
     console.print(f"Written: {made}", soft_wrap=True, highlight=False)
-    console.print(f'Learners run: pip install "{made.name}[lab]"', soft_wrap=True, highlight=False)
+    line = escape(f'Learners run: pip install "./{made.name}[lab]"')
+    console.print(line, soft_wrap=True, highlight=False)
 
 
 @app.command()

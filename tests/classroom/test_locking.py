@@ -197,6 +197,7 @@ def test_the_command_writes_a_wheel_and_notebooks(tmp_path, monkeypatch):
     monkeypatch.setattr(bundling, "_run_pip", pip)
     found = CliRunner().invoke(app, ["lock", str(tmp_path / "for_learners"), "--word", WORD])
     assert found.exit_code == 0, found.output
+    assert 'pip install "./circuits_course-0.1.0-1locked-py3-none-any.whl[lab]"' in found.output
     (wheel,) = (tmp_path / "for_learners").glob("*.whl")
     assert wheel.name == "circuits_course-0.1.0-1locked-py3-none-any.whl"
     assert parse_wheel_filename(wheel.name)[2] == (1, "locked")
