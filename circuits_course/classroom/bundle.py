@@ -14,7 +14,7 @@ from pathlib import Path
 
 from circuits_course.checks.lock import Lock
 from circuits_course.classroom.locking import lock_wheel
-from circuits_course.classroom.targets import Pip, Target, fetch_for
+from circuits_course.classroom.targets import Pip, Target, fetch_for, least_python
 from circuits_course.errors import CourseError
 from circuits_course.models.smollm2 import REQUIREMENT, WHEEL, right_wheel, say
 from circuits_course.storage import PACKAGE, require_writable, source_dir
@@ -100,16 +100,18 @@ def _fill(folder: Path, pip: Pip, targets: Sequence[Target], lock: Lock | None) 
         lock_wheel(course, wheels, lock)
         course.unlink()
         course = _course(wheels)
+    rows = [_row(sys.platform, this_machine.machine(), HERE, wheels)]
     for target in targets:
         say(f"Fetching wheels for {target.platform}, Python {target.python}.")
         found = folder / f".{target.platform}-{target.python}"
         fetch_for(target, course, constraints.read_text("utf-8"), found, pip)
+        rows.append(_row(target.system, target.machine, target.python, found))
         for wheel in found.iterdir():
             wheel.replace(wheels / wheel.name)
         found.rmdir()
     _copy_notebooks(folder / "notebooks")
     shutil.copy(Path(__file__).parent / INSTALLER, folder / INSTALLER)
-    _describe(folder, targets)
+    _describe(folder, rows)
 
 
 def _check_model(wheels: Path) -> None:
@@ -120,12 +122,20 @@ def _check_model(wheels: Path) -> None:
     wheel.replace(wheels / WHEEL)
 
 
-def _describe(folder: Path, targets: Sequence[Target]) -> None:
+def _row(system: str, machine: str, python: str, wheels: Path) -> dict[str, str]:
+    """One kind of machine that the stick is for; `least` is the first release of its Python."""
+    ours = [wheel for wheel in wheels.glob("*.whl") if wheel.name != WHEEL]
+    return {"system": system, "machine": machine, "python": python,
+            "least": least_python(ours, python)}  # fmt: skip
+
+
+def _describe(folder: Path, rows: Sequence[dict[str, str]]) -> None:
     """Which machines the stick is for, for the installer and for people."""
-    own = {"system": sys.platform, "machine": this_machine.machine(), "python": HERE}
-    rows = [own, *({"system": t.system, "machine": t.machine, "python": t.python} for t in targets)]
     (folder / CONTENTS).write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
-    kinds = "\n".join(f"  Python {r['python']} on {r['system']}, {r['machine']}" for r in rows)
+    kinds = "\n".join(
+        f"  Python {r['python']} (from {r['least']} on), {r['system']}, {r['machine']}"
+        for r in rows
+    )
     (folder / README).write_text(_README.format(kinds=kinds), encoding="utf-8")
 
 

@@ -38,9 +38,16 @@ def require_python() -> None:
     rows = json.loads((HERE / "stick.json").read_text(encoding="utf-8"))
     mine = ".".join(map(str, sys.version_info[:2]))
     machine = sys.platform, platform.machine().lower()
-    here = [row["python"] for row in rows if (row["system"], row["machine"].lower()) == machine]
-    if mine in here:
+    rows_here = [row for row in rows if (row["system"], row["machine"].lower()) == machine]
+    least = next((row["least"] for row in rows_here if row["python"] == mine), "")
+    if least and sys.version_info[:3] >= tuple(map(int, least.split("."))):
         return
+    if least:
+        sys.exit(
+            f"This stick needs Python {least} or a later {mine}, and this is Python "
+            f"{platform.python_version()}. Get it from python.org or your package manager."
+        )
+    here = [row["python"] for row in rows_here]
     if here:
         wanted = " or ".join(sorted(set(here)))
         command = f"py -{here[0]}" if os.name == "nt" else f"python{here[0]}"

@@ -19,6 +19,7 @@ from circuits_course.errors import CourseError
 
 Pip = Callable[[Sequence[str]], None]
 
+LAST_PATCH = 40  # no Python has had as many releases
 _SYSTEMS = {  # start of a platform's name -> sys.platform, platform.system(), os.name
     "win": ("win32", "Windows", "nt"),
     "macosx": ("darwin", "Darwin", "posix"),
@@ -154,6 +155,17 @@ def needs(
         environments = ({**target.markers(), "extra": extra} for extra in extras)
         if wanted.marker is None or any(map(wanted.marker.evaluate, environments)):
             yield canonicalize_name(wanted.name), set(wanted.extras), str(wanted.specifier)
+
+
+def least_python(wheels: Iterable[Path], python: str) -> str:
+    """The first release of a Python ("3.11.5" of "3.11") that every wheel accepts."""
+    from packaging.specifiers import SpecifierSet
+
+    asked = {_metadata(wheel)["Requires-Python"] or "" for wheel in wheels}
+    accepted = [SpecifierSet(line) for line in asked]
+    releases = (f"{python}.{patch}" for patch in range(LAST_PATCH))
+    found = (release for release in releases if all(release in line for line in accepted))
+    return next(found, f"{python}.0")
 
 
 def _metadata(wheel: Path) -> Any:

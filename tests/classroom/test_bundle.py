@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 
 from circuits_course.classroom import bundle as bundling
 from circuits_course.classroom.bundle import bundle
-from circuits_course.classroom.targets import Target, pins
+from circuits_course.classroom.targets import Target, least_python, pins
 from circuits_course.cli import app
 from circuits_course.errors import CourseError
 from circuits_course.models.smollm2 import REQUIREMENT, WHEEL
@@ -35,11 +35,14 @@ NEEDED = {  # package -> what its wheel says that it needs
 EVERYWHERE = {"torch", "notes", "shared", "terminal", "extras-too"}
 
 
-def wheel(folder: Path, name: str, version: str = "1", needs: Sequence[str] = ()) -> Path:
+def wheel(
+    folder: Path, name: str, version: str = "1", needs: Sequence[str] = (), python: str = ""
+) -> Path:
     """A wheel that holds nothing but what it needs."""
     stem = f"{name.replace('-', '_')}-{version}"
     path = folder / f"{stem}-py3-none-any.whl"
     lines = ["Metadata-Version: 2.1", f"Name: {name}", f"Version: {version}"]
+    lines += [f"Requires-Python: {python}"] if python else []
     lines += [f"Requires-Dist: {line}" for line in needs]
     with ZipFile(path, "w") as archive:
         archive.writestr(f"{stem}.dist-info/METADATA", "\n".join(lines))
@@ -96,7 +99,10 @@ def test_a_bundle_holds_all_that_learners_need(tmp_path):
     assert pip.asked[1][-1] == REQUIREMENT
     assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]
     assert not [path for path in folder.iterdir() if path.name.startswith(".")]
-    assert f"Python {bundling.HERE} on {sys.platform}" in (folder / "README.txt").read_text()
+    assert (
+        f"Python {bundling.HERE} (from {bundling.HERE}.0 on), {sys.platform}"
+        in (folder / "README.txt").read_text()
+    )
 
 
 def test_a_model_with_a_build_tag_gets_its_name_and_a_false_one_is_refused(tmp_path, monkeypatch):
@@ -156,7 +162,7 @@ def test_several_pythons_and_platforms_on_one_stick(tmp_path):
         ("darwin", "arm64", "3.11"),
         ("darwin", "arm64", "3.12"),
     ]
-    assert "Python 3.12 on win32, AMD64" in (stick / "README.txt").read_text()
+    assert "Python 3.12 (from 3.12.0 on), win32, AMD64" in (stick / "README.txt").read_text()
 
 
 def test_a_linux_takes_wheels_for_every_older_library():
@@ -238,6 +244,25 @@ def test_the_installer_says_which_python_is_wanted(stick, tmp_path):
     assert found.returncode == 1
     assert f"what Python {bundling.HERE} needs, and this is Python 3.9" in found.stderr
     assert f"python{bundling.HERE} install.py" in found.stderr
+    assert not (tmp_path / "course").exists()
+
+
+def test_the_first_release_that_all_wheels_accept(tmp_path):
+    lines = [">=3.10", ">=3.11.5,!=3.11.6", "", ">=3.9,!=3.11.5"]
+    wheels = [wheel(tmp_path, f"a{i}", python=line) for i, line in enumerate(lines)]
+    assert least_python(wheels, "3.11") == "3.11.7"
+    assert least_python(wheels, "3.12") == "3.12.0"
+    assert least_python([], "3.12") == "3.12.0"
+
+
+def test_the_installer_says_which_release_is_wanted(stick, tmp_path):
+    """Debian 12 has 3.11.2, which some wheels refuse."""
+    rows = json.loads((stick / "stick.json").read_text())
+    rows[0]["least"] = f"{bundling.HERE}.99"
+    (stick / "stick.json").write_text(json.dumps(rows))
+    found = installer(stick, "pass", str(tmp_path / "course"))
+    assert found.returncode == 1
+    assert f"needs Python {bundling.HERE}.99 or a later" in found.stderr
     assert not (tmp_path / "course").exists()
 
 
