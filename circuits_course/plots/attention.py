@@ -13,7 +13,7 @@ from circuits_course.plots.figure import Figure
 from circuits_course.plots.heatmaps import paint_cells
 
 MAX_PANELS = 12
-MAX_TICKS = 40
+TICK = 8  # points: letters at an axis, and what a line of them needs
 LISTED_PER_HEAD = 3
 
 
@@ -72,10 +72,16 @@ def _grid(heads: int) -> tuple[int, int]:
     return -(-panels // columns), columns
 
 
+def _side(heads: int, labels: list[str]) -> float:
+    """Inches that one pattern is wide and high, before the picture is fitted to a page."""
+    _, columns = _grid(heads)
+    widest = 4.0 if columns <= 2 else 9.6 / columns
+    return min(max(0.2 * len(labels), 1.5), widest)
+
+
 def _size(heads: int, labels: list[str]) -> tuple[float, float]:
     rows, columns = _grid(heads)
-    widest = 4.0 if columns <= 2 else 9.6 / columns
-    side = min(max(0.2 * len(labels), 1.5), widest)
+    side = _side(heads, labels)
     letters = 0.075 * max(map(len, labels))
     width = columns * side + letters + 1.6
     return min(max(width, 4.6), 10.5), min(rows * (side + 0.3) + letters + 0.9, 10.0)
@@ -85,7 +91,8 @@ def _paint(canvas: Any, values: np.ndarray, labels: list[str], names: list[str],
     rows, columns = _grid(len(names))
     panels = canvas.subplots(rows, columns, squeeze=False)
     drawn = min(len(names), MAX_PANELS)
-    places = np.arange(0, len(labels), -(-len(labels) // MAX_TICKS))
+    room = max(int(_side(len(names), labels) * 72 / (1.3 * TICK)), 1)
+    places = np.arange(0, len(labels), -(-len(labels) // room))
     image = None
     for index, axes in enumerate(panels.flat):
         if index >= drawn:
@@ -93,11 +100,10 @@ def _paint(canvas: Any, values: np.ndarray, labels: list[str], names: list[str],
             continue
         image = paint_cells(axes, values[index], (0.0, 1.0), diverging=False)
         axes.set_title(f"head {names[index]}", fontsize=9)
-        small = 8 if len(labels) <= 16 else 6
         across = places if index + columns >= drawn else places[:0]
         down = places if index % columns == 0 else places[:0]
-        axes.set_xticks(across, [labels[i] for i in across], rotation=90, fontsize=small)
-        axes.set_yticks(down, [labels[i] for i in down], fontsize=small)
+        axes.set_xticks(across, [labels[i] for i in across], rotation=90, fontsize=TICK)
+        axes.set_yticks(down, [labels[i] for i in down], fontsize=TICK)
     canvas.colorbar(image, ax=panels, label=unit, pad=0.01, fraction=0.05, aspect=30)
     canvas.supxlabel("key: the token attended to", fontsize=9)
     canvas.supylabel("query: the token that looks", fontsize=9)
