@@ -12,7 +12,7 @@ from circuits_course.authoring.book import walk
 from circuits_course.authoring.book.chapter_pages import is_plumbing, one_title
 from circuits_course.authoring.book.documents import led, setup_page
 from circuits_course.authoring.book.exercises import exercise_section
-from circuits_course.authoring.book.extension import floors, mathml
+from circuits_course.authoring.book.extension import floors, mathml, plain_paragraph
 from circuits_course.authoring.book.front import Card
 from circuits_course.authoring.book.links import dead_links
 from circuits_course.authoring.book.making import ROOT, chapters_solved, make_book
@@ -193,6 +193,12 @@ def test_the_map_of_the_rooms_has_floors():
         ["a/: one", "b/: two", "side/: beside"],
         ["low.py"],
     ]
+
+
+def test_a_docstring_is_plain_words_and_code():
+    assert plain_paragraph("a `b_c` of *heads and x_ | y") == r"a ``b_c`` of \*heads and x\_ \| y"
+    assert plain_paragraph("- one\n  two") == "- one\n  two"
+    assert plain_paragraph("so:\n    f(*x)") == "::\n\n    so:\n        f(*x)"
 
 
 def test_formulas_are_mathml():

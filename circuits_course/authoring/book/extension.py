@@ -116,7 +116,16 @@ def _plain_docstring(
     _app: Any, _what: str, _name: str, _thing: Any, _opts: Any, lines: Any
 ) -> None:
     """Our docstrings are plain words with `code`; a star or a bar in them is a star or a bar."""
-    lines[:] = [SPOKEN.sub(_spoken, line) for line in lines]
+    paragraphs = "\n".join(lines).rstrip().split("\n\n")
+    lines[:] = "\n\n".join(map(plain_paragraph, paragraphs)).split("\n") + [""]
+
+
+def plain_paragraph(text: str) -> str:
+    """A paragraph of a docstring as reStructuredText; what is set off by spaces keeps its lines."""
+    first, *rest = text.split("\n")
+    if any(line.startswith(" ") for line in (first, *rest)) and not first.startswith("- "):
+        return "::\n\n" + "\n".join(f"    {line}" for line in (first, *rest))
+    return SPOKEN.sub(_spoken, text)
 
 
 def _spoken(found: re.Match[str]) -> str:

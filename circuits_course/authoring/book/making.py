@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -12,7 +13,7 @@ from pathlib import Path
 
 from circuits_course.authoring.book import walk
 from circuits_course.authoring.book.chapter_pages import chapter_page, raw_html
-from circuits_course.authoring.book.documents import stage_documents
+from circuits_course.authoring.book.documents import document_pages, stage_documents
 from circuits_course.authoring.book.front import chapter_cards
 from circuits_course.authoring.book.links import dead_links
 from circuits_course.authoring.book.pictures import Pictures
@@ -85,6 +86,10 @@ def _stage_front(place: Path, names: list[str]) -> None:
     parts = {"chapters": chapter_cards(names), "walk": walk_html(walk.load())}
     for name, page in parts.items():
         text = text.replace(f"<!-- {name} -->", raw_html(page))
+    pages = [
+        page for page in document_pages(ROOT).values() if not re.search(rf"^{page}$", text, re.M)
+    ]
+    text = text.replace("<!-- documents -->", "\n".join(pages))
     front.write_text(text, encoding="utf-8")
 
 
