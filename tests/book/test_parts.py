@@ -8,7 +8,7 @@ import json
 import pytest
 from docutils.utils.math import MathError
 
-from circuits_course.authoring.book import walk
+from circuits_course.authoring.book import places, walk
 from circuits_course.authoring.book.chapter_pages import is_plumbing, one_title
 from circuits_course.authoring.book.documents import led, setup_page
 from circuits_course.authoring.book.exercises import exercise_section
@@ -158,11 +158,15 @@ def test_the_readme_still_has_what_the_page_about_setting_up_takes_from_it():
     assert "make lab" in page
 
 
-def test_ways_in_need_no_network_unless_published():
+def test_ways_in_need_no_network_unless_published(tmp_path, monkeypatch):
     alone = ways_in("04_induction_heads", None)
     assert "https:" not in alone
     assert 'href="../downloads/04_induction_heads.ipynb"' in alone
     assert "make lab CHAPTER=04" in alone
+    monkeypatch.setattr(places, "ROOT", tmp_path)
+    assert "colab" not in ways_in("04_induction_heads", Published("o/n", "v1"))
+    (tmp_path / "colab").mkdir()
+    (tmp_path / "colab" / "04_induction_heads.ipynb").write_text("{}")
     links = ways_in("04_induction_heads", Published("o/n", "v1", copies="colab"))
     assert "colab.research.google.com/github/o/n/blob/v1/colab/04_induction_heads.ipynb" in links
     assert "mybinder.org/v2/gh/o/n/v1?labpath=notebooks%2F04_induction_heads.ipynb" in links

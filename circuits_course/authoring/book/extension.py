@@ -117,7 +117,7 @@ def _plain_docstring(
 ) -> None:
     """Our docstrings are plain words with `code`; a star or a bar in them is a star or a bar."""
     paragraphs = "\n".join(lines).rstrip().split("\n\n")
-    lines[:] = "\n\n".join(map(plain_paragraph, paragraphs)).split("\n") + [""]
+    lines[:] = [*"\n\n".join(map(plain_paragraph, paragraphs)).split("\n"), ""]
 
 
 def plain_paragraph(text: str) -> str:

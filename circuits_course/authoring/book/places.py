@@ -6,7 +6,9 @@ import html
 from dataclasses import dataclass
 
 from circuits_course.authoring.publish import require_published
+from circuits_course.storage import PACKAGE
 
+ROOT = PACKAGE.parent
 DOWNLOADS = "downloads"
 
 
@@ -29,10 +31,13 @@ class Published:
         """Address of a file of the repository."""
         return f"https://github.com/{self.repo}/blob/{self.ref}/{path}"
 
-    def colab(self, chapter: str) -> str:
-        """Address that opens the stamped copy of a chapter on Colab."""
-        place = f"{self.repo}/blob/{self.ref}/{self.copies}/{chapter}.ipynb"
-        return f"https://colab.research.google.com/github/{place}"
+    def colab(self, chapter: str) -> str | None:
+        """Address that opens the stamped copy of a chapter on Colab; None where the repository has
+        no such copy."""
+        copy = f"{self.copies}/{chapter}.ipynb"
+        if not (ROOT / copy).is_file():
+            return None
+        return f"https://colab.research.google.com/github/{self.repo}/blob/{self.ref}/{copy}"
 
     def binder(self, chapter: str) -> str:
         """Address that builds the repository on Binder and opens a chapter."""
@@ -49,7 +54,8 @@ def ways_in(chapter: str, published: Published | None) -> str:
     """The line of links below a chapter's title; without `published` those that need no network."""
     links = [f'<a href="../{DOWNLOADS}/{chapter}.ipynb" download>Download the notebook</a>']
     if published:
-        links.append(f'<a href="{html.escape(published.colab(chapter))}">Open in Colab</a>')
+        if colab := published.colab(chapter):
+            links.append(f'<a href="{html.escape(colab)}">Open in Colab</a>')
         links.append(f'<a href="{html.escape(published.binder(chapter))}">Open in Binder</a>')
     command = published.command(chapter) if published else f"make lab CHAPTER={chapter[:2]}"
     where = "beside the download" if published else "in a copy of the course"
