@@ -39,8 +39,9 @@ def require_python() -> None:
     mine = ".".join(map(str, sys.version_info[:2]))
     machine = sys.platform, platform.machine().lower()
     rows_here = [row for row in rows if (row["system"], row["machine"].lower()) == machine]
-    least = next((row["least"] for row in rows_here if row["python"] == mine), "")
-    if least and sys.version_info[:3] >= tuple(map(int, least.split("."))):
+    leasts = [row["least"] for row in rows_here if row["python"] == mine]
+    least = min(leasts, key=release, default="")
+    if least and sys.version_info[:3] >= release(least):
         return
     if least:
         sys.exit(
@@ -55,6 +56,10 @@ def require_python() -> None:
                  f"Run: {command} install.py (python.org has that Python).")  # fmt: skip
     kinds = ", ".join(sorted({f"{r['system']} on {r['machine']}" for r in rows}))
     sys.exit(f"This stick is for {kinds}; this machine is {sys.platform} on {platform.machine()}.")
+
+
+def release(version: str) -> tuple[int, ...]:
+    return tuple(map(int, version.split(".")))
 
 
 def environment(folder: Path) -> Path:

@@ -264,6 +264,9 @@ def test_the_installer_says_which_release_is_wanted(stick, tmp_path):
     assert found.returncode == 1
     assert f"needs Python {bundling.HERE}.99 or a later" in found.stderr
     assert not (tmp_path / "course").exists()
+    rows.append({**rows[0], "least": f"{bundling.HERE}.0"})  # wheels for older ones lie there, too
+    (stick / "stick.json").write_text(json.dumps(rows))
+    assert "needs Python" not in installer(stick, "pass", str(tmp_path / "course")).stderr
 
 
 def test_the_installer_says_which_machines_it_is_for(stick, tmp_path):
