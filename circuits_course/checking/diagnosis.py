@@ -140,7 +140,7 @@ def _text(finding: Finding) -> str:
 
 
 def _says_nothing(output: Any) -> bool:
-    """Whether an output holds no number at all: two of them are alike whatever made them."""
+    """Whether an output is NaN or 0 throughout: two of them are alike whatever made them."""
     if isinstance(output, Tensor) and output.is_floating_point() and output.numel():
-        return bool(torch.isnan(output).all())
-    return isinstance(output, float) and output != output
+        return bool((torch.isnan(output) | (output == 0)).all())
+    return isinstance(output, float) and (output != output or output == 0)

@@ -26,8 +26,15 @@ from typing import Any
 from circuits_course.checking.attempt import blanks_left, is_stub
 from circuits_course.checking.declaring import Declaration
 from circuits_course.checking.outcome import Result
-from circuits_course.checking.running import run_on_cases
-from circuits_course.checking.saying import failure, not_a_function, not_attempted, passed, wrong
+from circuits_course.checking.running import run_on_cases, try_case
+from circuits_course.checking.saying import (
+    failure,
+    keeps_something,
+    not_a_function,
+    not_attempted,
+    passed,
+    wrong,
+)
 
 
 class Exercise(Declaration):
@@ -45,7 +52,8 @@ class Exercise(Declaration):
         findings = run_on_cases(self, attempt)
         failed = [finding for finding in findings if not finding.ok]
         if not failed:
-            return passed(self)
+            again = try_case(self, attempt, self.built_cases()[0], self.expectations()[0])
+            return passed(self) if again.ok else keeps_something(self, again)
         if any(f.raised and f.raised.is_stub for f in failed) or blanks_left(attempt):
             return not_attempted(self, attempt)
         return failure(self, findings)

@@ -57,6 +57,17 @@ def failure(exercise: Declaration, findings: list[Finding]) -> Result:
     )
 
 
+def keeps_something(exercise: Declaration, again: Finding) -> Result:
+    """Every case was right, and the first of them, tried again, is not."""
+    found = again.raised.text if again.raised else again.difference and again.difference.text
+    return wrong(
+        exercise,
+        f"Wrong. Called again on {again.case.what}, after other inputs: {found}. The first time it "
+        "was right, so your function keeps something from one call to the next (a list or a cache "
+        "outside of it?).",
+    )
+
+
 def _relation(exercise: Declaration, findings: list[Finding], first: Difference) -> str:
     """What is wrong in the same way on most of the failed cases."""
     expected = exercise.expectations()

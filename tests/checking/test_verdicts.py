@@ -116,6 +116,19 @@ def test_an_answer_right_on_the_first_case_only_is_wrong(row_means):
     assert "On random rows" in result.message
 
 
+def test_an_answer_that_keeps_something_from_call_to_call_is_wrong(row_means):
+    calls = []
+
+    def remembers(x):
+        calls.append(x)
+        return x.mean(1) if len(calls) < 3 else calls[1].mean(1)
+
+    result = row_means.check(remembers)
+    assert result.outcome is Outcome.WRONG
+    assert "Called again on rows of 1, 2, 3" in result.message
+    assert "keeps something from one call to the next" in result.message
+
+
 def test_changing_the_input_is_named(row_means):
     def in_place(x):
         x /= x.shape[1]

@@ -33,6 +33,7 @@ def _shortlist_cases() -> Iterator[Case]:
     effects = torch.tensor([0.0, 2.0, 0.0, 1.0, -3.0])
     yield Case("two paths matter, one of them has a high score", scores, effects, 3, 0.5)
     yield Case("a path that matters as much as `least` says", scores, effects, 2, 1.0)
+    yield Case("a path that matters stands just below the list", scores, effects, 1, 0.5)
     yield Case("no path matters", scores, effects, 2, 5.0)
     for seed, (count, size) in enumerate([(12, 5), (20, 13)]):
         drawn = normal(2, count, seed=seed)
