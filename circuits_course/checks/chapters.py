@@ -16,6 +16,7 @@ CHAPTERS = {
     "08_logit_lens": "Logit lens",
     "09_open_questions": "Open questions",
     "10_mystery_circuits": "Mystery circuits",
+    "11_automatic_discovery": "Automatic discovery",
 }
 
 

@@ -2,6 +2,8 @@ from .arrows import arrows as arrows
 from .attributing import edge_attribution as edge_attribution
 from .attributing import integrated_edge_attribution as integrated_edge_attribution
 from .attributing import node_attribution as node_attribution
+from .by_name import said_by as said_by
+from .by_name import slopes_at as slopes_at
 from .edge_runs import EdgeRuns as EdgeRuns
 from .edge_runs import run_with_edges as run_with_edges
 from .effects import edge_effects as edge_effects

@@ -144,7 +144,7 @@ def _table(
     slopes = torch.zeros(len(graph.receivers), *present.embedded.shape)
     for point in points:
         embedded = torch.lerp(other.embedded, present.embedded, point)
-        slopes += _slopes(stages, graph, clean, metric, embedded)
+        slopes += slopes_of(stages, graph, clean, metric, embedded)
     return slopes.flatten(1) @ steps.flatten(1).T / len(points)
 
 
@@ -166,7 +166,7 @@ def _steps(
     return steps
 
 
-def _slopes(
+def slopes_of(
     stages: Stages,
     graph: Graph,
     clean: Tokens,

@@ -1,0 +1,163 @@
+"""Exercise `faithfulness_curve`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from random import Random
+from typing import Any
+
+from torch import Tensor
+
+from circuits_course.checking import Case, Exercise, Tolerance
+from circuits_course.checks.c11_automatic_discovery.shared import (
+    Edges,
+    Scores,
+    all_edges,
+    pair,
+    ranked,
+    reads,
+    score,
+    small_model,
+)
+from circuits_course.circuits.discovery import edge_attribution
+
+faithfulness_curve = Exercise(
+    "faithfulness_curve",
+    difficulty=3,
+    importance=5,
+    minutes=10,
+    hints=[
+        "First rank all edges, the strongest first. Is -5 weaker or stronger than 2?",
+        "A circuit of size k is the first k of the ranking; run_with_edges gives its logits.",
+        "sorted(scores, key=lambda edge: -abs(scores[edge])).",
+    ],
+    tolerance=Tolerance(atol=1e-3, rtol=1e-3),
+)
+
+
+@faithfulness_curve.cases
+def _cases() -> Iterator[Case]:
+    model, prompts, metric = small_model(), pair(2, 4, 1), reads(2, 1)
+    estimates = _shuffled(edge_attribution(model, *prompts, metric))
+    yield Case("scores from EAP", model, *prompts, metric, estimates, [0, 3, 10, 20, 37])
+    deep = small_model(3, 2)
+    prompts, metric = pair(3, 6, 2), reads(3, 2, 3)
+    scores = _shuffled(edge_attribution(deep, *prompts, metric))
+    yield Case("three layers", deep, *prompts, metric, scores, [2, 5, 12, 40, 60])
+    other = small_model(2, 2, 1)
+    draw = Random(3)
+    made_up = {edge: draw.gauss(0, 1) for edge in all_edges(other)}
+    yield Case("made-up scores", other, *pair(4, 5, 5), reads(4, 3), made_up, [1, 4, 8, 15])
+
+
+def _shuffled(scores: Any) -> Scores:
+    edges = [tuple(edge) for edge in scores]
+    return {edge: scores[edge] for edge in Random(0).sample(edges, len(edges))}
+
+
+@faithfulness_curve.oracle
+def _oracle(
+    model: Any,
+    clean: Tensor,
+    corrupted: Tensor,
+    metric: Any,
+    scores: Scores,
+    sizes: Sequence[int],
+) -> list[float]:
+    order = ranked(scores, lambda value: -abs(value))
+    return _curve(model, clean, corrupted, metric, [list(order[:size]) for size in sizes])
+
+
+def _curve(
+    model: Any, clean: Tensor, corrupted: Tensor, metric: Any, circuits: Sequence[Edges]
+) -> list[float]:
+    low, high = float(metric(model(corrupted))), float(metric(model(clean)))
+    found = [score(model, clean, corrupted, metric, circuit) for circuit in circuits]
+    return [(value - low) / (high - low) for value in found]
+
+
+def _top(scores: Scores, sizes: Sequence[int], key: Any) -> list[Edges]:
+    order = ranked(scores, key)
+    return [list(order[:size]) for size in sizes]
+
+
+@faithfulness_curve.wrong(
+    "edges with large positive scores come first and those with large negative ones last. A change "
+    "downwards is a strong effect, and mostly the one that matters: rank by abs."
+)
+def largest_first(
+    model: Any, clean: Tensor, corrupted: Tensor, metric: Any, scores: Scores, sizes: Any
+) -> list[float]:
+    return _curve(model, clean, corrupted, metric, _top(scores, sizes, lambda x: -x))
+
+
+@faithfulness_curve.wrong(
+    "only edges whose loss lowers the metric come first. The metric's opponents are part of how "
+    "the model does it: rank by abs."
+)
+def helpers_first(
+    model: Any, clean: Tensor, corrupted: Tensor, metric: Any, scores: Scores, sizes: Any
+) -> list[float]:
+    return _curve(model, clean, corrupted, metric, _top(scores, sizes, lambda x: x))
+
+
+@faithfulness_curve.wrong(
+    "the weakest edges come first. The ranking starts with the largest absolute score."
+)
+def weakest_first(
+    model: Any, clean: Tensor, corrupted: Tensor, metric: Any, scores: Scores, sizes: Any
+) -> list[float]:
+    return _curve(model, clean, corrupted, metric, _top(scores, sizes, abs))
+
+
+@faithfulness_curve.wrong(
+    "the strongest edges are cut and the others kept. Faithful is a circuit that does it *alone*: "
+    "keep its edges."
+)
+def circuit_cut(
+    model: Any, clean: Tensor, corrupted: Tensor, metric: Any, scores: Scores, sizes: Any
+) -> list[float]:
+    order = ranked(scores, lambda value: -abs(value))
+    rest = [list(order[size:]) for size in sizes]
+    return _curve(model, clean, corrupted, metric, rest)
+
+
+@faithfulness_curve.wrong(
+    "the metric's own values are returned. Put them on the scale from the corrupted run (0) to the "
+    "clean one (1)."
+)
+def in_logits(
+    model: Any, clean: Tensor, corrupted: Tensor, metric: Any, scores: Scores, sizes: Any
+) -> list[float]:
+    circuits = _top(scores, sizes, lambda x: -abs(x))
+    return [score(model, clean, corrupted, metric, circuit) for circuit in circuits]
+
+
+@faithfulness_curve.wrong(
+    "the corrupted run is not taken off: the scale begins at its metric, which is not 0."
+)
+def without_the_floor(
+    model: Any, clean: Tensor, corrupted: Tensor, metric: Any, scores: Scores, sizes: Any
+) -> list[float]:
+    high = float(metric(model(clean)))
+    values = in_logits(model, clean, corrupted, metric, scores, sizes)
+    return [value / high for value in values]
+
+
+@faithfulness_curve.wrong(
+    "edges are taken in the order in which `scores` lists them. Sort them by strength first."
+)
+def unranked(
+    model: Any, clean: Tensor, corrupted: Tensor, metric: Any, scores: Scores, sizes: Any
+) -> list[float]:
+    edges = list(scores)
+    return _curve(model, clean, corrupted, metric, [edges[:size] for size in sizes])
+
+
+@faithfulness_curve.wrong(
+    "the scale is turned round: 0 is the corrupted run and 1 the clean one."
+)
+def turned_round(
+    model: Any, clean: Tensor, corrupted: Tensor, metric: Any, scores: Scores, sizes: Any
+) -> list[float]:
+    return [1 - x for x in _oracle(model, clean, corrupted, metric, scores, sizes)]

@@ -1,0 +1,152 @@
+"""Exercise `integrated_edge_attribution`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from torch import Tensor
+
+from circuits_course.checking import Case, Exercise
+from circuits_course.checks.c11_automatic_discovery.edge_attribution import _as_table
+from circuits_course.checks.c11_automatic_discovery.shared import (
+    SLOPES,
+    Scores,
+    all_edges,
+    pair,
+    reads,
+    small_model,
+)
+from circuits_course.circuits.discovery import (
+    integrated_edge_attribution as engine,
+)
+from circuits_course.circuits.discovery import said_by, slopes_at
+
+integrated_edge_attribution = Exercise(
+    "integrated_edge_attribution",
+    difficulty=3,
+    importance=4,
+    minutes=12,
+    hints=[
+        "Only the slopes change. They are taken in several runs, and each run begins with another "
+        "embedding: where is it for k = steps, and where would it be for k = 0?",
+        "start + k / steps * way, with start the corrupted embeddings and way from there to the "
+        "clean ones; k goes from 1 to steps.",
+        "For each receiver, the mean of its slopes over the runs: add them up and divide by steps.",
+    ],
+    tolerance=SLOPES,
+)
+
+
+@integrated_edge_attribution.cases
+def _cases() -> Iterator[Case]:
+    model = small_model()
+    yield Case("three steps", model, *pair(2, 4, 1), reads(2, 1), 3)
+    yield Case("one step, which is EAP", model, *pair(2, 4, 1), reads(2, 1), 1)
+    yield Case("five steps, three layers", small_model(3, 2), *pair(3, 6, 2), reads(3, 2, 3), 5)
+    yield Case("two steps", small_model(2, 2, 1), *pair(4, 5, 5), reads(4, 3), 2)
+
+
+integrated_edge_attribution.observe(_as_table)
+
+
+@integrated_edge_attribution.oracle
+def _oracle(
+    model: Any, clean: Tensor, corrupted: Tensor, metric: Any, steps: int
+) -> dict[str, float]:
+    found = engine(model, clean, corrupted, metric, steps)
+    return {str(tuple(edge)): value for edge, value in found.items()}
+
+
+def _along(
+    model: Any,
+    clean: Tensor,
+    corrupted: Tensor,
+    metric: Any,
+    points: Sequence[float],
+    divide_by: float | None = None,
+    senders_too: bool = False,
+) -> Scores:
+    """Scores with slopes from runs at these shares of the way from corrupted to clean."""
+    old, new = said_by(model, clean), said_by(model, corrupted)
+    start, way = new["embed"], old["embed"] - new["embed"]
+    runs = [slopes_at(model, clean, metric, start + share * way) for share in points]
+    count = len(points) if divide_by is None else divide_by
+    scores: Scores = {}
+    for sender, receiver in all_edges(model):
+        step = new[sender] - old[sender]
+        slope = sum(run[receiver] for run in runs) / count
+        scores[sender, receiver] = float((step * slope).sum())
+    return scores
+
+
+@integrated_edge_attribution.wrong(
+    "the steps begin at 0 and leave out the clean run: k goes from 1 to steps, and k = steps is "
+    "the clean run itself."
+)
+def begins_at_zero(
+    model: Any, clean: Tensor, corrupted: Tensor, metric: Any, steps: int
+) -> Scores:
+    return _along(model, clean, corrupted, metric, [k / steps for k in range(steps)])
+
+
+@integrated_edge_attribution.wrong(
+    "both ends are in, so there are steps + 1 runs. Take k = 1 ... steps."
+)
+def both_ends(model: Any, clean: Tensor, corrupted: Tensor, metric: Any, steps: int) -> Scores:
+    return _along(model, clean, corrupted, metric, [k / steps for k in range(steps + 1)])
+
+
+@integrated_edge_attribution.wrong(
+    "the slopes were added up and not divided: their mean is wanted, so that more steps do not "
+    "make larger effects."
+)
+def not_divided(model: Any, clean: Tensor, corrupted: Tensor, metric: Any, steps: int) -> Scores:
+    points = [k / steps for k in range(1, steps + 1)]
+    return _along(model, clean, corrupted, metric, points, divide_by=1)
+
+
+@integrated_edge_attribution.wrong(
+    "only the last run counted: that is EAP. Average the slopes of all runs."
+)
+def last_run_only(model: Any, clean: Tensor, corrupted: Tensor, metric: Any, steps: int) -> Scores:
+    return _along(model, clean, corrupted, metric, [1.0])
+
+
+@integrated_edge_attribution.wrong(
+    "only the run in the middle was taken. Average over all of them."
+)
+def middle_only(model: Any, clean: Tensor, corrupted: Tensor, metric: Any, steps: int) -> Scores:
+    return _along(model, clean, corrupted, metric, [0.5])
+
+
+@integrated_edge_attribution.wrong(
+    "the runs lie in the middle of each step. That is a better rule for an integral; the method "
+    "asked for takes the ends, k / steps, so that its numbers can be compared with others'."
+)
+def midpoints(model: Any, clean: Tensor, corrupted: Tensor, metric: Any, steps: int) -> Scores:
+    return _along(model, clean, corrupted, metric, [(k + 0.5) / steps for k in range(steps)])
+
+
+@integrated_edge_attribution.wrong(
+    "the sign is turned: the sender's step goes from clean to corrupted, as in EAP, although the "
+    "embeddings walk the other way."
+)
+def step_backwards(model: Any, clean: Tensor, corrupted: Tensor, metric: Any, steps: int) -> Scores:
+    points = [k / steps for k in range(1, steps + 1)]
+    return _along(model, clean, corrupted, metric, points, divide_by=-float(steps))
+
+
+@integrated_edge_attribution.wrong(
+    "one more division: the step k / steps stands for where the run is, not for a weight. Each run "
+    "counts the same."
+)
+def weighted_runs(model: Any, clean: Tensor, corrupted: Tensor, metric: Any, steps: int) -> Scores:
+    found = [
+        _along(model, clean, corrupted, metric, [k / steps]) for k in range(1, steps + 1)
+    ]
+    weights = [k / steps for k in range(1, steps + 1)]
+    return {
+        edge: sum(w * run[edge] for w, run in zip(weights, found, strict=True)) / steps
+        for edge in found[0]
+    }
