@@ -202,9 +202,10 @@ def area_under(shares: list[float], values: list[float]) -> float:
 def my_discovery(model, task) -> list[tuple]:
     """Your own method: the edges between heads, and from heads to the logits, of a planted circuit.
 
-    task: `task.clean`, `task.corrupted`, `task.metric`; every engine takes them as
-    discovery.edge_effects(model, *task). Edges from "embed" are not counted, right or wrong. You may spend as
-    much arithmetic as 40 runs of the model on `task.clean`; trying every edge takes more.
+    task: `task.clean`, `task.corrupted`, `task.metric`, as every engine takes them:
+    discovery.edge_effects(model, *task). Edges from "embed" are not counted, right or wrong. You
+    may spend as much arithmetic as 40 runs of the model on `task.clean`; trying every edge takes
+    more.
     """
     # BEGIN BLANK
     estimates = discovery.edge_attribution(model, *task)

@@ -1,1 +1,1 @@
-"""Chapter 11, Automatic discovery: the graph of edges, methods that rank it, and who judges them."""
+"""Chapter 11, Automatic discovery: a graph of edges, methods that rank them, and a referee."""

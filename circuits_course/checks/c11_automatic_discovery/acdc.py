@@ -53,9 +53,7 @@ def _sorted(output: Any, model: Any, *_: Any) -> Edges:
 
 
 @acdc.oracle
-def _oracle(
-    model: Any, clean: Tensor, corrupted: Tensor, metric: Any, threshold: float
-) -> Edges:
+def _oracle(model: Any, clean: Tensor, corrupted: Tensor, metric: Any, threshold: float) -> Edges:
     """By the package's engine."""
     return plain(engine(model, clean, corrupted, metric, threshold))
 
@@ -113,7 +111,7 @@ def in_the_whole_model(
 
 @acdc.wrong(
     "the whole distance is held against the threshold. What counts is how much further away this "
-    "one cut takes it: subtract `now`."
+    "one cut takes it: subtract `now`, and renew `now` after each cut."
 )
 def whole_distance(
     model: Any, clean: Tensor, corrupted: Tensor, metric: Any, threshold: float
@@ -152,25 +150,7 @@ def cuts_what_matters(
     model: Any, clean: Tensor, corrupted: Tensor, metric: Any, threshold: float
 ) -> Edges:
     away = _away(model, clean, corrupted, metric)
-    return _greedy(
-        all_edges(model)[::-1], away, -threshold, against=lambda then, now: now - then
-    )
-
-
-@acdc.wrong(
-    "`now` is never renewed: after a cut the circuit is somewhere else, and the next cut is "
-    "measured from there."
-)
-def distance_never_renewed(
-    model: Any, clean: Tensor, corrupted: Tensor, metric: Any, threshold: float
-) -> Edges:
-    away, left = _away(model, clean, corrupted, metric), all_edges(model)
-    now = away(left) + 0.0
-    for edge in reversed(all_edges(model)):
-        without = [other for other in left if other != edge]
-        if away(without) - now < threshold:
-            left = without
-    return left
+    return _greedy(all_edges(model)[::-1], away, -threshold, against=lambda then, now: now - then)
 
 
 @acdc.wrong(

@@ -13,7 +13,7 @@ area_under = Exercise(
     importance=2,
     minutes=5,
     hints=[
-        "Between two neighbouring points lies a trapezoid. How wide is it, and how high on average?",
+        "Between two neighbouring points lies a trapezoid: how wide, and how high on average?",
         "(shares[i] - shares[i - 1]) * (values[i] + values[i - 1]) / 2, summed over i from 1 on.",
     ],
 )

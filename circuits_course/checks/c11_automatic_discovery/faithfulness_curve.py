@@ -154,9 +154,7 @@ def unranked(
     return _curve(model, clean, corrupted, metric, [edges[:size] for size in sizes])
 
 
-@faithfulness_curve.wrong(
-    "the scale is turned round: 0 is the corrupted run and 1 the clean one."
-)
+@faithfulness_curve.wrong("the scale is turned round: 0 is the corrupted run and 1 the clean one.")
 def turned_round(
     model: Any, clean: Tensor, corrupted: Tensor, metric: Any, scores: Scores, sizes: Any
 ) -> list[float]:

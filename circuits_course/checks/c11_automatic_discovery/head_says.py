@@ -31,9 +31,7 @@ head_says = Exercise(
 def _cases() -> Iterator[Case]:
     for seed, (layer, head, batch, pos) in enumerate([(0, 1, 2, 4), (1, 2, 3, 6), (1, 0, 2, 5)]):
         streams = [normal(batch, pos, 20, seed=10 * seed + i) for i in range(3)]
-        yield Case(
-            f"three streams into head {layer}.{head}", small_model(), layer, head, *streams
-        )
+        yield Case(f"three streams into head {layer}.{head}", small_model(), layer, head, *streams)
     same = normal(2, 7, 20, seed=77)
     yield Case("the same stream three times", small_model(), 1, 1, same, same, same)
 

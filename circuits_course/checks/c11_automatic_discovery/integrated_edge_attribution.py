@@ -84,9 +84,7 @@ def _along(
     "the steps begin at 0 and leave out the clean run: k goes from 1 to steps, and k = steps is "
     "the clean run itself."
 )
-def begins_at_zero(
-    model: Any, clean: Tensor, corrupted: Tensor, metric: Any, steps: int
-) -> Scores:
+def begins_at_zero(model: Any, clean: Tensor, corrupted: Tensor, metric: Any, steps: int) -> Scores:
     return _along(model, clean, corrupted, metric, [k / steps for k in range(steps)])
 
 
@@ -142,9 +140,7 @@ def step_backwards(model: Any, clean: Tensor, corrupted: Tensor, metric: Any, st
     "counts the same."
 )
 def weighted_runs(model: Any, clean: Tensor, corrupted: Tensor, metric: Any, steps: int) -> Scores:
-    found = [
-        _along(model, clean, corrupted, metric, [k / steps]) for k in range(1, steps + 1)
-    ]
+    found = [_along(model, clean, corrupted, metric, [k / steps]) for k in range(1, steps + 1)]
     weights = [k / steps for k in range(1, steps + 1)]
     return {
         edge: sum(w * run[edge] for w, run in zip(weights, found, strict=True)) / steps

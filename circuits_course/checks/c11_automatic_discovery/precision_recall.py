@@ -52,8 +52,8 @@ def exchanged(found: Edges, planted: Edges) -> Shares:
 
 
 @precision_recall.wrong(
-    "both are divided by all edges in either list. That is the overlap of two sets, and one number; "
-    "here misses and false alarms are told apart."
+    "both are divided by all edges in either list. That is the overlap of two sets, and one "
+    "number; here misses and false alarms are told apart."
 )
 def overlap_twice(found: Edges, planted: Edges) -> Shares:
     share = len(set(found) & set(planted)) / len(set(found) | set(planted))

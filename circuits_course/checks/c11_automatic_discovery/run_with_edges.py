@@ -149,8 +149,8 @@ def embedding_always_clean(model: Any, clean: Tensor, corrupted: Tensor, kept: E
 
 
 @run_with_edges.wrong(
-    "heads of one layer hear each other, as if they ran one after the other. Add a layer's heads to "
-    "`now` when the whole layer is done."
+    "heads of one layer hear each other, as if they ran one after the other. Add a layer's heads "
+    "to `now` when the whole layer is done."
 )
 def one_after_the_other(model: Any, clean: Tensor, corrupted: Tensor, kept: Edges) -> Tensor:
     other = said_by(model, corrupted)

@@ -100,7 +100,8 @@ def one_head(
     place: how often positions are added to what queries, keys and values read.
     """
     n_pos = into_q.shape[1]
-    inputs = [x + n * model.W_pos[:n_pos] for x, n in zip((into_q, into_k, into_v), place)]
+    streams = into_q, into_k, into_v
+    inputs = [x + n * model.W_pos[:n_pos] for x, n in zip(streams, place, strict=True)]
     weights = (w[layer, head] for w in (model.W_Q, model.W_K, model.W_V))
     q, k, v = (torch.einsum("bpm,md->bpd", x, w) for x, w in zip(inputs, weights, strict=True))
     scores = torch.einsum("bqd,bkd->bqk", q, k) / (model.cfg.attn_scale if scale is None else scale)
