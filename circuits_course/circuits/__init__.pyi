@@ -19,6 +19,10 @@ from .composition import key_cuts as key_cuts
 from .composition import key_parts as key_parts
 from .composition import strongest_pairs as strongest_pairs
 from .composition import turn as turn
+from .dictionary import Dictionary as Dictionary
+from .dictionary import best_f1 as best_f1
+from .dictionary import random_dictionary as random_dictionary
+from .dictionary import train_dictionary as train_dictionary
 from .discovery.attributing import edge_attribution as edge_attribution
 from .discovery.attributing import integrated_edge_attribution as integrated_edge_attribution
 from .discovery.attributing import node_attribution as node_attribution

@@ -1,6 +1,9 @@
 from .arrows import claim_arrows as claim_arrows
 from .bench import silence_path as silence_path
 from .claims import Claim as Claim
+from .contest import BUDGET as BUDGET
+from .contest import contest as contest
+from .contest import play as play
 from .discovery import planted_edges as planted_edges
 from .discovery import planted_task as planted_task
 from .exam import hand_in as hand_in
