@@ -1,10 +1,414 @@
+# %% [markdown]
+# # 11 Automatic discovery
+#
+# **You will be able to** write the methods that find circuits by themselves (ACDC, EAP, EAP-IG), say where
+# each of them fails, and judge any such method where the right answer is known.
+#
+# **Time** 120 minutes. **You need** chapters 05 (composition), 07 (patching, attribution) and 10 (planted
+# circuits). **Models** `induction-2l`, sealed models of chapter 10, and SmolLM2-135M-Instruct at the end.
+#
+# In chapter 07 you followed paths by hand, one receiver at a time. Can a program do that? The field has
+# several, and they are nearly always tried on models whose circuit nobody knows. Here it is known: we planted it.
+
+# %%
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from circuits_course import Chapter, load_model, show_table, verdict
+from circuits_course.circuits import discovery, interval, path_patch
+from circuits_course.circuits.discovery import said_by, slopes_at
+from circuits_course.mystery import contest, load_mystery, planted_edges, planted_task
+from circuits_course.plots import plot_bars, plot_lines, plot_scatter
+
+chapter = Chapter("11_automatic_discovery")
+
+# %%
+torch.set_grad_enabled(False)
+model = load_model("induction-2l")
+Tokens, Stream = Int[Tensor, "batch pos"], Float[Tensor, "batch pos d_model"]
+
+# %% [markdown]
+# ## Before you start
+#
+# Three questions from earlier chapters.
+
+# %%
+chapter.quiz("three_ways_in")
+
+# %%
+chapter.quiz("what_an_estimate_misses")
+
+# %%
+chapter.quiz("what_single_cuts_miss")
+
+# %% [markdown]
+# ## 1. A model as a graph
+#
+# Everything that parts of a transformer tell each other goes through the residual stream. So the model is a
+# **graph**. Its **senders** write to the stream: the embedding and the heads (and MLPs, where there are any). Its
+# **receivers** read it: the queries, the keys and the values of each head, each for itself, and the logits. An **edge** leads from every
+# sender to every receiver that comes after it. Nothing else is ever said.
+#
+# A **circuit** is then a set of edges. That is a finer claim than a set of heads: "0.3 matters" becomes "0.3 matters
+# to the keys of 1.3".
+
+# %%
+chapter.predict("how_many_edges", choices=["about 20", "about 80", "about 1,000"])
+
 # %% exercise="edges_of"
+
+# %% tags=["nbval-check-output"]
+edges = edges_of(model)
+print(f"{len(edges)} edges, the last: {edges[-1]}")
+verdict("the package's engine has the same", edges == [tuple(e) for e in discovery.edges_of(model)])
+
+# %% [markdown]
+# The number grows with the square of the model: SmolLM2 has 69,871 edges, GPT-2 small 32,491. Of sets of edges, which is what
+# circuits are, there are $2^{81}$ even here. So nobody tries them all. What follows are two ideas for not doing so.
+#
+# ## 2. Running a circuit
+#
+# What does a circuit do *alone*? Two prompts as ever: the clean one, and a corrupted one that differs where it
+# matters. Edges of the circuit carry what their senders say now. All others carry what their senders
+# said in the corrupted run. So nothing is missing, and what is outside the circuit knows nothing of the clean prompt.
+#
+# For that, a head has to read three streams in place of one. Write it; it is chapter 01's attention once more.
+
 # %% exercise="head_says"
+
+# %% [markdown]
+# Now the run. Two helpers: `said_by(model, tokens)` has what every sender says on some prompts, by name. And in this very
+# run, `now` collects what the senders say as it goes on, layer by layer. A sender that hears something
+# else will *say* something else: that is how a cut at the bottom is felt at the top.
+
 # %% exercise="run_with_edges"
+
+# %% [markdown]
+# Which prompts? `discovery.induction_task` draws repeats of random symbols. In the corrupted ones the first copy is another, so
+# there is nothing to look back to. The metric is the logit of what follows minus that of what the model says on the corrupted prompt.
+
+# %% tags=["nbval-check-output"]
+task = discovery.induction_task(model, "repeats", 32, seed=1)
+clean, corrupted, metric = task
+high, low = metric(model(clean)).item(), metric(model(corrupted)).item()
+run = {n: run_with_edges(model, clean, corrupted, e) for n, e in (("all", edges), ("no", []))}
+verdict("with all edges it is the clean run", torch.allclose(run["all"], model(clean), atol=1e-3))
+verdict("with none it is the corrupted", torch.allclose(run["no"], model(corrupted), atol=1e-3))
+print(f"clean {high:.1f}, corrupted {low:.1f}")
+
+# %% [markdown]
+# ### The exact effect of one edge
+#
+# All edges kept but one: what changes? That takes one run for each edge, and is the truth by which estimates will be
+# measured. You know this experiment. It is path patching (chapter 07) with one sender and one receiver.
+
+
+# %% tags=["nbval-check-output"]
+def exact_effect(edge: tuple) -> float:
+    """The change of the metric when this edge alone carries the corrupted value."""
+    kept = [other for other in edges if other != edge]
+    return metric(run_with_edges(model, clean, corrupted, kept)).item() - high
+
+
+edge = (0, 3), (1, 3, "k")
+patched = path_patch(model, clean, corrupted, *edge, metric) - high
+verdict("cutting one edge is path patching", abs(exact_effect(edge) - patched) < 1e-2,
+        f"{exact_effect(edge):.2f} logits")  # fmt: skip
+
+# %%
+exact = discovery.edge_effects(model, *task)  # the same for all edges, in a second
+show_table({str(e): {"change of the metric": exact[e]}
+            for e in discovery.strongest_edges(exact, 7)}, digits=2)  # fmt: skip
+
+# %% [markdown]
+# *What to see:* four edges make the circuit of chapter 04. The embedding goes into the values of 0.3, 0.3 into the keys of 1.3, the
+# embedding into the values of 1.3, and 1.3 to the logits. Each of them costs 13 to 17 logits, of which there are 17. A fifth and a
+# sixth cost less than one. The other 75 do nothing here.
+#
+# ## 3. ACDC: cut what can be cut
+#
+# Conmy et al. (2023, arXiv 2304.14997): begin with all edges, go through them from the logits back, and cut each whose loss hardly
+# shows. The order has a reason. Once nothing leads from a head to the logits, its own inputs can go as well.
+#
+# Their measure is the divergence from the clean run's predictions. We stay with the metric, and with its distance from the clean run.
+
 # %% exercise="acdc"
+
+# %% tags=["nbval-check-output"]
+found = acdc(model, clean, corrupted, metric, threshold=0.5)
+print(*(f"{a} -> {b}" for a, b in found), sep="\n")
+left = metric(run_with_edges(model, clean, corrupted, found)).item()
+print(f"{len(found)} of {len(edges)} edges bring back {(left - low) / (high - low):.0%}")
+
+# %% [markdown]
+# *What to see:* the four edges, and the fifth. Five edges of 81 do the task, with 97 % of the metric, and nobody told ACDC what to look for.
+#
+# ### What the threshold decides
+
+# %%
+thresholds = [0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0]
+kept = [discovery.acdc(model, *task, threshold=x) for x in thresholds]
+runs = [metric(run_with_edges(model, clean, corrupted, [tuple(e) for e in k])) for k in kept]
+plot_lines({"edges left": [len(k) for k in kept],
+            "per cent of the metric": [100 * (float(x) - low) / (high - low) for x in runs]},
+           "ACDC on induction-2l", x=("threshold, logits", thresholds), y="edges, and per cent",
+           log_x=True)  # fmt: skip
+
+# %% [markdown]
+# *What to see:* from 0.02 to 5 the number of edges falls to four, and the metric hardly moves. Here the circuit is sharp, so the threshold
+# matters little. In a real model every threshold gives another circuit, and none of them is *the* one.
+#
+# ### Where it fails
+#
+# One cut at a time is what chapter 10's backups were made to fool. In iolite, 0.1 does the work, and 2.1 takes over if 0.1 is silent. Three
+# edges are planted: from 0.1 to the logits, from 0.1 to the queries of 2.1 (which keeps it quiet), and from 2.1 to the logits.
+
+# %%
+chapter.predict("backup_under_acdc",
+                choices=["all three", "the one from 0.1 to the logits",
+                         "the one from 2.1 to the logits"])  # fmt: skip
+
+# %% tags=["nbval-check-output"]
+iolite = load_mystery("iolite")
+its_task, planted = planted_task(iolite), planted_edges(iolite)
+rows = {"planted": {"edges between heads": ", ".join(map(str, planted))}}
+for order in ("from the logits", "from the embedding"):
+    found = discovery.acdc(iolite.model, *its_task, threshold=0.5, order=order)
+    names = ", ".join(map(str, discovery.between_heads(found)))
+    rows[f"ACDC {order}"] = {"edges between heads": names}
+show_table(rows)
+
+# %% [markdown]
+# *What to see:* from the logits back, ACDC meets 2.1 first. 2.1 is quiet, so its edge can go; then there is nobody to keep quiet, and
+# the edge into its queries goes, too. What is left is the one from 0.1. Begun at the other end it finds another circuit. A greedy search gives *a* circuit, and
+# the order decides which.
+#
+# If you said "the one from 2.1": that would need 0.1 to be cut first, and 2.1 to take over. "All three" would need two changes at a time.
+
+# %% [markdown]
+# ## 4. Attribution: all edges at once
+#
+# ACDC ran the model once for every edge. Chapter 07 had a way to ask about all heads for the price of three runs: step times slope.
+# It works for edges as well (**EAP**, Syed et al. 2023, arXiv 2310.10348). An edge from $s$ to $r$ that carries the corrupted value gives the
+# receiver a stream that is off by what the sender says differently. So the metric changes by about
+#
+# $$(s_{corrupted} - s_{clean}) \cdot \frac{\partial\, metric}{\partial\, \text{input of } r}$$
+#
+# with the slope in the clean run. One backward pass gives the slopes at all receivers: `slopes_at(model, clean, metric)`.
+
+# %%
+chapter.predict("estimate_of_the_keys", choices=["about 13", "about 2", "nothing at all"])
+
 # %% exercise="edge_attribution"
+
+# %%
+estimates = edge_attribution(model, clean, corrupted, metric)
+strong = [tuple(e) for e in discovery.strongest_edges(exact, 5)]
+show_table({str(discovery.Edge(*e)): {"exact": exact[e], "EAP": estimates[e]} for e in strong},
+           digits=2)  # fmt: skip
+
+# %% [markdown]
+# *What to see:* the edges of 1.3's values and output are exact, for between them and the logits all is linear. The two that work through 1.3's attention get
+# 2 of their 13. In the clean run the induction head has made up its mind, and a small step does not change it. (`about 13` holds for straight lines, "nothing"
+# would hold for a softmax that is at 1.000.) In chapter 07 we took the gradient in the *corrupted* run and got 0.00: the other end of the same curve.
+#
+# ### Going along the way
+#
+# Where a slope at one end misleads, take the mean of slopes along the way. **EAP-IG** (Hanna et al. 2024, arXiv 2403.17806) runs the model on
+# embeddings between the corrupted and the clean ones, and averages. Nothing else changes.
+
 # %% exercise="integrated_edge_attribution"
+
+# %%
+along = {n: discovery.integrated_edge_attribution(model, *task, steps=n) for n in (5, 20)}
+table = {str(discovery.Edge(*e)): {"exact": exact[e], "EAP": estimates[e],
+                                   "EAP-IG, 5 steps": along[5][e],
+                                   "20 steps": along[20][e]} for e in strong}  # fmt: skip
+show_table(table, digits=2)
+yours = integrated_edge_attribution(model, clean, corrupted, metric, steps=5)
+verdict("yours and the engine's agree", all(abs(yours[e] - along[5][e]) < 1e-2 for e in yours))
+
+# %% [markdown]
+# *What to see:* the keys are mended, 11 or 12 of 13. But look at the values of 1.3: exact -13, EAP -13, EAP-IG -5. On the way from the corrupted embeddings
+# the head does not yet look at the right place, so its values do not yet matter, and the mean says so. Averaging is no cure for everything. It exchanges one error for a smaller one.
+
+# %%
+points = {"EAP": estimates, "EAP-IG": along[5]}
+plot_scatter(("exact change, logits", [exact[e] for e in edges] * 2),
+             ("estimated change, logits", [s[e] for s in points.values() for e in edges]),
+             "81 edges, estimated and exact", labels=[str(discovery.Edge(*e)) for e in edges] * 2,
+             groups=[name for name in points for _ in edges], diagonal=True)  # fmt: skip
+
+# %% [markdown]
+# *What to see:* most edges sit at zero in both, whatever the method. The few that matter are all in the lower half, and none of them is at zero: both methods would find the four edges by rank.
+# That is what estimates are for. They rank; they do not measure.
+#
+# TransformerLens ships such a tool (`transformer_lens.tools.analysis.attribution_patching`, with `granularity="edge"`). It takes its slope in the
+# corrupted run, pointing to the clean one, and gives each position its own edge; with the prompts exchanged and positions summed its numbers are
+# the engine's (`tests/circuits/test_discovery.py` holds that). Averaging along the way it does not have yet.
+
+# %% [markdown]
+# ## 5. Judging a method
+#
+# How good is a circuit that a method found? There are two ways to ask. Where the truth is known: does it name the right edges?
+
 # %% exercise="precision_recall"
+
+# %% [markdown]
+# And where it is not: does it *do* what the model does? Keep the strongest 1 %, 2 %, 5 % ... of all edges and see how much of the metric comes back. The Mechanistic
+# Interpretability Benchmark (Mueller et al. 2025, arXiv 2504.13151) takes the area under that curve (**CPR**: does a small circuit have most of the metric?) and the area between
+# the curve and 1 (**CMD**: how far is it from the model?).
+
 # %% exercise="faithfulness_curve"
+
 # %% exercise="area_under"
+
+# %%
+sizes = [0, 2, 4, 6, 8, 12, 20, 40, 81]
+shares = [size / len(edges) for size in sizes]
+methods = {"exact": exact, "EAP": estimates, "EAP-IG": along[5]}
+drawn = [discovery.random_scores(edges, seed) for seed in range(20)]
+curves = {name: faithfulness_curve(model, *task, scores, sizes) for name, scores in methods.items()}
+controls = [faithfulness_curve(model, *task, scores, sizes) for scores in drawn]
+curves["random"] = torch.tensor(controls).mean(0).tolist()
+
+# %%
+plot_lines(curves, "Faithfulness of circuits of growing size", x=("edges kept", sizes),
+           y="share of the metric")  # fmt: skip
+areas = {name: {"CMD": area_under(shares, [abs(1 - y) for y in curve])}
+         for name, curve in curves.items()}  # fmt: skip
+show_table(areas, caption="Area between the curve and 1: 0 is best", digits=3)
+
+# %% [markdown]
+# *What to see:* with two edges nothing works, with four everything, whatever ranked them: a chain is as good as its weakest link. Random circuits of 40 edges, half of the model, bring back next to nothing.
+# In the area the methods can hardly be told apart, here where the circuit is sharp.
+#
+# ### Overlap is not faithfulness
+
+# %%
+chapter.predict("overlap_or_faithful", choices=["A", "B", "both about the same"])
+
+
+# %%
+def judged(mystery, prompts, found: list[tuple]) -> dict[str, float]:
+    """Recall of the planted edges, and faithfulness; all edges of the embedding are kept."""
+    ends = [prompts.metric(mystery.model(tokens)) for tokens in (prompts.corrupted, prompts.clean)]
+    kept = [e for e in edges_of(mystery.model) if e[0] == "embed" or e in found]
+    logits = run_with_edges(mystery.model, prompts.clean, prompts.corrupted, kept)
+    recall = precision_recall(found, [tuple(e) for e in planted_edges(mystery)])[1]
+    return {"recall": recall, "faithful": float((prompts.metric(logits) - ends[0]) / (ends[1] - ends[0]))}
+
+
+# %% tags=["nbval-check-output"]
+jasper = load_mystery("jasper")
+her_task, chain = planted_task(jasper), [tuple(e) for e in planted_edges(jasper)]
+first = [((0, 1), "logits")]
+table = {"A: iolite, 0.1 to the logits alone": judged(iolite, its_task, first),
+         "B: jasper, all but the last edge": judged(jasper, her_task, chain[:-1])}  # fmt: skip
+show_table(table, digits=2)
+
+# %% [markdown]
+# *What to see:* A has a third of the edges and does everything. B has three quarters and does nothing: what is missing is the link through which all is said. Hanna et al. (2024) found the same in GPT-2 small, where two methods overlapped
+# with the circuits found by hand in nearly the same number of edges and differed in faithfulness. Each number answers its own question: *is this how the model does it?*, and *would this do?*
+
+# %%
+chapter.explain("why_two_scores")
+
+# %% [markdown]
+# ## 6. The referee's table
+#
+# All methods on all planted circuits, on `induction-2l` with both kinds of its data, and on SmolLM2's IOI, measured once by
+# `REFEREE_COMMAND`.
+
+# REFEREE_CELLS
+
+# %% [markdown]
+# ### Where they fail together
+#
+# Each method looks at the world in one way: one edge at a time, between two prompts. So there are circuits none of them can see. lazulite marks the place after BOS on *every* prompt alike; what never
+# changes cannot be found by exchanging prompts. What if the edge carries nothing at all? (`corrupted=None`)
+
+# %% tags=["nbval-check-output"]
+lazulite = load_mystery("lazulite")
+prompts, hidden = planted_task(lazulite), planted_edges(lazulite)
+other = discovery.edge_effects(lazulite.model, *prompts, edges=hidden)
+silence = discovery.edge_effects(lazulite.model, prompts.clean, None, prompts.metric, edges=hidden)
+show_table({str(e): {"another prompt's message": other[e], "no message": silence[e]}
+            for e in hidden}, digits=2)  # fmt: skip
+
+# %% [markdown]
+# *What to see:* without any message the first edge matters as much as the second. With another prompt's it does not matter at all, and no gradient between two prompts will ever show it. As in chapter 10:
+# what an experiment keeps the same, it cannot see.
+
+# %% [markdown]
+# ## 7. Your own method
+#
+# Now write one. You get a model and a task, and the arithmetic of 40 runs of the model (a meter counts every matrix product, forwards and backwards). That is not enough to
+# try every edge, and more than enough for a gradient. Your circuits are held against the planted ones; edges from the embedding do not count.
+
 # %% exercise="my_discovery"
+
+
+# %%
+def gradient_alone(model, task) -> list[tuple]:
+    """EAP, and whatever is above a twentieth of the gap between the two runs."""
+    scores = discovery.edge_attribution(model, *task)
+    gap = task.metric(model(task.clean)) - task.metric(model(task.corrupted))
+    return [edge for edge, x in scores.items() if abs(x) > 0.05 * gap]
+
+
+# %%
+entries = {"yours": my_discovery, "a gradient alone": gradient_alone}
+seeds = range(7000, 7012)  # another dozen models, made on the spot: take your own numbers
+rounds = contest(entries, seeds)
+show_table({name: {"F1": str(interval(r.f1 for r in played)),
+                   "recall": sum(r.recall for r in played) / len(played),
+                   "cost in runs": sum(r.cost for r in played) / len(played)}
+            for name, played in rounds.items()}, digits=2)  # fmt: skip
+
+# %% [markdown]
+# *What to see:* the reference takes a gradient to *choose* thirty edges and then tries these. That costs about 25 runs, and it beats the gradient alone, which misses edges into decided attention. F1 is the harmonic mean
+# of precision and recall, with its interval over models.
+#
+# And on circuits that were built to hide? (`circuits-course mystery new --hiding` makes one for you to open by hand.)
+
+# %%
+rounds = contest(entries, range(8000, 8012), hiding=True)
+show_table({name: {"F1": str(interval(r.f1 for r in played)),
+                   "recall": sum(r.recall for r in played) / len(played)}
+            for name, played in rounds.items()}, digits=2)  # fmt: skip
+
+# %% [markdown]
+# *What to see:* both lose, and by recall: what they name is right, and half is missing. Messages that never change, two heads of which either will do, backups of backups. To beat these, try *pairs*, or
+# silence in the place of another prompt, within the same 40 runs.
+
+# %% [markdown]
+# ## 8. A real model
+#
+# SmolLM2 and the task of chapter 06. ACDC would need 70,000 runs. EAP takes a few seconds.
+
+# %%
+real = load_model("auto")
+ioi = discovery.ioi_task(real, 8, seed=1, templates=[0], corruption="swap_s2")
+scores = discovery.edge_attribution(real, *ioi)
+top = discovery.strongest_edges(scores, 12)
+checked = discovery.edge_effects(real, *ioi, edges=top)
+print(f"{len(scores)} edges")
+show_table({str(e): {"EAP": scores[e], "exact": checked[e]} for e in top}, digits=2)
+
+# REAL_TEXT
+
+# %%
+chapter.explain("which_method")
+
+# %% [markdown]
+# ## How sure is this?
+#
+# Each sentence was tested on prompts, seeds and models that this notebook does not use.
+
+# %%
+chapter.how_sure()
+
+# %%
+chapter.progress()
