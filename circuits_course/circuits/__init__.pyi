@@ -145,4 +145,6 @@ from .patching.sweep import patch_sweep as patch_sweep
 from .silencing import cache_without as cache_without
 from .silencing import input_cut as input_cut
 from .silencing import mean_ablated as mean_ablated
+from .steering import random_directions as random_directions
+from .steering import steered as steered
 from .walk import walk_induction as walk_induction
