@@ -18,8 +18,9 @@ from torch import Tensor
 from circuits_course import Chapter, load_model, show_table, verdict
 from circuits_course.circuits import discovery, interval, path_patch
 from circuits_course.circuits.discovery import said_by, slopes_at
+from circuits_course.data import LogitDifference
 from circuits_course.mystery import contest, load_mystery, planted_edges, planted_task
-from circuits_course.plots import plot_bars, plot_lines, plot_scatter
+from circuits_course.plots import plot_lines, plot_matrix, plot_scatter
 
 chapter = Chapter("11_automatic_discovery")
 
@@ -60,12 +61,15 @@ chapter.predict("how_many_edges", choices=["about 20", "about 80", "about 1,000"
 
 # %% tags=["nbval-check-output"]
 edges = edges_of(model)
-print(f"{len(edges)} edges, the last: {edges[-1]}")
+print(f"{len(edges)} edges; the last leads from {edges[-1][0]} to the {edges[-1][1]}")
 verdict("the package's engine has the same", edges == [tuple(e) for e in discovery.edges_of(model)])
 
+# %%
+chapter.reveal("how_many_edges")
+
 # %% [markdown]
-# The number grows with the square of the model: SmolLM2 has 69,871 edges, GPT-2 small 32,491. Of sets of edges, which is what
-# circuits are, there are $2^{81}$ even here. So nobody tries them all. What follows are two ideas for not doing so.
+# The number grows with the square of the model: GPT-2 small has 32,491 edges (Conmy et al. 2023 counted them so), SmolLM2 70,651.
+# Of sets of edges, which is what circuits are, there are $2^{81}$ even here. Nobody tries them all. What follows are two ideas for not having to.
 #
 # ## 2. Running a circuit
 #
@@ -89,7 +93,7 @@ verdict("the package's engine has the same", edges == [tuple(e) for e in discove
 # there is nothing to look back to. The metric is the logit of what follows minus that of what the model says on the corrupted prompt.
 
 # %% tags=["nbval-check-output"]
-task = discovery.induction_task(model, "repeats", 32, seed=1)
+task = discovery.induction_task(model, "repeats", 32, seed=0)
 clean, corrupted, metric = task
 high, low = metric(model(clean)).item(), metric(model(corrupted)).item()
 run = {n: run_with_edges(model, clean, corrupted, e) for n, e in (("all", edges), ("no", []))}
@@ -114,17 +118,17 @@ def exact_effect(edge: tuple) -> float:
 edge = (0, 3), (1, 3, "k")
 patched = path_patch(model, clean, corrupted, *edge, metric) - high
 verdict("cutting one edge is path patching", abs(exact_effect(edge) - patched) < 1e-2,
-        f"{exact_effect(edge):.2f} logits")  # fmt: skip
+        f"{exact_effect(edge):.2f} logits")
 
 # %%
 exact = discovery.edge_effects(model, *task)  # the same for all edges, in a second
 show_table({str(e): {"change of the metric": exact[e]}
-            for e in discovery.strongest_edges(exact, 7)}, digits=2)  # fmt: skip
+            for e in discovery.strongest_edges(exact, 7)}, digits=2)
 
 # %% [markdown]
 # *What to see:* four edges make the circuit of chapter 04. The embedding goes into the values of 0.3, 0.3 into the keys of 1.3, the
 # embedding into the values of 1.3, and 1.3 to the logits. Each of them costs 13 to 17 logits, of which there are 17. A fifth and a
-# sixth cost less than one. The other 75 do nothing here.
+# sixth cost less than one. The other 75 do next to nothing here.
 #
 # ## 3. ACDC: cut what can be cut
 #
@@ -142,21 +146,21 @@ left = metric(run_with_edges(model, clean, corrupted, found)).item()
 print(f"{len(found)} of {len(edges)} edges bring back {(left - low) / (high - low):.0%}")
 
 # %% [markdown]
-# *What to see:* the four edges, and the fifth. Five edges of 81 do the task, with 97 % of the metric, and nobody told ACDC what to look for.
+# *What to see:* the four edges, and the fifth. Five edges of 81 do the task with nearly all of the metric, and nobody told ACDC what to look for.
 #
 # ### What the threshold decides
 
 # %%
-thresholds = [0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0]
+thresholds = [0.05, 0.5, 2.0, 10.0]
 kept = [discovery.acdc(model, *task, threshold=x) for x in thresholds]
 runs = [metric(run_with_edges(model, clean, corrupted, [tuple(e) for e in k])) for k in kept]
 plot_lines({"edges left": [len(k) for k in kept],
             "per cent of the metric": [100 * (float(x) - low) / (high - low) for x in runs]},
            "ACDC on induction-2l", x=("threshold, logits", thresholds), y="edges, and per cent",
-           log_x=True)  # fmt: skip
+           log_x=True)
 
 # %% [markdown]
-# *What to see:* from 0.02 to 5 the number of edges falls to four, and the metric hardly moves. Here the circuit is sharp, so the threshold
+# *What to see:* over a factor of 200 the number of edges falls to four, and most of the metric stays. Here the circuit is sharp, so the threshold
 # matters little. In a real model every threshold gives another circuit, and none of them is *the* one.
 #
 # ### Where it fails
@@ -167,7 +171,7 @@ plot_lines({"edges left": [len(k) for k in kept],
 # %%
 chapter.predict("backup_under_acdc",
                 choices=["all three", "the one from 0.1 to the logits",
-                         "the one from 2.1 to the logits"])  # fmt: skip
+                         "the one from 2.1 to the logits"])
 
 # %% tags=["nbval-check-output"]
 iolite = load_mystery("iolite")
@@ -184,7 +188,10 @@ show_table(rows)
 # the edge into its queries goes, too. What is left is the one from 0.1. Begun at the other end it finds another circuit. A greedy search gives *a* circuit, and
 # the order decides which.
 #
-# If you said "the one from 2.1": that would need 0.1 to be cut first, and 2.1 to take over. "All three" would need two changes at a time.
+# The circuit that is left does everything the model does, and a third of the truth is in it.
+
+# %%
+chapter.reveal("backup_under_acdc")
 
 # %% [markdown]
 # ## 4. Attribution: all edges at once
@@ -198,7 +205,8 @@ show_table(rows)
 # with the slope in the clean run. One backward pass gives the slopes at all receivers: `slopes_at(model, clean, metric)`.
 
 # %%
-chapter.predict("estimate_of_the_keys", choices=["about 13", "about 2", "nothing at all"])
+chapter.predict("estimate_of_the_keys",
+                choices=["about 13", "less than a tenth of it", "several times as much"])
 
 # %% exercise="edge_attribution"
 
@@ -206,13 +214,40 @@ chapter.predict("estimate_of_the_keys", choices=["about 13", "about 2", "nothing
 estimates = edge_attribution(model, clean, corrupted, metric)
 strong = [tuple(e) for e in discovery.strongest_edges(exact, 5)]
 show_table({str(discovery.Edge(*e)): {"exact": exact[e], "EAP": estimates[e]} for e in strong},
-           digits=2)  # fmt: skip
+           digits=2)
 
 # %% [markdown]
 # *What to see:* the edges of 1.3's values and output are exact, for between them and the logits all is linear. The two that work through 1.3's attention get
-# 2 of their 13. In the clean run the induction head has made up its mind, and a small step does not change it. (`about 13` holds for straight lines, "nothing"
-# would hold for a softmax that is at 1.000.) In chapter 07 we took the gradient in the *corrupted* run and got 0.00: the other end of the same curve.
+# 2 of their 13. Is 2 what EAP says of this edge? Look at the 32 prompts one by one.
+
+# %%
+each = []
+for row in range(len(clean)):
+    one = LogitDifference(metric.right[[row]], metric.wrong[[row]], metric.position[[row]])
+    each.append(discovery.edge_attribution(model, clean[[row]], corrupted[[row]], one)[edge])
+true = discovery.edge_effects(model, clean, corrupted, metric.each(), edges=[edge])[edge]
+plot_scatter(("exact change, logits", true), ("estimated change, logits", each),
+             "One edge, 0.3 to the keys of 1.3, on 32 prompts", diagonal=True)
+
+# %% tags=["nbval-check-output"]
+ratios = torch.tensor(each) / true.clamp(max=-1)
+show_table({"mean": [float(true.mean()), sum(each) / len(each)],
+            "median": [float(true.median()), float(torch.tensor(each).median())]},
+           ["over 32 prompts", "exact", "EAP"], digits=1)
+print(f"EAP gives less than a tenth of the truth on {int((ratios.abs() < 0.1).sum())} prompts, "
+      f"and on {int((ratios.abs() > 1).sum())} more than all of it, up to {max(map(abs, each)):.0f}")
+
+# %% [markdown]
+# *What to see:* the exact effects lie close together. The estimates lie at zero, and a few anywhere between -77 and +60. In most clean runs the induction head has made
+# up its mind, and a small step does not change it. Where it is in two minds, a small step is worth a lot, in either direction. So the mean is a draw from a lottery: with other seeds of the
+# same task it is anything from -1 to -13. A single gradient is not a bad estimate of this edge; it is none.
 #
+# (In chapter 07 the gradient was taken in the *corrupted* run and said 0.00: the other end of the same curve.)
+
+# %%
+chapter.reveal("estimate_of_the_keys")
+
+# %% [markdown]
 # ### Going along the way
 #
 # Where a slope at one end misleads, take the mean of slopes along the way. **EAP-IG** (Hanna et al. 2024, arXiv 2403.17806) runs the model on
@@ -224,24 +259,24 @@ show_table({str(discovery.Edge(*e)): {"exact": exact[e], "EAP": estimates[e]} fo
 along = {n: discovery.integrated_edge_attribution(model, *task, steps=n) for n in (5, 20)}
 table = {str(discovery.Edge(*e)): {"exact": exact[e], "EAP": estimates[e],
                                    "EAP-IG, 5 steps": along[5][e],
-                                   "20 steps": along[20][e]} for e in strong}  # fmt: skip
+                                   "20 steps": along[20][e]} for e in strong}
 show_table(table, digits=2)
 yours = integrated_edge_attribution(model, clean, corrupted, metric, steps=5)
 verdict("yours and the engine's agree", all(abs(yours[e] - along[5][e]) < 1e-2 for e in yours))
 
 # %% [markdown]
-# *What to see:* the keys are mended, 11 or 12 of 13. But look at the values of 1.3: exact -13, EAP -13, EAP-IG -5. On the way from the corrupted embeddings
-# the head does not yet look at the right place, so its values do not yet matter, and the mean says so. Averaging is no cure for everything. It exchanges one error for a smaller one.
+# *What to see:* the keys are mended, 11 or 12 of 13, and with other seeds they stay so. But look at the values of 1.3: exact -13, EAP -13, EAP-IG -5. On the way from the corrupted
+# embeddings the head does not yet look at the right place, so its values do not yet matter, and the mean says so. Averaging exchanges one error for a smaller one.
 
 # %%
 points = {"EAP": estimates, "EAP-IG": along[5]}
 plot_scatter(("exact change, logits", [exact[e] for e in edges] * 2),
              ("estimated change, logits", [s[e] for s in points.values() for e in edges]),
              "81 edges, estimated and exact", labels=[str(discovery.Edge(*e)) for e in edges] * 2,
-             groups=[name for name in points for _ in edges], diagonal=True)  # fmt: skip
+             groups=[name for name in points for _ in edges], diagonal=True)
 
 # %% [markdown]
-# *What to see:* most edges sit at zero in both, whatever the method. The few that matter are all in the lower half, and none of them is at zero: both methods would find the four edges by rank.
+# *What to see:* most edges sit at zero, exact and estimated. The few that matter are in the lower half, and none of them is at zero: by rank both methods find the four.
 # That is what estimates are for. They rank; they do not measure.
 #
 # TransformerLens ships such a tool (`transformer_lens.tools.analysis.attribution_patching`, with `granularity="edge"`). It takes its slope in the
@@ -265,24 +300,26 @@ plot_scatter(("exact change, logits", [exact[e] for e in edges] * 2),
 # %% exercise="area_under"
 
 # %%
-sizes = [0, 2, 4, 6, 8, 12, 20, 40, 81]
-shares = [size / len(edges) for size in sizes]
+sizes = [2, 4, 6, 12, 40]
 methods = {"exact": exact, "EAP": estimates, "EAP-IG": along[5]}
 drawn = [discovery.random_scores(edges, seed) for seed in range(20)]
 curves = {name: faithfulness_curve(model, *task, scores, sizes) for name, scores in methods.items()}
 controls = [faithfulness_curve(model, *task, scores, sizes) for scores in drawn]
 curves["random"] = torch.tensor(controls).mean(0).tolist()
+curves = {name: [0.0, *curve, 1.0] for name, curve in curves.items()}  # no edge, every edge
 
 # %%
-plot_lines(curves, "Faithfulness of circuits of growing size", x=("edges kept", sizes),
-           y="share of the metric")  # fmt: skip
+counts = [0, *sizes, len(edges)]
+plot_lines(curves, "Faithfulness of circuits of growing size", x=("edges kept", counts),
+           y="share of the metric")
+shares = [count / len(edges) for count in counts]
 areas = {name: {"CMD": area_under(shares, [abs(1 - y) for y in curve])}
-         for name, curve in curves.items()}  # fmt: skip
+         for name, curve in curves.items()}
 show_table(areas, caption="Area between the curve and 1: 0 is best", digits=3)
 
 # %% [markdown]
-# *What to see:* with two edges nothing works, with four everything, whatever ranked them: a chain is as good as its weakest link. Random circuits of 40 edges, half of the model, bring back next to nothing.
-# In the area the methods can hardly be told apart, here where the circuit is sharp.
+# *What to see:* with two edges little works, with four nearly everything, whatever ranked them: a chain is as strong as its weakest link. Random circuits of 40 edges, half of the model, bring back next
+# to nothing. In the area the three methods can hardly be told apart, here where the circuit is sharp.
 #
 # ### Overlap is not faithfulness
 
@@ -297,7 +334,8 @@ def judged(mystery, prompts, found: list[tuple]) -> dict[str, float]:
     kept = [e for e in edges_of(mystery.model) if e[0] == "embed" or e in found]
     logits = run_with_edges(mystery.model, prompts.clean, prompts.corrupted, kept)
     recall = precision_recall(found, [tuple(e) for e in planted_edges(mystery)])[1]
-    return {"recall": recall, "faithful": float((prompts.metric(logits) - ends[0]) / (ends[1] - ends[0]))}
+    share = (prompts.metric(logits) - ends[0]) / (ends[1] - ends[0])
+    return {"recall": recall, "faithful": float(share)}
 
 
 # %% tags=["nbval-check-output"]
@@ -305,7 +343,7 @@ jasper = load_mystery("jasper")
 her_task, chain = planted_task(jasper), [tuple(e) for e in planted_edges(jasper)]
 first = [((0, 1), "logits")]
 table = {"A: iolite, 0.1 to the logits alone": judged(iolite, its_task, first),
-         "B: jasper, all but the last edge": judged(jasper, her_task, chain[:-1])}  # fmt: skip
+         "B: jasper, all but the last edge": judged(jasper, her_task, chain[:-1])}
 show_table(table, digits=2)
 
 # %% [markdown]
@@ -313,18 +351,13 @@ show_table(table, digits=2)
 # with the circuits found by hand in nearly the same number of edges and differed in faithfulness. Each number answers its own question: *is this how the model does it?*, and *would this do?*
 
 # %%
+chapter.reveal("overlap_or_faithful")
+
+# %%
 chapter.explain("why_two_scores")
 
 # %% [markdown]
-# ## 6. The referee's table
-#
-# All methods on all planted circuits, on `induction-2l` with both kinds of its data, and on SmolLM2's IOI, measured once by
-# `REFEREE_COMMAND`.
-
-# REFEREE_CELLS
-
-# %% [markdown]
-# ### Where they fail together
+# ## 6. Where they fail together
 #
 # Each method looks at the world in one way: one edge at a time, between two prompts. So there are circuits none of them can see. lazulite marks the place after BOS on *every* prompt alike; what never
 # changes cannot be found by exchanging prompts. What if the edge carries nothing at all? (`corrupted=None`)
@@ -335,7 +368,7 @@ prompts, hidden = planted_task(lazulite), planted_edges(lazulite)
 other = discovery.edge_effects(lazulite.model, *prompts, edges=hidden)
 silence = discovery.edge_effects(lazulite.model, prompts.clean, None, prompts.metric, edges=hidden)
 show_table({str(e): {"another prompt's message": other[e], "no message": silence[e]}
-            for e in hidden}, digits=2)  # fmt: skip
+            for e in hidden}, digits=2)
 
 # %% [markdown]
 # *What to see:* without any message the first edge matters as much as the second. With another prompt's it does not matter at all, and no gradient between two prompts will ever show it. As in chapter 10:
@@ -360,12 +393,12 @@ def gradient_alone(model, task) -> list[tuple]:
 
 # %%
 entries = {"yours": my_discovery, "a gradient alone": gradient_alone}
-seeds = range(7000, 7012)  # another dozen models, made on the spot: take your own numbers
+seeds = range(7000, 7012)  # a dozen models, made on the spot: take your own numbers
 rounds = contest(entries, seeds)
 show_table({name: {"F1": str(interval(r.f1 for r in played)),
                    "recall": sum(r.recall for r in played) / len(played),
                    "cost in runs": sum(r.cost for r in played) / len(played)}
-            for name, played in rounds.items()}, digits=2)  # fmt: skip
+            for name, played in rounds.items()}, digits=2)
 
 # %% [markdown]
 # *What to see:* the reference takes a gradient to *choose* thirty edges and then tries these. That costs about 25 runs, and it beats the gradient alone, which misses edges into decided attention. F1 is the harmonic mean
@@ -374,10 +407,10 @@ show_table({name: {"F1": str(interval(r.f1 for r in played)),
 # And on circuits that were built to hide? (`circuits-course mystery new --hiding` makes one for you to open by hand.)
 
 # %%
-rounds = contest(entries, range(8000, 8012), hiding=True)
+rounds = contest(entries, range(8000, 8008), hiding=True)
 show_table({name: {"F1": str(interval(r.f1 for r in played)),
                    "recall": sum(r.recall for r in played) / len(played)}
-            for name, played in rounds.items()}, digits=2)  # fmt: skip
+            for name, played in rounds.items()}, digits=2)
 
 # %% [markdown]
 # *What to see:* both lose, and by recall: what they name is right, and half is missing. Messages that never change, two heads of which either will do, backups of backups. To beat these, try *pairs*, or
@@ -397,7 +430,11 @@ checked = discovery.edge_effects(real, *ioi, edges=top)
 print(f"{len(scores)} edges")
 show_table({str(e): {"EAP": scores[e], "exact": checked[e]} for e in top}, digits=2)
 
-# REAL_TEXT
+# %% [markdown]
+# *What to see:* names that you know from chapters 06 and 07. 23.3, 29.1 and 23.0 write the answer; 29.0 and 24.4 write against it, and 24.4 does so because it hears 23.3 and 23.0 *through its queries*. 20.0 tells 23.7 whom
+# not to look at. Of 70,651 edges these twelve were found in seconds. Exact patching agrees in every sign and misses by half where an MLP or attention stands between.
+#
+# Is it *the* circuit? It is a ranking, on eight prompts of one template, under one corruption. What to do with it you know: exact patches, controls, other templates.
 
 # %%
 chapter.explain("which_method")
@@ -412,3 +449,107 @@ chapter.how_sure()
 
 # %%
 chapter.progress()
+
+# %% [markdown]
+# ## The map: where the field goes from here
+#
+# Edges between heads are one kind of answer. Others are short of attention circuits or go beyond them: causal scrubbing, alignment with variables (DAS), dictionaries of features and attribution graphs, steering, Patchscopes,
+# what in the *data* makes induction form, and other mechanisms for it. [docs/where_next.md](../docs/where_next.md) has a paragraph on each: the question, what it cannot answer, the paper, code that runs.
+#
+# Two of them fit on a laptop, so here they are.
+#
+# ### A dictionary for one head
+#
+# The head 1.3 writes 16 numbers at each position. They say which of 63 symbols it found. Sixty-three directions do not fit into 16 dimensions at right angles, so no single coordinate means anything: **superposition**. A
+# **dictionary** (a sparse autoencoder) learns 64 directions such that each output is one of them, times a size. Do its features stand for symbols?
+
+# %%
+from circuits_course.circuits import best_f1, random_dictionary, train_dictionary
+from circuits_course.data import repeated_random_tokens
+
+
+def outputs(seed: int) -> tuple[Float[Tensor, "n d_head"], Int[Tensor, " n"]]:
+    """What 1.3 says in the second copies of 300 sequences, and the symbol it looks for."""
+    repeats = repeated_random_tokens(300, 20, model.cfg.d_vocab, torch.Generator().manual_seed(seed))
+    z = model.run_with_cache(repeats)[1]["z", 1][:, 21:40, 3]
+    return z.flatten(0, 1), repeats[:, 22:41].flatten()
+
+
+(states, _), (new, symbols) = outputs(0), outputs(1)
+trained = [train_dictionary(states, 64, seed=seed) for seed in range(3)]
+drawn = [random_dictionary(states, 64, seed=seed) for seed in range(20)]
+found, controls = ([best_f1(d.features(new), symbols).mean() for d in ds] for ds in (trained, drawn))
+
+# %%
+centred = new - states.mean(0)
+alone = best_f1(torch.cat([centred.relu(), (-centred).relu()], 1), symbols).mean()
+show_table({"the head's 16 coordinates": f"{alone:.2f}",
+            "64 random directions": f"{min(controls):.2f} to {max(controls):.2f}",
+            "a trained dictionary, three seeds": f"{min(found):.2f} to {max(found):.2f}"},
+           ["read by", "F1 of the best feature for a symbol, mean"])
+verdict("every dictionary beats 20 random ones", min(found) > max(controls))
+
+# %% [markdown]
+# *What to see:* a single coordinate tells next to nothing. The dictionary has a feature for most symbols. But look at the control: 64 *random* directions, of which only the loudest may speak, already do well, because the outputs lie in 63
+# tight bundles. A table without that line would have made the dictionary look better than it is.
+#
+# ### Steering with a difference of means
+#
+# The mean state after sentences like "The film was wonderful." minus that after "The film was terrible." is a direction. Add it to the stream from layer 12 on, at every position of other prompts, and see which words come next.
+
+# %%
+from circuits_course.circuits import beats, random_directions, residual_states, steered
+from circuits_course.data import word_token
+
+KINDS = {"praise": "wonderful great lovely delightful brilliant excellent",
+         "blame": "terrible awful horrible dreadful boring"}
+THINGS, LAYER = ("film", "meal", "trip", "song"), 12
+texts = {kind: [f"The {thing} was {word}." for thing in THINGS for word in words.split()]
+         for kind, words in KINDS.items()}
+means = {kind: residual_states(real, real.to_tokens(said), [LAYER])[0, :, -1].mean(0)
+         for kind, said in texts.items()}
+direction = 2 * (means["praise"] - means["blame"])
+
+# %%
+people = ("sister", "brother", "friend", "teacher", "mother", "father", "uncle", "boss")
+about = ("party", "letter", "school", "shop", "picture", "sea", "soup", "weather")
+probes = real.to_tokens([f"My {who} told me about the {what}. It was"
+                         for who, what in zip(people, about, strict=True)])
+good, bad = ([word_token(real, w) for w in ws.split()]
+             for ws in ("good great wonderful beautiful", "bad terrible awful horrible"))
+pushes = torch.cat([torch.zeros_like(direction)[None], direction[None], -direction[None],
+                    random_directions(direction, 20)])
+logits = steered(real, probes, LAYER, pushes)
+liking = logits[..., good].mean(-1) - logits[..., bad].mean(-1)  # [push, prompt]
+plain, up, down, *controls = liking
+
+# %%
+show_table({"with it": str(interval(up - plain)), "against it": str(interval(down - plain)),
+            "20 random directions of its length": "{:+.2f} to {:+.2f}".format(
+                *(float(f((c - plain).mean() for c in controls)) for f in (min, max)))},
+           ["steered", "change: logits of four good words minus four bad ones"])
+beaten = beats((up - plain).mean(), [(c - plain).mean() for c in controls])
+verdict("steering beats 20 random directions", beaten.more_than == 20, str(beaten), model=real)
+
+# %% [markdown]
+# *What to see:* both directions work, by several logits, on prompts that have nothing of the sentences the direction came from. Random directions of the same length move the same words by a fraction of it.
+#
+# What it does not say: that the model *has* a variable "praise" there, or that it uses this direction by itself. A push shows what would happen, not what does.
+#
+# ## What you measured, what the literature says, where to go on
+#
+# | method | runs | what it cannot see |
+# |---|---|---|
+# | exact patching of edges | one for each edge | whatever takes two changes at once; what is the same on both prompts |
+# | ACDC | one for each edge, one after the other | backups; it depends on threshold and order |
+# | EAP | two and a gradient | edges into decided attention: a lottery |
+# | EAP-IG | a gradient for each step | less; on the way values may count for less than they do |
+# | recall of known edges | none | whether the circuit works |
+# | faithfulness | one for each circuit | whether it is how the model does it |
+#
+# - Conmy et al. 2023 (arXiv 2304.14997): ACDC. Syed et al. 2023 (arXiv 2310.10348): attribution to edges does as well or better, for less.
+# - Hanna et al. 2024 (arXiv 2403.17806): EAP-IG, and that faithfulness and overlap part.
+# - Mueller et al. 2025 (arXiv 2504.13151): a benchmark with areas under faithfulness curves. Miller et al. 2024 (arXiv 2407.08734): how much such scores depend on how one ablates.
+# - Kramar et al. 2024 (arXiv 2403.00745): where attribution patching fails, and AtP\*.
+#
+# This is the last chapter. [docs/where_next.md](../docs/where_next.md) is the map of what lies beyond.

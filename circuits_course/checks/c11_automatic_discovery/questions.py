@@ -67,24 +67,42 @@ questions.prediction(
     "In iolite head 0.1 does the work, and 2.1 waits to take over if 0.1 falls silent. ACDC goes "
     "from the logits back. Of the three planted edges, which does it leave?",
     {
-        "all three": "",
-        "the one from 0.1 to the logits": "",
-        "the one from 2.1 to the logits": "",
+        "all three": "That takes two changes at a time: the edge from 2.1 matters only where 0.1 "
+        "is silent, and ACDC changes one edge at a time.",
+        "the one from 0.1 to the logits": "2.1 is quiet, so its edge can be cut without a loss; "
+        "then there is nobody to be kept quiet, and the edge into its queries goes, too.",
+        "the one from 2.1 to the logits": "2.1 would have to speak already when its edge is tried. "
+        "It speaks only after 0.1 has been cut.",
     },
+    answer="the one from 0.1 to the logits",
 )
 
 questions.prediction(
     "estimate_of_the_keys",
     "Cutting the edge from the previous-token head to the keys of the induction head costs 13 "
-    "logits of 17. What does EAP say of it?",
-    {"about 13": "", "about 2": "", "nothing at all": ""},
+    "logits of 17. What does EAP, one gradient in the clean run, say of it on the typical prompt?",
+    {
+        "about 13": "It would, if the metric were a straight line in what the keys read.",
+        "less than a tenth of it": "The induction head has made up its mind. A small step does not "
+        "change where it looks, and the gradient knows of small steps only. The median is 6 %.",
+        "several times as much": "On some prompts, in either direction: where two places are about "
+        "equal a small step is worth a lot. On the typical one the head is decided.",
+    },
+    answer="less than a tenth of it",
 )
 
 questions.prediction(
     "overlap_or_faithful",
     "Circuit A has one of three planted edges of its model. Circuit B has three of four planted "
     "edges of another. Which one brings back more of its model's metric?",
-    {"A": "", "B": "", "both about the same": ""},
+    {
+        "A": "The two missing edges only serve a backup that is not needed. B lacks the one "
+        "through which everything is said.",
+        "B": "By number of edges it has more. But the one that is missing is the link to the "
+        "logits, and a chain of which one link is missing carries nothing.",
+        "both about the same": "Neither number follows from the other.",
+    },
+    answer="A",
 )
 
 questions.explanation(
