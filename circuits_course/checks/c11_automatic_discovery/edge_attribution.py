@@ -148,7 +148,8 @@ def nodes_for_edges(model: Any, clean: Tensor, corrupted: Tensor, metric: Any) -
 
 @edge_attribution.wrong("clean and corrupted are exchanged.")
 def prompts_exchanged(model: Any, clean: Tensor, corrupted: Tensor, metric: Any) -> Scores:
-    return {tuple(e): x for e, x in engine(model, corrupted, clean, metric).items()}
+    found = engine(model, corrupted, clean, metric)
+    return dict(zip(plain(found), found.values(), strict=True))
 
 
 @edge_attribution.wrong(

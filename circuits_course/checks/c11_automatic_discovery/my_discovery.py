@@ -92,6 +92,10 @@ def _strong(scores: Any, task: Any, model: Any, share: float = 0.05) -> Edges:
     return [tuple(e) for e, x in scores.items() if e[0] != "embed" and abs(x) > share * gap]
 
 
+def _tried(model: Any, task: Any, edges: Edges) -> dict[Any, float]:
+    return discovery.edge_effects(model, task.clean, task.corrupted, task.metric, edges)
+
+
 def _estimated(model: Any, task: Any) -> dict[Any, float]:
     return discovery.edge_attribution(model, *task)
 
@@ -138,7 +142,7 @@ def nothing(model: Any, task: Any) -> Edges:
 )
 def direct_edges_only(model: Any, task: Any) -> Edges:
     to_logits = [e for e in all_edges(model) if e[1] == "logits" and e[0] != "embed"]
-    effects = discovery.edge_effects(model, *task, edges=to_logits)
+    effects = _tried(model, task, to_logits)
     return _strong(effects, task, model)
 
 
@@ -161,7 +165,7 @@ def every_part_of_a_head(model: Any, task: Any) -> Edges:
             {e: x for e, x in _estimated(model, task).items() if e[0] != "embed"}, 30
         )
     )
-    strong = _strong(discovery.edge_effects(model, *task, edges=suspects), task, model)
+    strong = _strong(_tried(model, task, suspects), task, model)
 
     def heads(edge: Any) -> Any:
         return edge[0], edge[1] if edge[1] == "logits" else edge[1][:2]
