@@ -48,6 +48,10 @@ class Elsewhere:
         """What it returns or `Raised` on a case, and a complaint where it changed an input."""
         raise NotImplementedError
 
+    def live_trial(self, name: str, case: Any) -> Any:
+        """What the trial of that name complains of there, None, or `Raised`."""
+        raise NotImplementedError
+
     def begin_trial(self) -> None:
         """The next call starts from seed 0, those after it go on from there."""
         raise NotImplementedError

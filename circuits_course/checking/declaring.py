@@ -41,11 +41,14 @@ class Property:
     """Something every right output has. `check(output, *inputs)` returns a complaint or None.
 
     of_attempt: `check` is handed the attempt itself, to call it again, in place of its output.
+    live: it watches what values do not show (the models that are run, gradients), so it runs
+    where the attempt does.
     """
 
     name: str
     check: Callable[..., str | None]
     of_attempt: bool = False
+    live: bool = False
 
 
 @dataclass
@@ -105,6 +108,12 @@ class Declaration:
         """Decorator: `trial(attempt, *inputs)` may call the attempt again, for what one output
         cannot show (a seed that is heeded); returns a complaint in words, or None."""
         self.properties.append(Property(function.__name__, function, of_attempt=True))
+        return function
+
+    def live_trial(self, function: Callable[..., str | None]) -> Callable[..., str | None]:
+        """Decorator: a trial that watches more than values: on what a model is run, gradients."""
+        made = Property(function.__name__, function, of_attempt=True, live=True)
+        self.properties.append(made)
         return function
 
     def wrong(self, because: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:

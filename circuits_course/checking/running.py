@@ -92,7 +92,10 @@ def _judge(
         subject = attempt if prop.of_attempt else output
         if prop.of_attempt and isinstance(attempt, Elsewhere):
             attempt.begin_trial()
-        complaint = run_attempt(prop.check, (subject, *args), kwargs)
+        if prop.live and isinstance(attempt, Elsewhere):
+            complaint = attempt.live_trial(prop.name, case)
+        else:
+            complaint = run_attempt(prop.check, (subject, *args), kwargs)
         if isinstance(complaint, Raised):
             complaint = f"your result could not be used: {complaint.text}"
         if complaint:

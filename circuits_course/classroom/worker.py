@@ -19,7 +19,7 @@ import torch
 
 import circuits_course
 import circuits_course.notebook
-from circuits_course.checking.attempt import Raised
+from circuits_course.checking.attempt import Raised, run_attempt
 from circuits_course.checking.guard import settings_kept
 from circuits_course.checking.running import run_once
 from circuits_course.checks import load_checks
@@ -133,7 +133,9 @@ class _Serving:
             if "verdict" in request:
                 self._trial.close()
                 return bool(request["verdict"])
-            if "case" in request:
+            if "trial" in request:
+                self._run_trial(request["trial"], int(request["case"]))
+            elif "case" in request:
                 self._run_case(int(request["case"]))
             else:
                 self._call(request, tensors)
@@ -156,6 +158,16 @@ class _Serving:
             self._hand_over({"raised": vars(output)})
         else:
             self._hand_over({"value": output, "changed": changed})
+
+    def _run_trial(self, name: str, index: int) -> None:
+        self._trial.close()
+        prop = next(prop for prop in self._exercise.properties if prop.name == name)
+        args, kwargs = self._exercise.built_cases()[index].inputs()
+        complaint = run_attempt(prop.check, (self._answer, *args), kwargs)
+        if type(complaint) is Raised:
+            self._hand_over({"raised": vars(complaint)})
+        else:
+            self._hand_over({"value": complaint})
 
     def _call(self, request: dict[str, Any], tensors: Any) -> None:
         """A call outside the cases: of the answer, or of a function within a value it returned."""

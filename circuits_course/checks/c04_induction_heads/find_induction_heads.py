@@ -63,7 +63,7 @@ def _find_cases() -> Iterator[Case]:
     yield Case("a threshold that no head reaches", second, threshold=0.99, batch=2)
 
 
-@find_induction_heads.trial
+@find_induction_heads.live_trial
 def heeds_periods_batch_and_seed(attempt: Any, model: Any, *rest: Any, **options: Any):
     """Looks on at what the model is run on."""
     if "threshold" not in options or model.cfg.n_layers > 1:
@@ -89,7 +89,7 @@ def heeds_periods_batch_and_seed(attempt: Any, model: Any, *rest: Any, **options
     return None
 
 
-@find_induction_heads.trial
+@find_induction_heads.live_trial
 def takes_the_mean_over_sequences(attempt: Any, model: Any, *rest: Any, **options: Any):
     """With head 0.0 perfect on two sequences of eight, and head 0.1 on six."""
     if "threshold" not in options or model.cfg.n_layers > 1:

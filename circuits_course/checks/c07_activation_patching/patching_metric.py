@@ -61,7 +61,7 @@ def _metric_cases() -> Iterator[Case]:
         yield Case("random logits, with the answers named", *runs, right, wrong)
 
 
-@patching_metric.trial
+@patching_metric.live_trial
 def lets_gradients_through(
     attempt: Any, logits: Tensor, clean: Tensor, corrupted: Tensor, *answers: Any
 ) -> str | None:
