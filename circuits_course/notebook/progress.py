@@ -29,7 +29,7 @@ Found = TypeVar("Found")
 Row = tuple[str, ...]
 
 FILE_NAME = "progress.sqlite"
-PATIENCE, PATIENCE_LATER, PATIENCE_LAST = 2.0, 0.05, 5.0
+PATIENCE, PATIENCE_LATER, PATIENCE_LAST = 4.0, 0.05, 10.0
 """Seconds that a file locked by somebody else may cost: at first, while that lasts, at the end."""
 MOST_EVENTS, LONGEST_DETAIL = 200_000, 1_000_000
 """What is read of a file that somebody handed over: rows, and bytes of a value."""
