@@ -33,6 +33,7 @@ _KNOWN = {
     "circuits_course.circuits.basis": ("HeadWeights",),
     "circuits_course.circuits.behaviours": ("Place",),
     "circuits_course.circuits.composition": ("CutPath", "HeadCircuits"),
+    "circuits_course.circuits.discovery.graph": ("Edge",),
     "circuits_course.circuits.heads": ("InductionTrace",),
     "circuits_course.circuits.lens": ("TunedLens",),
     "circuits_course.mystery.claims": ("Claim",),

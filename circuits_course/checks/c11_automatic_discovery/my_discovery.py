@@ -65,7 +65,7 @@ def edges_of_this_model(found: Any, model: Any, task: Any) -> str | None:
     return None if odd is None else f"{odd!r} is no edge of this model"
 
 
-@my_discovery.trial
+@my_discovery.live_trial
 def within_the_budget(attempt: Callable[..., Any], model: Any, task: Any) -> str | None:
     _, cost = cost_of(lambda: attempt(model, task), model, task.clean)
     if cost <= BUDGET:
