@@ -68,7 +68,7 @@ def test_what_ships_has_every_kind_of_circuit_and_every_method():
         assert list(table[part]) == list(command.PARTS[part]), part
         for row in table[part].values():
             assert list(row["methods"]) == list(ALL)
-    assert set(table["ioi"]) >= {"EAP", "EAP-IG, 5 steps", "nodes"}
+    assert set(table["ioi"]) >= {"EAP", "EAP-IG, 5 steps", "nodes", "random"}
 
 
 @pytest.mark.parametrize(
