@@ -151,17 +151,3 @@ def cuts_what_matters(
 ) -> Edges:
     away = _away(model, clean, corrupted, metric)
     return _greedy(all_edges(model)[::-1], away, -threshold, against=lambda then, now: now - then)
-
-
-@acdc.wrong(
-    "clean and corrupted are exchanged in the run: kept edges carry the clean prompt's values."
-)
-def prompts_exchanged(
-    model: Any, clean: Tensor, corrupted: Tensor, metric: Any, threshold: float
-) -> Edges:
-    whole = score(model, clean, corrupted, metric, all_edges(model))
-
-    def away(edges: Edges) -> float:
-        return abs(score(model, corrupted, clean, metric, edges) - whole)
-
-    return _greedy(all_edges(model)[::-1], away, threshold, against=_added)

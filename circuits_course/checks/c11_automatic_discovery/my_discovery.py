@@ -147,15 +147,6 @@ def direct_edges_only(model: Any, task: Any) -> Edges:
 
 
 @my_discovery.wrong(
-    "you kept the edges whose corruption *raises* the metric. What serves the answer lowers it "
-    "when corrupted: those scores are below 0."
-)
-def sign_turned(model: Any, task: Any) -> Edges:
-    found = _estimated(model, task)
-    return [tuple(e) for e, x in found.items() if e[0] != "embed" and x > 0.05]
-
-
-@my_discovery.wrong(
     "heads are joined through queries, keys and values alike. Each is an edge of its own; name "
     "those that matter."
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from copy import deepcopy
 from functools import cache
 from random import Random
 from typing import Any
@@ -11,7 +12,7 @@ import torch
 from torch import Tensor
 
 from circuits_course.checking.compare import Tolerance
-from circuits_course.checks.inputs import random_model, random_tokens
+from circuits_course.checks.inputs import normal, random_model, random_tokens
 from circuits_course.circuits.discovery import EdgeRuns, edges_of, said_by
 from circuits_course.circuits.heads import Head
 from circuits_course.circuits.patching.stages import stages_of
@@ -122,5 +123,7 @@ def ranked(scores: Scores, key: Callable[[float], float]) -> Sequence[Edge]:
 
 @cache
 def small_model(n_layers: int = 2, n_heads: int = 3, seed: int = 0) -> Any:
-    """A random model of few edges."""
-    return random_model(n_layers, n_heads, seed)
+    """A random model of few edges, whose unembedding has a bias."""
+    model = deepcopy(random_model(n_layers, n_heads, seed))
+    model.unembed.b_U.copy_(normal(len(model.b_U), seed=seed))
+    return model
