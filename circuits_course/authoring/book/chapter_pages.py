@@ -26,6 +26,7 @@ LEFT_OUT = ("chapter.progress()", "chapter.review()")  # a page has no progress 
 TITLE, HEADING = re.compile(r"^# ", re.MULTILINE), re.compile(r"^(?=#+ )", re.MULTILINE)
 SKIP = re.compile(r"  # fmt: skip$", re.MULTILINE)  # a word to the formatter
 CALL = re.compile(r"chapter\.how_sure\(\)")
+DOCUMENT = re.compile(r"(\]\(\.\./)docs/(?=\w+\.md)")  # pages of documents stand beside chapters/
 
 
 @dataclass(frozen=True)
@@ -101,7 +102,8 @@ def _exercise(name: str, text: str, source: Source) -> str:
 
 
 def _plain(cell: dict[str, Any]) -> dict[str, Any]:
-    return {"cell_type": cell["cell_type"], "metadata": {}, "source": joined(cell["source"])}
+    source = DOCUMENT.sub(r"\1", joined(cell["source"]))
+    return {"cell_type": cell["cell_type"], "metadata": {}, "source": source}
 
 
 def raw_html(page: str) -> str:
