@@ -84,7 +84,7 @@ model: $(VENV)/.test
 
 # In random order (pytest-randomly): a test that leaves something behind is found out.
 unit: $(VENV)/.test
-	$(TEST_ENV) $(PYTEST) -m "not rebuild" --ignore=tests/claims --ignore=tests/book tests
+	$(TEST_ENV) $(PYTEST) --no-loadscope-reorder -m "not rebuild" --ignore=tests/claims --ignore=tests/book tests
 
 # The chapters as a site that anyone can open; complains of every link that leads nowhere.
 book: $(VENV)/.test

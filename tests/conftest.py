@@ -8,6 +8,14 @@ import tempfile
 
 import pytest
 
+# Few tests that take long: begun first, so that no worker is left alone with them at the end.
+LONG = tuple(f"tests/{room}/" for room in ("browser", "classroom", "mystery", "book"))
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: not item.nodeid.startswith(LONG))
+
 
 def pytest_configure(config: pytest.Config) -> None:
     """Before any import of the course: nothing that a test does reaches the author's progress."""
