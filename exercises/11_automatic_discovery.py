@@ -543,7 +543,7 @@ from circuits_course.data import word_token
 
 KINDS = {"praise": "wonderful great lovely delightful brilliant excellent",
          "blame": "terrible awful horrible dreadful boring"}
-THINGS, LAYER = ("film", "meal", "trip", "song"), 12
+THINGS, LAYER = ("film", "meal", "trip", "song"), min(12, real.cfg.n_layers - 1)
 texts = {kind: [f"The {thing} was {word}." for thing in THINGS for word in words.split()]
          for kind, words in KINDS.items()}
 means = {kind: residual_states(real, real.to_tokens(said), [LAYER])[0, :, -1].mean(0)
