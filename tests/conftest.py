@@ -8,13 +8,16 @@ import tempfile
 
 import pytest
 
-# Few tests that take long: begun first, so that no worker is left alone with them at the end.
-LONG = tuple(f"tests/{room}/" for room in ("browser", "classroom", "mystery", "book"))
+# What takes long, longest first: begun first, so that no worker is left alone with it at the end.
+LONG = ("checks/test_mutants", "browser/", "classroom/", "mystery/")
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    items.sort(key=lambda item: not item.nodeid.startswith(LONG))
+    def place(item: pytest.Item) -> int:
+        return next((i for i, n in enumerate(LONG) if item.nodeid.startswith(f"tests/{n}")), 9)
+
+    items.sort(key=place)
 
 
 def pytest_configure(config: pytest.Config) -> None:

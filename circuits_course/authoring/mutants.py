@@ -9,6 +9,7 @@ from __future__ import annotations
 import _thread
 import inspect
 import json
+import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -115,10 +116,15 @@ def _fate(exercise: Exercise, attempt: Callable[..., Any], causes: bool) -> tupl
 
 @contextmanager
 def _time_limit(seconds: float) -> Iterator[None]:
-    """Interrupts the block, as the stop button would: works wherever Python runs."""
+    """Interrupts the block, as the stop button would: works wherever Python runs.
+
+    A process begun in the background may ignore interrupts, so it is told to heed them here.
+    """
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     timer = threading.Timer(seconds, _thread.interrupt_main)
     timer.start()
     try:
         yield
     finally:
         timer.cancel()
+        signal.signal(signal.SIGINT, before)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import signal
 
 import pytest
 
@@ -62,7 +63,19 @@ def test_fates_are_counted() -> None:
     assert tally.alive == tally.stale == []
 
 
-def test_a_mutant_that_never_ends_is_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("heeded", [True, False], ids=["in front", "in the background"])
+def test_a_mutant_that_never_ends_is_stopped(monkeypatch: pytest.MonkeyPatch, heeded: bool) -> None:
+    """A process begun in the background ignores interrupts."""
+    handler = signal.default_int_handler if heeded else signal.SIG_IGN
+    before = signal.signal(signal.SIGINT, handler)
+    try:
+        assert_stopped(monkeypatch)
+        assert signal.getsignal(signal.SIGINT) == handler
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def assert_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
     endless = Mutant("endless", 1, "def split_heads(x, n_heads):\n    while True: pass")
     monkeypatch.setattr(mutants, "mutants_of", lambda source: [endless])
     monkeypatch.setattr(mutants, "SECONDS", 0.2)
