@@ -616,11 +616,11 @@ plain = train_live("plain-1l", "One layer, plain keys", 250)
 smeared = train_live("smeared-1l", "One layer, smeared keys", 250)
 
 # %%
+verdict("only the model with smeared keys learns it",
+        smeared["second copy"][-1] < 1.5 and plain["second copy"][-1] > 3)
 plot_lines({"plain keys": plain["second copy"], "smeared keys": smeared["second copy"]},
            "Second copies, predicted by a single layer", x=("training step", smeared["step"]),
            y="second-copy loss (nats)")
-verdict("only the model with smeared keys learns it",
-        smeared["second copy"][-1] < 1.5 and plain["second copy"][-1] > 3)
 
 # %% [markdown]
 # *What to see:* the same phase change with one layer, once keys know their predecessor. Without it the loss barely moves:
@@ -680,12 +680,12 @@ plot_lines(
 real_patterns = [real_cache["pattern", layer] for layer in range(real.cfg.n_layers)]
 real_scores = torch.stack([induction_score(p, REAL_PERIOD).mean(0) for p in real_patterns])
 real_heads = find_induction_heads(real) or strongest_heads(real_scores, 3)
-plot_heads(real_scores, "Induction scores of a real language model", unit="induction score")
 print("Induction heads at every period, strongest first:", ", ".join(map(head_name, real_heads)))
 depths = [layer / (real.cfg.n_layers - 1) for layer, _ in real_heads]
 verdict("its induction heads begin past the middle and end before the last fifth",
         min(depths) > 0.5 and max(depths) < 0.85,
         f"depth {min(depths):.2f} to {max(depths):.2f}, 0 being the first layer", model=real)
+plot_heads(real_scores, "Induction scores of a real language model", unit="induction score")
 
 # %% [markdown]
 # Eight heads, in layers 17, 18, 20 and 23 of 0 to 29.
@@ -744,8 +744,6 @@ from circuits_course.circuits import direct_scores
 
 queries = slice(1 + REAL_PERIOD, 2 * REAL_PERIOD)
 direct = direct_scores(real, real_cache, real_tokens, queries).mean(-1)
-plot_heads(direct, "Direct push on the token that comes next, second copy", unit="logits",
-           diverging=True)
 strongest = strongest_heads(direct, 1)[0]
 target_logit = (real_logits - real_logits.mean(-1, keepdim=True))[:, queries]
 target_logit = target_logit.gather(-1, real_tokens.roll(-1, 1)[:, queries, None]).mean()
@@ -753,6 +751,8 @@ show_table({"all of it": target_logit, "all heads": direct.sum(),
             "these induction heads": sum(direct[head] for head in real_heads),
             f"{head_name(strongest)}, induction score {real_scores[strongest]:.2f}": direct[strongest]},
            columns=["written by", "logits"], digits=1)
+plot_heads(direct, "Direct push on the token that comes next, second copy", unit="logits",
+           diverging=True)
 
 # %% [markdown]
 # *What to see:* the darkest cell is 29.1, a head of the last layer that does not look back at all (induction score 0.00). It makes louder what

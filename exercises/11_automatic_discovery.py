@@ -272,9 +272,10 @@ verdict("yours and the engine's agree", all(abs(yours[e] - along[5][e]) < 1e-2 f
 
 # %%
 points = {"EAP": estimates, "EAP-IG": along[5]}
+names = [str(discovery.Edge(*e)) if e in strong else "" for e in edges]
 plot_scatter(("exact change, logits", [exact[e] for e in edges] * 2),
              ("estimated change, logits", [s[e] for s in points.values() for e in edges]),
-             "81 edges, estimated and exact", labels=[str(discovery.Edge(*e)) for e in edges] * 2,
+             "81 edges, estimated and exact", labels=names * 2,
              groups=[name for name in points for _ in edges], diagonal=True)
 
 # %% [markdown]
@@ -312,12 +313,12 @@ curves = {name: [0.0, *curve, 1.0] for name, curve in curves.items()}  # no edge
 
 # %%
 counts = [0, *sizes, len(edges)]
-plot_lines(curves, "Faithfulness of circuits of growing size", x=("edges kept", counts),
-           y="share of the metric")
 shares = [count / len(edges) for count in counts]
 areas = {name: {"CMD": area_under(shares, [abs(1 - y) for y in curve])}
          for name, curve in curves.items()}
 show_table(areas, caption="Area between the curve and 1: 0 is best", digits=3)
+plot_lines(curves, "Faithfulness of circuits of growing size", x=("edges kept", counts),
+           y="share of the metric")
 
 # %% [markdown]
 # *What to see:* with two edges little works, with four nearly everything, whatever ranked them: a chain is as strong as its weakest link. Random circuits of 40 edges, half of the model, bring back next
@@ -375,10 +376,8 @@ def recall_of(rows: dict, name: str) -> list[float]:
     return ({**rows["methods"], "random": rows["random"]})[name]["recall"]
 
 
-plot_matrix(torch.tensor([[recall_of(rows, name)[0] for name in columns]
-                          for rows in kinds.values()]),
-            "Planted edges found", x=("method", columns), y=("planted circuit", list(kinds)),
-            unit="share")
+plot_matrix({kind: [recall_of(rows, name)[0] for name in columns] for kind, rows in kinds.items()},
+            "Planted edges found", x=("method", columns), y="planted circuit", unit="share")
 
 # %%
 show_table({kind: {name: "{:.2f} [{:.2f}, {:.2f}]".format(*recall_of(rows, name))

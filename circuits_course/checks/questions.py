@@ -15,25 +15,21 @@ SURE = {"guess": "a guess", "fairly": "fairly sure", "certain": "certain"}
 class MultipleChoice:
     """A question with feedback for every choice.
 
-    choices: text of the choice -> what to say to whoever took it. answer: the right choice, or
-    None where only the experiment that follows can tell.
+    choices: text of the choice -> what to say to whoever took it. answer: the right choice.
     """
 
     key: str
     question: str
     choices: Mapping[str, str]
-    answer: str | None = None
+    answer: str
 
     def __post_init__(self) -> None:
-        if self.answer is not None and self.answer not in self.choices:
-            raise UnknownName(f"choice of {self.key}", self.answer, self.choices)
+        self.require_choice(self.answer)
 
     def feedback(self, choice: str) -> str:
         """What to say about a choice. Raises UnknownName where it is none of them."""
         self.require_choice(choice)
         said = self.choices[choice]
-        if self.answer is None:
-            return f"○ Recorded: {choice}. {said}".rstrip()
         if choice == self.answer:
             return f"✔ Right: {choice}. {said}".rstrip()
         return f"✘ Not “{choice}”. {said}".rstrip()
@@ -48,8 +44,6 @@ class MultipleChoice:
 
     def revealed(self, said: str | None = None, sure: str | None = None) -> str:
         """What was found, against what was predicted, with the reason for every choice."""
-        if self.answer is None:
-            raise CourseError(f"{self.key!r} has no answer on file that could be revealed.")
         found = f"“{self.answer}”. {self.choices[self.answer]}".rstrip()
         words = f" ({SURE[sure]})" if sure in SURE else ""
         if said == self.answer:

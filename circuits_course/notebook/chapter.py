@@ -162,18 +162,22 @@ class Chapter:
         call = f'chapter.quiz("{key}"'
         ask_choice(question, call, self._recorder("quiz", key), answer, earlier)
 
-    def review(self) -> None:
+    def review(self, key: str | None = None, answer: str | None = None) -> None:
         """Asks again what was missed two chapters and five chapters ago, three questions at most.
 
-        Answer them by their buttons, or as the line below each question says.
+        key, answer: answers one of them in code, with its feedback.
         """
         back = returning(self.name, self.log.events(), lambda name: load_checks(name).questions)
         if not back:
             show("Nothing comes back to you here. A question that you miss returns two chapters "
                  "later, and once more after five.")  # fmt: skip
+        keys = [item.question.key for item in back]
+        if key is not None and key not in keys:
+            raise UnknownName("question that came back", key, keys)
         for item in back:
-            call = f'Chapter("{item.chapter[:2]}").{item.kind}("{item.question.key}"'
-            ask_choice(item.question, call, self._again(item), earlier=item.answered)
+            if key in (None, item.question.key):
+                call = f'chapter.review("{item.question.key}"'
+                ask_choice(item.question, call, self._again(item), answer, item.answered)
 
     def explain(self, key: str, text: str | None = None) -> None:
         """Asks for one sentence in the learner's own words; kept with progress, not graded."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from circuits_course.checks.questions import SURE, MultipleChoice, Sentence
@@ -38,13 +39,12 @@ def ask_choice(
         record(given)
         show(said, tone=_tone(said))
         return
-    example = f'{call}, answer="{next(iter(question.choices))}")'
+    example = f'Answer in code: `{call}, answer="{next(iter(question.choices))}")`'
     before = f"\nYou answered before: {earlier}." if earlier else ""
-    text = "\n".join([question.question, *(f"  - {choice}" for choice in question.choices)])
-    feedback = Feedback()
-    widget = _choice_widget(question, record, earlier, feedback.say) if in_notebook() else None
-    show(f"{text}\nAnswer in code: `{example}`{before}", widget=widget)
-    feedback.open()
+    _ask(
+        f"{_listed(question)}\n{example}{before}",
+        partial(_choice_widget, question, record, earlier),
+    )
 
 
 def ask_prediction(
@@ -65,13 +65,10 @@ def ask_prediction(
         show(said, tone="open")
         return
     levels = " or ".join(f'"{level}"' for level in SURE)
-    example = f'{call}, answer="{next(iter(question.choices))}", sure="guess")'
+    example = f'Answer in code: `{call}, answer="{next(iter(question.choices))}", sure="guess")`'
     before = f"\nYou predicted before: {earlier}." if earlier else ""
-    text = "\n".join([question.question, *(f"  - {choice}" for choice in question.choices)])
-    feedback = Feedback()
-    widget = _prediction_widget(question, record, earlier, feedback.say) if in_notebook() else None
-    show(f"{text}\nAnswer in code: `{example}`, sure: {levels}{before}", widget=widget)
-    feedback.open()
+    text = f"{_listed(question)}\n{example}, sure: {levels}{before}"
+    _ask(text, partial(_prediction_widget, question, record, earlier))
 
 
 def ask_sentence(
@@ -87,9 +84,18 @@ def ask_sentence(
         show(_kept(question, given))
         return
     before = f"\nYou wrote before: {earlier}" if earlier else ""
+    text = f'{question.question}\nAnswer in code: `{call}, text="...")`{before}'
+    _ask(text, partial(_sentence_widget, question, record, earlier))
+
+
+def _listed(question: MultipleChoice) -> str:
+    return "\n".join([question.question, *(f"  - {choice}" for choice in question.choices)])
+
+
+def _ask(text: str, widget: Callable[[Say], Any]) -> None:
+    """Shows a question: as a widget where one can be answered, and room for what is said to it."""
     feedback = Feedback()
-    widget = _sentence_widget(question, record, earlier, feedback.say) if in_notebook() else None
-    show(f'{question.question}\nAnswer in code: `{call}, text="...")`{before}', widget=widget)
+    show(text, widget=widget(feedback.say) if in_notebook() else None)
     feedback.open()
 
 

@@ -8,6 +8,7 @@ os.environ["TQDM_DISABLE"] = "1"
 
 import pytest
 import torch
+from circuits.architectures import gpt2_shaped, pythia_shaped, rotary_with_grouped_keys
 from transformer_lens import patching
 
 from circuits_course.checks.inputs import random_model, random_tokens
@@ -63,23 +64,6 @@ def with_smeared_keys():
     return _loud(CourseTransformer(cfg))
 
 
-def _bridge(hf_model):
-    from transformer_lens.model_bridge import TransformerBridge
-
-    from circuits_course.models.loading import load_model
-
-    tokenizer = load_model("smollm2-135m").tokenizer
-    torch.manual_seed(0)
-    bridge = TransformerBridge.boot_transformers(
-        hf_model.config._name_or_path or "random",
-        hf_model=hf_model,
-        tokenizer=tokenizer,
-        device="cpu",
-    )
-    bridge.enable_compatibility_mode()
-    return bridge.eval()
-
-
 def _loud(model):
     """Weights large enough that patches matter."""
     with torch.no_grad():
@@ -89,34 +73,6 @@ def _loud(model):
                     parameter, std=0.3, generator=torch.Generator().manual_seed(len(name))
                 )
     return model.eval()
-
-
-def rotary_with_grouped_keys():
-    from transformers import LlamaConfig, LlamaForCausalLM
-
-    config = LlamaConfig(
-        hidden_size=24, num_hidden_layers=3, num_attention_heads=6, num_key_value_heads=2,
-        intermediate_size=40, vocab_size=49152, max_position_embeddings=64,
-    )  # fmt: skip
-    return _bridge(_loud(LlamaForCausalLM(config)))
-
-
-def gpt2_shaped():
-    from transformers import GPT2Config, GPT2LMHeadModel
-
-    config = GPT2Config(n_embd=24, n_layer=3, n_head=4, vocab_size=49152, n_positions=64)
-    return _bridge(_loud(GPT2LMHeadModel(config)))
-
-
-def pythia_shaped():
-    """Attention and MLP side by side, a quarter of each head rotated, biases."""
-    from transformers import GPTNeoXConfig, GPTNeoXForCausalLM
-
-    config = GPTNeoXConfig(
-        hidden_size=32, num_hidden_layers=3, num_attention_heads=4, intermediate_size=40,
-        vocab_size=49152, max_position_embeddings=64, use_parallel_residual=True,
-    )  # fmt: skip
-    return _bridge(_loud(GPTNeoXForCausalLM(config)))
 
 
 # Seeds of random tokens are such that none is the one that SmolLM2's tokenizer pads with (2).

@@ -143,3 +143,19 @@ def test_the_circuit_holds_on_new_templates(claim, smollm2, engines):
     found, most = interval(kept / whole), beats((kept / whole).mean(), controls)
     holds = found.low > 0.5 and most.more_than == most.of and len(circuit) <= 270 / 8
     claim(found, unit="share of the logit difference", holds=holds, controls=most, data=DATA)
+
+
+def test_saying_the_other_name_twice_too_lowers_the_answer(claim, smollm2):
+    """If the indirect object is said twice too, the logit difference falls and stays above 0."""
+
+    def asked(variant):
+        batches = [
+            ioi_batch(smollm2, 16, seed=seed, templates=TEMPLATES, variant=variant)
+            for seed in (40, 41)
+        ]
+        return joined(batches, lambda batch: batch.metric.each()(smollm2(batch.tokens)))
+
+    as_long, twice = asked("bystander"), asked("duplicated_io")
+    found = interval(twice - as_long)
+    holds = found.high < 0 and interval(twice).low > 0
+    claim(found, unit="logits, against a sentence of equal length", holds=holds, data=DATA)

@@ -5,9 +5,6 @@ from __future__ import annotations
 from functools import cache
 from itertools import combinations
 
-import pytest
-import torch
-
 from circuits_course.circuits import interval
 from circuits_course.mystery import make_mystery, open_seal
 from circuits_course.mystery.bench import Bench, Paths
@@ -15,14 +12,6 @@ from circuits_course.mystery.making import make_hiding
 
 SEEDS = range(2000, 2060)
 MATTERS = 0.05
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @cache

@@ -5,8 +5,6 @@ from __future__ import annotations
 from functools import cache, partial
 from random import Random
 
-import pytest
-import torch
 from scipy.stats import spearmanr
 
 from circuits_course.circuits import (
@@ -33,14 +31,6 @@ from circuits_course.mystery import make_planted, planted_edges, planted_task
 MODELS, PROMPTS = 12, 16
 FOUND = 0.05  # of the gap between clean and corrupted run: a score from here on is a find
 IG = partial(integrated_edge_attribution, steps=5)
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @cache

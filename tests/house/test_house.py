@@ -83,6 +83,23 @@ def test_every_chart_of_a_chapter_is_asked_for_as_the_plots_take_it(chapter: str
         (signature.bind_partial if unpacked else signature.bind)(*call.args, **given)
 
 
+@pytest.mark.parametrize("chapter", CHAPTERS)
+def test_every_picture_of_a_chapter_is_shown(chapter: str) -> None:
+    """A notebook shows the last expression of a cell: a picture before it is drawn for nobody."""
+    unseen = [
+        ast.unparse(node)[:80]
+        for tree in map(ast.parse, code_cells(chapter))
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Expr) and is_picture(node.value) and node is not tree.body[-1]
+    ]
+    assert unseen == []
+
+
+def is_picture(value: ast.expr) -> bool:
+    name = value.func.id if isinstance(value, ast.Call) and isinstance(value.func, ast.Name) else ""
+    return name in dir(plots)
+
+
 DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 SOURCES = [build.source_path(chapter) for chapter in CHAPTERS]
 

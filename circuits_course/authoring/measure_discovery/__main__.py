@@ -18,6 +18,7 @@ from typing import Any
 
 from circuits_course.authoring.measure_discovery import ioi, planted
 from circuits_course.authoring.measure_discovery.judge import CONTROLS, FOUND
+from circuits_course.authoring.measured_tables import rounded
 from circuits_course.circuits.discovery.judging import MEASURED
 from circuits_course.circuits.discovery.tasks import INDUCTION_DATA
 from circuits_course.mystery.making import KINDS
@@ -48,14 +49,6 @@ def about() -> dict[str, Any]:
             "numbers": "mean and 95 % bootstrap interval over models, or draws of prompts",
         },
     }  # fmt: skip
-
-
-def rounded(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: rounded(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [rounded(item) for item in value]
-    return round(value, 3) + 0.0 if isinstance(value, float) else value
 
 
 def keep(part: str, name: str, found: Any) -> None:

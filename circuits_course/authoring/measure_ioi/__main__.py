@@ -26,6 +26,7 @@ from circuits_course.authoring.measure_ioi.scores import (
     trace_paths,
     worth_knocking_out,
 )
+from circuits_course.authoring.measured_tables import rounded
 from circuits_course.circuits.heads import Head, head_name
 from circuits_course.circuits.ioi import MEASURED, sizes
 from circuits_course.circuits.ioi_roles import LOOKS, MATTERS, ROLES, SEES, WRITES
@@ -144,14 +145,6 @@ def no_role(here: Measured, circuit: list[Head]) -> dict[str, list[float]]:
         if head not in circuit and abs(mean) > 2 * MATTERS and low * high > 0:
             found[head_name(head)] = [mean, low, high]
     return dict(sorted(found.items(), key=lambda item: item[1][0]))
-
-
-def rounded(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: rounded(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [rounded(item) for item in value]
-    return round(value, 3) + 0.0 if isinstance(value, float) else value
 
 
 def main(name: str) -> None:

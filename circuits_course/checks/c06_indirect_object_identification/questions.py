@@ -127,8 +127,8 @@ questions.prediction(
     {
         "it stays": "A model that had understood the sentence would not care. This one loses "
         "one to two logits.",
-        "it falls": "By one to two logits, against a sentence of the same length, and it "
-        "stays positive.",
+        "it falls": "By one to two logits on these templates, against a sentence of the "
+        "same length, and it stays positive.",
         "it turns negative": "So it would if the repetition were all that the model had. But "
         "23.3 goes on: the name said *last* is still the subject's.",
     },
