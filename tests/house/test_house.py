@@ -166,3 +166,13 @@ def test_a_room_offers_what_it_says(room: Path) -> None:
     name = ".".join(room.relative_to(ROOT).parts)
     module = import_module(name)
     assert [offer for offer in module.__all__ if not hasattr(module, offer)] == []
+
+
+def test_uv_installs_the_versions_that_the_course_was_tested_with() -> None:
+    """uv does not read constraints.txt, so pyproject.toml repeats what the figures depend on."""
+    text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    block = re.search(r"^constraint-dependencies = \[\n(.*?)^\]", text, re.DOTALL | re.MULTILINE)
+    pins = re.findall(r'"(.+)"', block[1]) if block else []
+    assert {re.split(r"=|<", pin)[0] for pin in pins} >= {"torch", "transformer-lens", "numpy"}
+    pinned = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
+    assert [pin for pin in pins if pin not in pinned] == []
