@@ -246,9 +246,9 @@ plot_heads(torch.stack([cost.mean() for cost in costs.values()]).view(2, 4),
            "What silencing each head costs", unit="added loss, nats")
 
 # %% [markdown]
-# *What to see:* each cell is a head; the darker, the more its silence costs. Two
-# stand out. How sure is that? `interval` gives the mean over the 64 sequences and, in
-# brackets, the range in which it would fall 95 times in 100 if they were drawn again.
+# *What to see:* each cell is a head; the darker, the more its silence costs. Two stand out. How sure is that?
+# `interval` gives the mean over the 64 sequences and, in brackets, a range made so that it contains the true mean 95
+# times in 100.
 
 # %%
 rows = {f"head {layer}.{head}": str(interval(cost)) for (layer, head), cost in costs.items()}

@@ -549,8 +549,8 @@ CheckpointScrubber(frames, show_frame)
 # ### Live
 #
 # You need not take the checkpoints' word for it. The next cell trains the same kind of model from scratch, until its
-# second-copy loss has fallen below half of the first copy's. To be quick it takes half the batch,
-# and three quarters of it repeats. (What if *all* data were repeats? Set `repeats_share=1.0` and see whether more is better.)
+# second-copy loss has fallen below a third of the first copy's. To be quick it takes half the batch, and three
+# quarters of it repeats. (What if *all* data were repeats? Set `repeats_share=1.0` and see whether more is better.)
 
 
 # %%
@@ -733,9 +733,9 @@ chapter.reveal("who_writes", model=real)
 # **Five copy and three do not.** 17.3 and 17.4 look better than all but 18.6, and push the token they find by a few hundredths of a
 # logit at most; so does 17.5. 23.2, no more than a middling looker, pushes it most.
 #
-# See what the two copying scores say. From raw $W_E$ the score is wrong on four of them: 20.6, 23.2 and 23.7 seem to *suppress*, and 17.3 seems to
-# copy. One layer further, with the effective embedding, all five writers come out over .75 and the three others below .5. A
-# vector of $W_E$ is not what layer 23 reads.
+# See what the two copying scores say. From raw $W_E$ the score is wrong on three of them: 20.6 and 23.2 seem to
+# *suppress*, and 23.7 to do neither. One layer further, with the effective embedding, all five writers come out over
+# .75 and the three others below .5. A vector of $W_E$ is not what layer 23 reads.
 #
 # ### Who writes the rest?
 
@@ -755,9 +755,10 @@ plot_heads(direct, "Direct push on the token that comes next, second copy", unit
            diverging=True)
 
 # %% [markdown]
-# *What to see:* the darkest cell is 29.1, a head of the last layer that does not look back at all (induction score 0.00). It makes louder what
-# others have put at its place. The eight write directly about a seventh of the right token's logit; heads in all about half, and the MLPs the rest. A
-# direct effect is only the part that goes through nothing else: most of what these heads do goes through later layers.
+# *What to see:* the darkest cell is 29.1, a head of the last layer that does not look at the right token (induction
+# score 0.00). What it writes it must have from other heads or MLPs. The eight write directly about a seventh of the
+# right token's logit; heads in all about half, MLPs and embedding the rest. A direct effect is only the part that
+# goes through nothing else: most of what these heads do goes through later layers.
 #
 # So what are three heads for that look and do not write? Knock them out and see what the best writer loses.
 
@@ -892,7 +893,7 @@ from circuits_course.circuits import losses_without
 from circuits_course.data import passage, text_tokens
 
 once = repeated_tokens(8, 80, real.cfg.d_vocab, bos_token(real), seed=3)[:, :81]
-english = text_tokens(real, passage("alice"), batch=8, length=81)
+english = text_tokens(real, passage("alice"), batch=32, length=81)
 icl = {}
 for name, text in {"twice": real_tokens, "once": once, "English": english}.items():
     with_and_without = [
@@ -901,7 +902,7 @@ for name, text in {"twice": real_tokens, "once": once, "English": english}.items
     ]
     icl[name] = dict(zip(["whole model", "without them"], with_and_without, strict=True))
 show_table({name: {key: str(interval(value)) for key, value in row.items()} for name, row in icl.items()},
-           caption="In-context-learning score (nats), 8 sequences each")
+           caption="In-context-learning score (nats), 8 sequences each, 32 of English")
 
 # %%
 change = interval(icl["English"]["without them"] - icl["English"]["whole model"])
@@ -911,17 +912,19 @@ verdict("on English of this length they carry next to nothing of it",
         abs(change.mean) < 0.1, f"change {change} nats", model=real)
 
 # %% [markdown]
-# On repeated random tokens the sentence is nearly right. Not wholly: a nat or so is gained where **nothing** repeats (the model comes to
-# expect nonsense), and another nat or two remains without the eight. On a page of English it is wrong for these heads: SmolLM2 gains about as much from 60
-# tokens of context without them as with them.
+# On repeated random tokens the sentence is nearly right. Not wholly: nearly two nats are gained where **nothing**
+# repeats (the model comes to expect nonsense). About as much is left of the score without the eight. On a page of
+# English it is wrong for these heads: of the 0.6 to 0.8 nats that SmolLM2 gains from 60 tokens of context it loses a
+# few hundredths without them.
 
 # %%
 chapter.reveal("icl_english", model=real)
 
 # %% [markdown]
-# "Nearly all" is what Olsson et al. (2022) report for small
-# models: about 0.4 nats between tokens 50 and 500, most of it formed in the window of the phase change. For large ones they call
-# their own evidence correlational. Longer texts, and what other heads make up for, this cell does not test.
+# Olsson et al. (2022) argue that induction heads carry the majority of it: about 0.4 nats between tokens 50 and 500,
+# most of it formed in the window of the phase change. They have causal evidence for small attention-only models, and
+# call the evidence for large ones correlational. Longer texts, and what other heads make up for, this cell does not
+# test.
 
 # %%
 chapter.explain("what_would_convince")

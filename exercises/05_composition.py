@@ -635,10 +635,10 @@ show_table(rows_of(low), caption="Below chance, and yet they move attention", di
 show_table(rows_of(idle[:2]), caption="Above chance, and idle on both kinds of data", digits=2)
 
 # %% [markdown]
-# *What to see:* the four that cost loss are found, after 16 cuts of 48. But K 0.3 > 1.0 and K 0.3 > 1.1 score
-# *less* than two random heads would, and move 0.12 to 0.15 of their target's attention: no shortlist
-# has them. And K 0.1 > 1.0, at more than twice the level of chance, does nothing on either kind
-# of data. The score errs both ways.
+# *What to see:* the four that cost loss are found, after 16 cuts of 48. But K 0.3 > 1.0 and K 0.3 > 1.1 score *less*
+# than two random heads would, and move 0.12 to 0.15 of their target's attention on repeats: no shortlist of 24 has
+# them. And K 0.1 > 1.0, at more than twice the level of chance, does nothing on either kind of data. The score errs
+# both ways.
 #
 # ### Why does K 0.1 > 1.0 do nothing?
 #
@@ -798,10 +798,10 @@ show_table(rows, caption=f"Who writes the keys of {head_name(head)}", digits=2)
 # costs 0.14 of the attention when nothing takes its place, with a score *below* chance, behind 143
 # of the 153 heads. A weights-only search would find neither.
 #
-# A writer that costs much and adds little to the right key does not say where to look. Taking it out
-# to nothing is a brutal cut: with another sequence's write in its place, 10.8 costs next to nothing. What
-# these keys need of it is the same in every text. Only 16.0 adds to the right key, and its loss stays
-# whatever takes its place.
+# A writer that costs much and adds little to the right key does not say where to look. Taking it out to nothing is a
+# brutal cut: with another sequence's write in its place, 10.8 costs next to nothing. What these keys need of it is
+# the same in every text. 16.0 adds most to the right key by far, and its loss stays whatever takes its place. MLP 11
+# adds nothing there and still costs 0.19 with another sequence's write: what it does for these keys is open.
 #
 # ### High scores without effect
 #

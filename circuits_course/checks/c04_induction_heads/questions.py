@@ -146,10 +146,10 @@ questions.prediction(
     "cat_sat",
     "'The cat sat on the mat. The cat': what will the language model say next?",
     {
-        " sat": "It comes second: it is what induction votes for.",
+        " sat": "It is what induction votes for, and comes sixth, with a probability of .02.",
         " was": "Everything that the model knows about English votes too, and outvotes "
         "induction here.",
-        "something else": "The first two places are these.",
+        "something else": "' had' is second, with .17.",
     },
     answer=" was",
 )
