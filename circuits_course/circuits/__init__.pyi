@@ -6,6 +6,7 @@ from .basis import kind as kind
 from .basis import small_basis as small_basis
 from .behaviours import Place as Place
 from .behaviours import behaviour_scores as behaviour_scores
+from .circuit_at_work import CircuitAtWork as CircuitAtWork
 from .claims import Claim as Claim
 from .claims import shipped_claims as shipped_claims
 from .composition import CutPath as CutPath
