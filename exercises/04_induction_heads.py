@@ -460,6 +460,26 @@ plot_circuit(roles, discovery.arrows(edges, least=0.2), "induction-2l: edges who
 # that no strong edge meets, pale. The one from layer 0 to layer 1 goes into the keys.
 
 # %% [markdown]
+# The same heads to touch, at work on one text. Choose a head by mouse or arrow keys: where it looks, whom its
+# queries, keys and values **hear**, and what it writes to the logits. *Silence* it, and the answer and every pattern
+# follow. A silent head says what it says on average on random texts.
+
+# %%
+from circuits_course.circuits import CircuitAtWork
+from circuits_course.plots import CircuitExplorer
+
+others = repeated_tokens(32, 7, model.cfg.d_vocab, bos_token(model), seed=9)[:, :8]
+at_work = CircuitAtWork(model, "qxbmztq", {head: roles.get(head_name(head), "") for head in every_head},
+                        right="x", reference=others)
+CircuitExplorer(at_work, "induction-2l on 'qxbmztq': what follows the second q?")
+
+# %% [markdown]
+# *What to see:* the edges again, now measured on **one** text, and by other means: a share is the attention (Q, K), or
+# the part of what is written (V), that goes when the reader no longer hears the sender. Silence 0.3 and choose 1.3: it
+# looks at BOS alone, though nobody touched it. Let all speak, and silence the six others one after another. The answer
+# hardly misses them.
+
+# %% [markdown]
 # ## 6. How did it come about?
 #
 # `induction-2l` was saved many times while it was trained. Half of its data are Markov chains, which can be

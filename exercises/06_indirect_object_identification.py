@@ -659,6 +659,21 @@ plot_circuit(**circuits.measured_arrows(table), title="How SmolLM2 finds the ind
 # parts: through S-inhibition to the name movers, and straight to the suppressor. The dashed arrow is the
 # negative name mover, which writes against the answer. The two pale arrows are paths that carry next to nothing.
 #
+# All that is an average over prompts. Here are the heads that *you* found, two of each role, on one prompt. Choose a
+# head by mouse or arrow keys, and silence it: it then says what it says on average on ABC prompts.
+
+# %%
+from circuits_course.circuits import CircuitAtWork
+from circuits_course.plots import CircuitExplorer
+
+some = {head: role for role, heads in roles.items() for head in heads[:2]}
+until = int(batch.positions["END"][0]) + 1
+abc, groups = batch.abc_reference(16)
+at_work = CircuitAtWork(model, batch.tokens[:1, :until], some, right=int(batch.io[0]), wrong=int(batch.s[0]),
+                        reference=abc[groups == batch.groups[0], :until])
+CircuitExplorer(at_work, f"One prompt: {batch.prompts[0]} ...", least=0.08)
+
+# %% [markdown]
 # ### Prompts that should break it
 #
 # The circuit knows the subject by its being said twice. So say the IO twice: *"..., Mary looked

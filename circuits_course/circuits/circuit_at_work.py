@@ -87,6 +87,13 @@ class CircuitAtWork:
         """{"layer.head": role}, in the order of the layers."""
         return {head_name(head): self.heads[head] for head in sorted(self.heads)}
 
+    @property
+    def asked(self) -> list[str | None]:
+        """The right answer and the wrong one, if there is one."""
+        return [
+            None if i is None else _word(self.model, i) for i in (self.task.right, self.task.wrong)
+        ]
+
     @cached_property
     def facts(self) -> dict[str, dict[str, Any]]:
         """What does not change as heads are silenced.
@@ -286,6 +293,10 @@ def _token(model: Any, token: str | int) -> int:
     return int(ids[0])
 
 
+def _word(model: Any, token: int) -> str:
+    return str(model.to_str_tokens(torch.tensor([token]), prepend_bos=False)[0])
+
+
 def _pairs(model: Any, tokens: Tensor, values: Tensor) -> list[list[Any]]:
-    words = [str(model.to_str_tokens(token[None], prepend_bos=False)[0]) for token in tokens]
+    words = [_word(model, int(token)) for token in tokens]
     return [[word, round(float(value), 4)] for word, value in zip(words, values, strict=True)]

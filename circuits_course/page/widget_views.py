@@ -6,6 +6,7 @@ Imports anywidget, so nothing outside a notebook kernel imports this module.
 from __future__ import annotations
 
 import gzip
+from collections.abc import Callable
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -50,6 +51,29 @@ class AttentionView(anywidget.AnyWidget):
 
     def __init__(self, **traits: object) -> None:
         super().__init__(library=f"IPY_MODEL_{library().model_id}", **traits)
+
+
+class CircuitView(anywidget.AnyWidget):
+    """A circuit to touch: `plots.CircuitExplorer`. data: what the page knows; asks the kernel for
+    every other set of silent heads by a message {"silenced": names}.
+    """
+
+    _esm = "\n".join(
+        (STATIC / name).read_text(encoding="utf-8") for name in ("circuit.js", "circuit_view.js")
+    )
+    _css = (STATIC / "circuit.css").read_text(encoding="utf-8")
+    data: Any = traitlets.Dict().tag(sync=True)
+
+    def __init__(self, data: dict[str, Any], state: Callable[[list[str]], dict[str, Any]]) -> None:
+        super().__init__(data=data)
+        self._state = state
+        self.on_msg(self._answer)
+
+    def _answer(self, _widget: Any, asked: Any, _buffers: Any) -> None:
+        try:
+            self.send({"state": self._state(list(asked["silenced"]))})
+        except Exception as error:  # a callback's traceback goes where no learner looks
+            self.send({"trouble": f"{type(error).__name__}: {error}"})
 
 
 @cache

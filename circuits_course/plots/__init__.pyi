@@ -2,6 +2,7 @@ from .attention import plot_attention as plot_attention
 from .bars import plot_bars as plot_bars
 from .circuit import plot_circuit as plot_circuit
 from .drawings.gallery import draw as draw
+from .explorers.circuit import CircuitExplorer as CircuitExplorer
 from .explorers.explorer import Explorer as Explorer
 from .explorers.head_browser import HeadBrowser as HeadBrowser
 from .explorers.live_training import LiveTraining as LiveTraining

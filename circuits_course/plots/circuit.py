@@ -42,6 +42,11 @@ def plot_circuit(
     heads that are not there, or one that does not go up.
     """
     circuit = lay_out(heads, edges, unit, effects or {}, lanes or {}, others, numbers)
+    return described_circuit(circuit, title)
+
+
+def described_circuit(circuit: Circuit, title: str) -> Figure:
+    """A circuit, laid out, as a figure with its words and numbers."""
     measured = [arrow.effect for arrow in circuit.arrows] or [0.0]
     return Figure(
         title=title,

@@ -22,11 +22,13 @@ def _colour(arrow: Arrow) -> str:
     return PLUS if arrow.effect >= 0 else MINUS
 
 
-def _width(arrow: Arrow) -> float:
+def width_of(arrow: Arrow) -> float:
+    """An arrow's thickness, in points."""
     return THINNEST if arrow.faint else THINNEST + (THICKEST - THINNEST) * arrow.share
 
 
-def _frame(circuit: Circuit) -> tuple[list[float], list[float]]:
+def frame(circuit: Circuit) -> tuple[list[float], list[float]]:
+    """From left to right and from below to above, in lanes and rows."""
     xs = [node.x for node in circuit.nodes.values()]
     xs += [float(x) for arrow in circuit.arrows for x in arrow.points[:, 0]]
     top = max(circuit.rows.values())
@@ -38,7 +40,7 @@ def _frame(circuit: Circuit) -> tuple[list[float], list[float]]:
 
 def paint(canvas: Any, circuit: Circuit) -> None:
     axes = canvas.add_subplot()
-    (left, right), (low, high) = _frame(circuit)
+    (left, right), (low, high) = frame(circuit)
     axes.set_xlim(left, right)
     axes.set_ylim(low, high)
     axes.set_xticks([])
@@ -58,7 +60,7 @@ def paint(canvas: Any, circuit: Circuit) -> None:
 
 
 def _paint_arrow(axes: Any, arrow: Arrow, spot: tuple[float, float] | None) -> None:
-    colour, width = _colour(arrow), _width(arrow)
+    colour, width = _colour(arrow), width_of(arrow)
     dash: Any = "-" if arrow.effect >= 0 else (0, (2, 1))
     axes.plot(*arrow.points[:-3].T, color=colour, linewidth=width, linestyle=dash, zorder=2)
     head = f"-|>,head_length={0.35 + 0.07 * width:.2f},head_width={0.16 + 0.05 * width:.2f}"
@@ -89,7 +91,7 @@ def _paint_node(axes: Any, node: Node, side: tuple[int, int] | None) -> None:
 
 
 def interactive(circuit: Circuit, title: str) -> dict[str, Any]:
-    across, up = _frame(circuit)
+    across, up = frame(circuit)
     hidden = {"showgrid": False, "zeroline": False, "ticks": "", "showline": False}
     x: dict[str, Any] = {**hidden, "range": across, "showticklabels": False}
     x["title"] = {
@@ -117,7 +119,7 @@ def _short(values: np.ndarray) -> list[float]:
 
 def _edge_trace(arrow: Arrow) -> dict[str, Any]:
     dash = "solid" if arrow.effect >= 0 else "dash"
-    line = {"color": _colour(arrow), "width": _width(arrow), "dash": dash, "shape": "spline"}
+    line = {"color": _colour(arrow), "width": width_of(arrow), "dash": dash, "shape": "spline"}
     words = f"{arrow.source} to {arrow.target}<br>{plotly_text(arrow.says)}"
     return {
         "type": "scatter",
@@ -134,7 +136,7 @@ def _tip(arrow: Arrow) -> dict[str, Any]:
     return {
         "x": round(float(x), 3), "y": round(float(y), 3), "ax": round(float(ax), 3),
         "ay": round(float(ay), 3), "axref": "x", "ayref": "y", "showarrow": True, "arrowhead": 2,
-        "arrowcolor": _colour(arrow), "arrowwidth": max(_width(arrow), 1.5), "arrowsize": 0.8,
+        "arrowcolor": _colour(arrow), "arrowwidth": max(width_of(arrow), 1.5), "arrowsize": 0.8,
         "text": "",
     }  # fmt: skip
 

@@ -22,6 +22,7 @@ from circuits_course.authoring.book.questions import question_form, questions_as
 from circuits_course.authoring.book.walk_drawing import drawing, walk_html
 from circuits_course.checks.questions import Questions
 from circuits_course.errors import CourseError
+from circuits_course.plots.explorers.circuit import DATA as CIRCUIT
 
 PIXEL = (
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGA"
@@ -105,8 +106,12 @@ def test_a_picture_goes_to_a_file_and_its_words_to_the_page(tmp_path):
     assert 'alt="Title. What &quot;it&quot; shows."' in page
     assert "<p>What &quot;it&quot; shows.</p><pre>a b\n1 2</pre>" in page
     assert page.count("</script>") == 1
-    stored = page.split('<script type="application/json">')[1].split("</script>")[0]
+    stored = page.split('<script type="application/json" class="plot">')[1].split("</script>")[0]
     assert json.loads(stored) == plot
+    touched = pictures.output_html({**data, CIRCUIT: json.dumps(plot)}, {})
+    stored = touched.split('<script type="application/json" class="circuit">')[1]
+    assert json.loads(stored.split("</script>")[0]) == plot
+    assert touched.count("</script>") == 1
     assert pictures.output_html({"text/plain": "1"}, {}) is None
     drawing = {"image/png": PIXEL, "text/plain": "Title\nWhat it shows."}
     page = pictures.output_html(drawing, {"image/png": {"width": 680}})

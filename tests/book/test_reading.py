@@ -74,6 +74,25 @@ def reader(browser, address) -> Iterator[Any]:
     assert faults == []
 
 
+def test_a_circuit_answers_by_keyboard_one_silent_head_at_a_time(reader):
+    page = reader(CHAPTER)
+    circuit = page.locator(".cc-circuit")
+    circuit.scroll_into_view_if_needed()
+    chosen, answer = circuit.get_by_role("radio", checked=True), circuit.get_by_role("status")
+    whole = answer.inner_text()
+    chosen.focus()
+    page.keyboard.press("ArrowDown")
+    playwright.expect(chosen).to_have_attribute("aria-label", "0.3, previous token")
+    circuit.get_by_role("button", name="Silence 0.3").press("Enter")
+    playwright.expect(answer).to_contain_text("Silent: 0.3;")
+    chosen.focus()
+    page.keyboard.press("ArrowUp")
+    circuit.get_by_role("button", name="Silence 1.3").press("Enter")
+    playwright.expect(answer).to_contain_text("Silent: 1.3;")
+    circuit.get_by_role("button", name="Let all speak").press("Enter")
+    playwright.expect(answer).to_have_text(whole)
+
+
 def test_hints_and_answer_unfold_by_keyboard_without_scripts(reader):
     page = reader(CHAPTER, java_script_enabled=False)
     exercise = page.locator("#exercise-induction_score")

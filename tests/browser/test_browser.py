@@ -88,6 +88,17 @@ PatchingExplorer(
     words=["BOS", "1", "1", "="],
 )
 """,
+    "circuit": """\
+from circuits_course import load_model
+from circuits_course.circuits import CircuitAtWork
+from circuits_course.plots import CircuitExplorer
+small = load_model("induction-2l")
+others = torch.randint(1, 60, (8, 8), generator=torch.Generator().manual_seed(0))
+others[:, 0] = small.to_tokens("q")[0, 0]
+heads = {(layer, head): "" for layer in range(2) for head in range(4)}
+work = CircuitAtWork(small, "qxbmztq", heads, right="x", reference=others)
+CircuitExplorer(work, "What follows the second q?")
+""",
     "question": 'chapter.quiz("what_is_moved")',
     "prediction": 'chapter.predict("which_layer")',
     "attempt": """\
@@ -329,6 +340,7 @@ def test_explorers_by_keyboard_and_in_a_saved_notebook(page: Lab, folder: Path) 
     scrub_with_the_arrow_keys(page)
     choose_from_a_menu(page)
     patch_by_button(page)
+    silence_heads(page)
     answer_a_question(page)
     predict_and_say_how_sure(page)
     assert_progress_is_shown(page)
@@ -403,6 +415,32 @@ def patch_by_button(page: Lab) -> None:
     playwright.expect(pressed).to_have_text(["first bit", "z", "denoising"])
 
 
+def silence_heads(page: Lab) -> None:
+    """From head to head with the arrow keys; one silent, then two, which only the kernel knows."""
+    cell = page.cell("CircuitExplorer(work")
+    chosen, answer = cell.get_by_role("radio", checked=True), cell.get_by_role("status")
+    playwright.expect(answer).to_contain_text("'x' 0.8")
+    playwright.expect(chosen).to_have_attribute("aria-label", "1.3")
+    chosen.focus()
+    for key, head in (("ArrowDown", "0.3"), ("ArrowLeft", "0.2"), ("Home", "0.0"), ("End", "1.3")):
+        page.press(key)
+        playwright.expect(chosen).to_have_attribute("aria-label", head)
+        playwright.expect(chosen).to_be_focused()
+    page.press("ArrowDown", *["Tab"] * 2)  # past "Let all speak"
+    playwright.expect(cell.get_by_role("button", name="Silence 0.3")).to_be_focused()
+    page.press("Enter")
+    playwright.expect(answer).to_contain_text("Silent: 0.3;")
+    playwright.expect(answer).not_to_contain_text("'x' 0.8")
+    playwright.expect(chosen).to_have_attribute("aria-label", "0.3, silenced")
+    chosen.focus()
+    page.press("ArrowUp", *["Tab"] * 2, "Space")
+    playwright.expect(answer).to_contain_text("Silent: 0.3, 1.3;", timeout=ANSWER_MS)
+    playwright.expect(cell.get_by_role("button", name="Silence 1.3")).to_be_focused()
+    playwright.expect(cell).to_contain_text("it is silent")
+    cell.get_by_role("button", name="Let all speak").click()
+    playwright.expect(answer).to_contain_text("'x' 0.8")
+
+
 def answer_a_question(page: Lab) -> None:
     cell = page.cell("chapter.quiz(")
     question = cell.get_by_role("radiogroup", name=re.compile("matrices decide"))
@@ -466,6 +504,7 @@ def assert_still_forms_stand_alone(page: Lab) -> None:
     """What a notebook shows without its kernel: pictures and text, no control, no error."""
     outputs = page.page.locator(".jp-OutputArea-output")
     still = ("Step 400.", "z in layer 0.", "Denoising resid_pre, corruption both bits.")
+    still += ("What follows the second q?.",)
     for title in still:
         playwright.expect(page.page.locator(f"img[alt^='{title}']")).to_be_visible()
     for text in ("W_V and W_O", "✘ not yet"):

@@ -76,6 +76,7 @@ def stage(place: Path, published: Published | None) -> None:
         shutil.copy(notebook_path(name, "notebooks"), downloads)
     _stage_front(place, names)
     _stage_plotly(static)
+    _stage_circuits(static)
     stage_documents(ROOT, place, published)
     stage_reference(ROOT, place / "reference")
 
@@ -99,6 +100,12 @@ def _stage_plotly(static: Path) -> None:
     assert spec is not None
     assert spec.origin is not None
     shutil.copy(Path(spec.origin).parent / "package_data" / "plotly.min.js", static)
+
+
+def _stage_circuits(static: Path) -> None:
+    """What makes a circuit answer is the notebooks' own script."""
+    for name in ("circuit.js", "circuit.css"):
+        shutil.copy(PACKAGE / "page" / "static" / name, static)
 
 
 def _require(out: Path) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from circuits_course.authoring.book.exercises import fold
+from circuits_course.plots.explorers.circuit import DATA as CIRCUIT
 from circuits_course.plots.figure import PLOTLY
 from circuits_course.storage import write_whole
 
@@ -48,8 +49,10 @@ class Pictures:
         if not numbers.strip() and PLOTLY not in data:
             return f'<figure class="drawing">{still}</figure>'
         parts = [f'<div class="still">{still}</div>']
-        if PLOTLY in data:
-            parts.append(f'<script type="application/json">{_plot(data[PLOTLY])}</script>')
+        if CIRCUIT in data:
+            parts.append(_script(json.loads(joined(data[CIRCUIT])), kind="circuit"))
+        elif PLOTLY in data:
+            parts.append(_script(data[PLOTLY], kind="plot"))
         said = f"<p>{html.escape(alt)}</p><pre>{html.escape(numbers)}</pre>"
         parts.append(fold("numbers", "In words and numbers", said))
         return f'<figure class="picture">{"".join(parts)}</figure>'
@@ -83,6 +86,8 @@ def words(text: str) -> tuple[str, str, str]:
     return title, alt, numbers
 
 
-def _plot(plot: Any) -> str:
-    """Data for a script element: nothing in it can end the element."""
-    return json.dumps(plot, separators=(",", ":"), sort_keys=True).replace("<", "\\u003c")
+def _script(data: Any, kind: str) -> str:
+    """Data for the page's scripts: nothing in it can end the element."""
+    packed = json.dumps(data, separators=(",", ":"), sort_keys=kind == "plot")
+    safe = packed.replace("<", "\\u003c")
+    return f'<script type="application/json" class="{kind}">{safe}</script>'

@@ -111,7 +111,7 @@
 
   const wakeFigure = async (figure) => {
     const still = figure.querySelector(".still");
-    const data = figure.querySelector("script");
+    const data = figure.querySelector("script.plot");
     if (!data) return;
     const { data: traces, layout, config } = JSON.parse(data.textContent);
     data.remove();
@@ -138,7 +138,7 @@
   };
 
   const watchFigures = () => {
-    const figures = [...document.querySelectorAll("figure.picture:has(> script)")];
+    const figures = [...document.querySelectorAll("figure.picture:has(> script.plot)")];
     if (matchMedia("(max-width: 46em)").matches || navigator.connection?.saveData) {
       figures.forEach(offerToWake);
       return;
@@ -151,6 +151,19 @@
       }
     });
     figures.forEach((figure) => watch.observe(figure));
+  };
+
+  /* --- circuits: measured beforehand, whole and without each head --- */
+
+  const wakeCircuits = () => {
+    for (const data of document.querySelectorAll("figure.picture > script.circuit")) {
+      const alive = document.createElement("div");
+      alive.setAttribute("role", "group");
+      alive.setAttribute("aria-label", data.parentElement.querySelector("img").alt.split(". ")[0]);
+      data.parentElement.querySelector(".still").replaceWith(alive);
+      wakeCircuit(alive, JSON.parse(data.textContent), null);
+      data.remove();
+    }
   };
 
   /* --- what is wider than the page can be scrolled by keyboard too --- */
@@ -215,6 +228,7 @@
     forms.forEach(wakeQuestion);
     offerToForget(forms);
     watchFigures();
+    wakeCircuits();
     document.querySelectorAll(".walk").forEach(wakeWalk);
     reachByKeyboard();
     addEventListener("resize", reachByKeyboard);
