@@ -6,9 +6,11 @@ Its demonstrations, which load models and draw, are left out. Nothing is run her
 from __future__ import annotations
 
 import ast
+import codecs
 import io
 import json
 import re
+import tokenize
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -49,6 +51,8 @@ def read_cells(name: str, content: bytes) -> tuple[str, list[CellStep]]:
     """
     if name.lower().endswith(".py"):
         cells = _parts(_decoded(content))
+        if not any(cell.strip() for cell in cells):
+            raise CourseError("the file is empty")
     else:
         cells = [_source(c) for c in _notebook_cells(content) if c.get("cell_type") == "code"]
     if len(cells) > MOST_CELLS or sum(map(len, cells)) > LARGEST_CODE:
@@ -61,10 +65,14 @@ def read_cells(name: str, content: bytes) -> tuple[str, list[CellStep]]:
 
 
 def _decoded(content: bytes) -> str:
+    """A Python file's text: as it declares, in UTF-8, or as Windows writes it."""
+    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return content.decode("utf-16", "replace")
     try:
-        return content.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        raise CourseError("the file is not text in UTF-8") from None
+        encoding, _ = tokenize.detect_encoding(io.BytesIO(content).readline)
+        return content.decode(encoding).removeprefix("\ufeff")
+    except (SyntaxError, UnicodeDecodeError, LookupError):
+        return content.decode("cp1252", "replace")
 
 
 def _parts(text: str) -> list[str]:
@@ -73,18 +81,29 @@ def _parts(text: str) -> list[str]:
 
 
 def _notebook_cells(content: bytes) -> list[dict[str, Any]]:
+    if not content.strip():
+        raise CourseError("the file is empty")
     try:
         notebook = json.loads(content.decode("utf-8-sig"))
-    except (ValueError, RecursionError):
+    except (ValueError, RecursionError, MemoryError):
         raise CourseError("the file is not JSON, so not a notebook") from None
-    cells = notebook.get("cells") if isinstance(notebook, dict) else None
+    cells = _cells_of(notebook) if isinstance(notebook, dict) else None
     if not isinstance(cells, list) or not all(isinstance(cell, dict) for cell in cells):
         raise CourseError("the file is JSON but not a notebook")
     return cells
 
 
+def _cells_of(notebook: dict[str, Any]) -> Any:
+    """Its cells; until format 3 they lay on sheets."""
+    sheets = notebook.get("worksheets")
+    if "cells" in notebook or not isinstance(sheets, list):
+        return notebook.get("cells")
+    sheets = [sheet.get("cells") if isinstance(sheet, dict) else None for sheet in sheets]
+    return [c for cells in sheets if isinstance(cells, list) for c in cells] if sheets else None
+
+
 def _source(cell: dict[str, Any]) -> str:
-    source = cell.get("source", "")
+    source = cell.get("source", cell.get("input", ""))
     return "".join(map(str, source)) if isinstance(source, list) else str(source)
 
 

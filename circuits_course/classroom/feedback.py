@@ -9,7 +9,7 @@ from pathlib import Path
 
 from circuits_course.checks.chapters import CHAPTERS
 from circuits_course.classroom.overview import ChapterView, Overview, Work, all_works, overview
-from circuits_course.classroom.report_page import WORDS, html_page, notes_on
+from circuits_course.classroom.report_page import WORDS, html_page, notes_on, several_files
 from circuits_course.classroom.reports import Report
 from circuits_course.page.messages import marked, prose
 from circuits_course.storage import require_writable, write_whole
@@ -36,10 +36,13 @@ def write_feedback(reports: Sequence[Report], folder: Path) -> list[Path]:
 def feedback(found: Overview, learner: str) -> str:
     """One learner's page as HTML."""
     mine = [report for report in found.reports if report.learner == learner]
-    trouble = [f"<li>{escape(r.file)}: {escape(line)}</li>" for r in mine for line in r.trouble]
+    trouble = [
+        f"<li><bdi>{escape(r.file)}</bdi>: {escape(line)}</li>" for r in mine for line in r.trouble
+    ]
     parts = [f"<h1>{escape(learner)}</h1>"]
     if trouble:
         parts.append(f"<h2>Files with trouble</h2><ul>{''.join(trouble)}</ul>")
+    parts.append(several_files(found, [key for key in found.several if key[0] == learner]))
     parts += [_chapter(view, learner) for view in found.chapters if learner in view.rows]
     return html_page(f"Feedback for {learner}", parts)
 

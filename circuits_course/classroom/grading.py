@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from circuits_course.classroom.cluster import on_cluster
-from circuits_course.classroom.judges import Job, examine
+from circuits_course.classroom.judges import Job, examine, interrupt_judges
 from circuits_course.classroom.names import Roster
 from circuits_course.classroom.reports import Answer, Report
 from circuits_course.classroom.sandbox import require
@@ -52,7 +52,7 @@ def check_folder(
 
 
 def _job(submission: Submission, program: str | None, seconds: float) -> Job:
-    job: Job = {"name": submission.path.name, "program": program, "seconds": seconds}
+    job: Job = {"name": submission.name, "program": program, "seconds": seconds}
     try:
         return {**job, "content": submission.read()}
     except CourseError as error:
@@ -64,12 +64,17 @@ def _here(workers: int | None) -> Callable[[Iterable[Job]], Iterator[tuple[int, 
         count = max(1, workers or os.cpu_count() or 1)
         waiting: dict[Future[Any], int] = {}
         with ThreadPoolExecutor(count) as threads:
-            for index, job in enumerate(jobs):
-                waiting[threads.submit(examine, job)] = index
-                while len(waiting) > 2 * count:  # not all files in memory at once
+            try:
+                for index, job in enumerate(jobs):
+                    waiting[threads.submit(examine, job)] = index
+                    while len(waiting) > 2 * count:  # not all files in memory at once
+                        yield from _finished(waiting)
+                while waiting:
                     yield from _finished(waiting)
-            while waiting:
-                yield from _finished(waiting)
+            except BaseException:  # Ctrl-C: nobody waits for what is being judged
+                threads.shutdown(wait=False, cancel_futures=True)
+                interrupt_judges()
+                raise
 
     return run
 

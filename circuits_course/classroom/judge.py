@@ -102,7 +102,8 @@ def _take_deeds(report: Report, content: bytes) -> None:
 
 
 class _Hearing:
-    """One notebook: its process is started again after an exercise that ended it."""
+    """One notebook: its process begins again after an exercise or a cell that ended it, without
+    that one."""
 
     def __init__(self, report: Report, steps: list[CellStep], box: Box, seconds: float) -> None:
         assert report.chapter is not None
@@ -110,13 +111,15 @@ class _Hearing:
         self._exercises = load_checks(report.chapter).exercises
         self._end = time.monotonic() + NOTEBOOK_SECONDS
         self._skip: list[str] = []
+        self._cell = 0
         self._at, self._exercise = "the start", ""
         self._checks = 0
+        self._asks = any(step.exercises for step in steps)
 
     def run(self) -> None:
         while self._once():
             pass
-        if not self._checks and not any(step.exercises for step in self._steps):
+        if not self._checks and not self._asks:
             self._trouble("no check of an exercise was found in it")
 
     def _trouble(self, line: str) -> None:
@@ -125,7 +128,7 @@ class _Hearing:
 
     def _once(self) -> bool:
         """Runs the notebook to its end or its process's; True if the rest is to be tried."""
-        self._at, self._exercise = "the start", ""
+        self._at, self._exercise, self._cell = "the start", "", 0
         said, stream = self._box.begin(str(self._report.chapter))
         steps = [[s.cell, s.source, s.exercises, s.broken] for s in self._steps]
         why = ""
@@ -151,10 +154,13 @@ class _Hearing:
     def _go_on(self, why: str) -> bool:
         name = self._exercise
         self._trouble(f"{name or self._at} {why}")
-        if not name or name in self._skip:
+        ended = [step for step in self._steps if step.cell == self._cell and not name]
+        if name in self._skip or not (name or ended):
             return False
-        answer = Answer(Outcome.CRASHED.name, f"✘ Your function {why}.")
-        self._report.answers[name] = stands(self._report.answers.get(name), answer)
+        checked = [name] if name else [e for step in ended for e in step.exercises]
+        for exercise in checked:
+            self._crashed(exercise, f"✘ Your {'function' if name else 'cell'} {why}.")
+        self._steps = [step for step in self._steps if step not in ended]
         self._skip = list(dict.fromkeys([*self._skip, *self._report.answers]))
         return time.monotonic() < self._end
 
@@ -167,12 +173,13 @@ class _Hearing:
             message, tensors = self._next(said)
             kind = message.get("say")
             if kind == "cell":
-                self._at, self._exercise = f"cell {_number(message.get('cell'))}", ""
+                self._cell, self._exercise = _number(message.get("cell")), ""
+                self._at = f"cell {self._cell}"
                 self._left = self._patience
             elif kind == "check":
                 self._check(message, tensors, said, stream)
             elif kind == "broken":
-                self._broken(str(message.get("exercise")), clean(message.get("text"), LONGEST))
+                self._crashed(str(message.get("exercise")), clean(message.get("text"), LONGEST))
             elif kind == "end":
                 self._at = "the end"
             else:
@@ -185,7 +192,7 @@ class _Hearing:
         self._left -= time.monotonic() - before
         return heard
 
-    def _broken(self, name: str, text: str) -> None:
+    def _crashed(self, name: str, text: str) -> None:
         if name in self._exercises and name not in self._skip:
             self._note(name, Answer(Outcome.CRASHED.name, text))
 

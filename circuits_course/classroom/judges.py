@@ -53,10 +53,16 @@ class Judge:
             self._said.next(STARTING)
             self._is_ready = True
         content = job["content"]
-        tensors = {"content": torch.frombuffer(bytearray(content), dtype=torch.uint8)}
+        tensors = None
+        if content:
+            tensors = {"content": torch.frombuffer(bytearray(content), dtype=torch.uint8)}
         message = {name: job[name] for name in ("name", "program", "seconds")}
-        send(self._process.stdin, message, tensors if content else None)  # type: ignore[arg-type]
+        send(self._process.stdin, message, tensors)  # type: ignore[arg-type]
         return self._said.next(NOTEBOOK_SECONDS + SPARE_SECONDS)[0]
+
+    def kill(self) -> None:
+        """Ends it at once, whatever it is at."""
+        self._process.kill()
 
     def close(self) -> None:
         """Ends it, and with it the sandbox that it keeps."""
@@ -74,6 +80,7 @@ def _python_path() -> list[str]:
 
 
 _IDLE: list[Judge] = []
+_BUSY: set[Judge] = set()
 _LOCK = threading.Lock()
 
 
@@ -81,19 +88,34 @@ def examine(job: Job) -> dict[str, Any]:
     """What a free judge says of a file, as `Report.as_json`; begins one where none is free."""
     if "trouble" in job:
         return {"trouble": [job["trouble"]]}
-    with _LOCK:
-        judge = _IDLE.pop() if _IDLE else None
+    judge = None
     try:
-        judge = judge or Judge()
+        judge = _free_judge()
         found = judge.examine(job)
     except (TimeoutError, EOFError, OSError, ValueError) as error:
         if judge is not None:
+            _BUSY.discard(judge)
             judge.close()
         why = "took too long to be judged" if isinstance(error, TimeoutError) else "cannot be read"
         return {"trouble": [f"the file {why}"]}
     with _LOCK:
+        _BUSY.discard(judge)
         _IDLE.append(judge)
     return found
+
+
+def _free_judge() -> Judge:
+    with _LOCK:
+        judge = _IDLE.pop() if _IDLE else Judge()
+        _BUSY.add(judge)
+    return judge
+
+
+def interrupt_judges() -> None:
+    """Ends the judges that are at work: whoever waits for one waits no longer."""
+    with _LOCK:
+        for judge in _BUSY:
+            judge.kill()
 
 
 @atexit.register

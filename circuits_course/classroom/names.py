@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 import io
 import re
 import unicodedata
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,7 +33,10 @@ _GENERAL = re.compile(
 _CHAPTERS = re.compile(
     "|".join(re.sub("_", "[ _-]", chapter) for chapter in CHAPTERS), re.IGNORECASE
 )
-_SUFFIX = re.compile(r"\.(?:ipynb|py|sqlite|zip)$", re.IGNORECASE)
+_SUFFIX = re.compile(
+    r"(?:\.(?:ipynb|py|sqlite|zip)(?:\.\w{1,4})?|(?:\.tar)?\.(?:rar|7z|tar|t?gz|bz2|xz))$",
+    re.IGNORECASE,
+)
 _NAME_COLUMNS = ("name", "student", "learner", "full name", "student name")
 
 
@@ -101,26 +106,48 @@ class Roster:
 def read_roster(path: Path) -> Roster:
     """A list of names, one a line, or a CSV with a column for names and others (login, e-mail).
 
-    Raises CourseError where it cannot be read or names nobody.
+    Two people of one name are told apart by what else stands on their lines. Raises CourseError
+    where it cannot be read, names nobody, or two people cannot be told apart.
     """
     try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
+        text = _decoded(path.read_bytes())
+        delimiter = _delimiter(text)
+        lines = csv.reader(io.StringIO(text), delimiter=delimiter)
+        rows = [row for row in lines if any(map(str.strip, row))]
+    except (OSError, csv.Error) as error:
         raise CourseError(f"The roster {path} cannot be read ({error}).") from None
-    delimiter = max(",;\t", key=text.count)
-    rows = [
-        [cell.strip() for cell in row] for row in csv.reader(io.StringIO(text), delimiter=delimiter)
-    ]
-    people = dict(_people([row for row in rows if any(row)]))
-    if not people:
+    people = list(_people(rows))
+    found = [p for i, p in enumerate(people) if len(p[1]) == 1 or p not in people[:i]]
+    if not found:
         raise CourseError(f"The roster {path} names nobody.")
-    return Roster(people)
+    _require_different(path, found)
+    names = Counter(name for name, _ in found)
+    return Roster({_full(name, aliases, names): aliases for name, aliases in found})
+
+
+def _decoded(content: bytes) -> str:
+    """In UTF-8, or as spreadsheets write it: UTF-16 or the encoding of western Windows."""
+    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return content.decode("utf-16", "replace")
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return content.decode("cp1252", "replace")
+
+
+def _delimiter(text: str) -> str:
+    """What parts the first line that has something on it; a comma may stand within names."""
+    first = next((line for line in text.splitlines() if line.strip()), "")
+    return next((sign for sign in ("\t", ";", ",") if sign in first), ",")
 
 
 def _people(rows: list[list[str]]) -> Iterator[tuple[str, tuple[str, ...]]]:
-    head = [cell.casefold() for cell in rows[0]] if rows else []
+    head = [cell.strip().casefold() for cell in rows[0]] if rows else []
     two = [head.index(c) for c in ("first name", "last name", "surname") if c in head]
     column = next((head.index(c) for c in _NAME_COLUMNS if c in head), None)
+    if column is None and len(two) != 2 and all(map(_is_last_and_first, rows)):
+        rows = [[f"{first} {last}"] for last, first in rows]
+    rows = [[cell.strip() for cell in row] for row in rows]
     for row in rows[1:] if column is not None or len(two) == 2 else rows:
         if len(two) == 2:
             name = " ".join(row[i] for i in two if i < len(row))
@@ -129,6 +156,29 @@ def _people(rows: list[list[str]]) -> Iterator[tuple[str, tuple[str, ...]]]:
         if name:
             others = [c for c in row if c and c != name and not c.isdigit()]
             yield name, (name, *others, *(c.split("@")[0] for c in others if "@" in c))
+
+
+def _is_last_and_first(row: list[str]) -> bool:
+    """A line as people write it, "Doe, Jane": a spreadsheet puts no space after its comma."""
+    return len(row) == 2 and row[1].startswith(" ") and not re.search(r"[\d@]", row[1])
+
+
+def _require_different(path: Path, found: list[tuple[str, tuple[str, ...]]]) -> None:
+    """Nobody without a login or address shares a name; nobody shares a login or address."""
+    alone = {aliases[0] for _, aliases in found if len(aliases) == 1}
+    same = Counter(name for name, _ in found if name in alone)
+    shared = Counter(alias for _, aliases in found for alias in {*aliases[1:]}
+                     if "@" in alias or re.search(r"\d", alias))  # fmt: skip
+    for what, count in (same + shared).items():
+        if count > 1:
+            raise CourseError(
+                f"The roster {path} has {what!r} {count} times; give each line a login or e-mail "
+                "of its own."
+            )
+
+
+def _full(name: str, aliases: tuple[str, ...], names: Counter[str]) -> str:
+    return name if names[name] == 1 else f"{name} ({aliases[1]})"
 
 
 def _words(text: str) -> list[str]:

@@ -127,6 +127,15 @@ class Overview:
     unnamed: list[str] = field(default_factory=list)
 
     @property
+    def several(self) -> dict[tuple[str, str], list[str]]:
+        """(learner, chapter) -> files, where somebody handed in more than one on a chapter."""
+        files: dict[tuple[str, str], list[str]] = defaultdict(list)
+        for report in self.reports:
+            if report.chapter:
+                files[report.learner, report.chapter].append(report.file)
+        return {key: names for key, names in files.items() if len(names) > 1}
+
+    @property
     def learners(self) -> list[str]:
         return sorted({report.learner for report in self.reports}, key=as_people_sort)
 

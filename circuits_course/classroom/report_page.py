@@ -60,6 +60,7 @@ def page(reports: Sequence[Report], *, roster: Roster | None = None, held: str =
     """
     found = overview(reports, roster)
     parts = [_summary(found, held), _headline(found), _people(found), _troubles(reports)]
+    parts.append(several_files(found, found.several))
     parts += [_chapter(view) for view in found.chapters]
     return html_page("Class report", [*parts, _sentences(found)])
 
@@ -112,7 +113,9 @@ def _headline_of(stumble: Stumble) -> str:
 
 
 def _names(learners: Sequence[str]) -> str:
-    return f'<span class="who">{escape(", ".join(learners))}</span>'
+    """Each apart from the next, in whatever direction it is written."""
+    names = ", ".join(f"<bdi>{escape(name)}</bdi>" for name in learners)
+    return f'<span class="who">{names}</span>'
 
 
 def _people(found: Overview) -> str:
@@ -133,6 +136,19 @@ def _troubles(reports: Sequence[Report]) -> str:
     if not rows:
         return ""
     return "<h2>Files with trouble</h2>" + _table(["learner", "file", "what happened"], rows)
+
+
+def several_files(found: Overview, keys: Iterable[tuple[str, str]]) -> str:
+    """Which files somebody handed in on one chapter, and which of them counts."""
+    rows = [
+        [f"<bdi>{escape(learner)}</bdi>", chapter[:2], escape(", ".join(found.several[key]))]
+        for key in sorted(keys)
+        for learner, chapter in [key]
+    ]
+    if not rows:
+        return ""
+    lead = "Of each exercise one that passed counts, else the last that was tried, in this order."
+    return f"<h2>Several files</h2><p>{lead}</p>" + _table(["learner", "chapter", "files"], rows)
 
 
 # --- a chapter --------------------------------------------------------------------------------

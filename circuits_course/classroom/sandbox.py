@@ -35,6 +35,7 @@ _SYSTEM = (
     "/etc/ld.so.cache", "/etc/ld.so.conf", "/etc/ld.so.conf.d", "/etc/alternatives",
     "/etc/localtime",
 )  # fmt: skip
+_OF_PYTHON = ("bin", "lib", "lib64", "share", "ssl", "etc", "pyvenv.cfg")
 _INSIDE = {
     "HOME": "/tmp", "TMPDIR": "/tmp", "USER": "learner", "LOGNAME": "learner", "LANG": "C.UTF-8",
     "PATH": "/usr/bin:/bin", "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "TQDM_DISABLE": "1",
@@ -134,11 +135,13 @@ def _bubblewrap(program: str) -> list[str]:
 
 
 def _places() -> list[str]:
-    """Folders that Python and the course are read from: never the checkout as a whole."""
+    """What Python and the course are read from: never the checkout nor an environment's folder as a
+    whole, since the class may lie there."""
     prefixes = {sys.prefix, sys.base_prefix, str(Path(sys.executable).resolve().parent.parent)}
+    python = [str(Path(prefix) / part) for prefix in sorted(prefixes) for part in _OF_PYTHON]
     course = [str(PACKAGE), *(str(source_dir(kind)) for kind in ("exercises", "solutions"))]
-    found = [*sorted(prefixes), *_packages(), *course]
-    return [place for place in dict.fromkeys(found) if place not in ("/", str(Path.home()))]
+    return [place for place in dict.fromkeys([*python, *_packages(), *course])
+            if os.path.exists(place)]  # fmt: skip
 
 
 def _packages() -> list[str]:

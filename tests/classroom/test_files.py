@@ -220,6 +220,6 @@ def test_a_zip_of_a_whole_class(tmp_path):
         archive.writestr("moe_14_3458_work.zip", b"PK")
     (tmp_path / "submissions.zip").write_bytes(packed.getvalue())
     reports = by_learner(check_folder(tmp_path, workers=1))
-    assert "within a zip" in reports.pop("moe").trouble[0]
+    assert "no zip" in reports.pop("moe").trouble[0]
     assert sorted(reports) == ["doejane", "leeann"]
     assert all(r.answers["split_heads"].outcome == "PASSED" for r in reports.values())
