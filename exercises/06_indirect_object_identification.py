@@ -666,14 +666,21 @@ plot_circuit(**circuits.measured_arrows(table), title="How SmolLM2 finds the ind
 from circuits_course.circuits import CircuitAtWork
 from circuits_course.plots import CircuitExplorer
 
-some = {head: role for role, heads in roles.items() for head in heads[:2]}
+known = {role: heads[:2] for role, heads in roles.items() if "open" not in role} or roles
+acts = {head_name(head): at[0] for head, at in reversed(circuits.places_of(known).items())}
 until = int(batch.positions["END"][0]) + 1
 abc, groups = batch.abc_reference(16)
-at_work = CircuitAtWork(model, batch.tokens[:1, :until], some, right=int(batch.io[0]), wrong=int(batch.s[0]),
+at_work = CircuitAtWork(model, batch.tokens[:1, :until], {h: role for role, heads in known.items() for h in heads},
+                        right=int(batch.io[0]), wrong=int(batch.s[0]),
                         reference=abc[groups == batch.groups[0], :until])
-CircuitExplorer(at_work, f"One prompt: {batch.prompts[0]} ...", least=0.08)
+CircuitExplorer(at_work, f"One prompt: {batch.prompts[0]} ...", lanes=acts, least=0.08)
 
 # %% [markdown]
+# *What to see:* the strongest arrow goes from 16.0 into the keys of 17.4. Take 16.0 out of them alone, and 17.4 gives the
+# token after S1 .95 less of its attention. Silence 16.0 altogether, and .35 of .96 is left: layers between the two change as well,
+# and make up for a part. Then silence 23.3, and 20.0 with it. On *this* prompt the answer would be surer without its
+# name movers, as a negative number beside a head says. Which of that holds on average, the tables above tell.
+#
 # ### Prompts that should break it
 #
 # The circuit knows the subject by its being said twice. So say the IO twice: *"..., Mary looked

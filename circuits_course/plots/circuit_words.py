@@ -14,7 +14,7 @@ import numpy as np
 from circuits_course.page.numbers import signed
 from circuits_course.plots.circuit_layout import ENDS, LANE, ROW, Arrow, Circuit, Node
 
-ROLE_LETTERS = 18
+ROLE_LETTERS = 15
 LETTER, LINE = 0.068, 0.15  # inches
 SIDE, BELOW = 0.26, 0.06  # inches from a circle's middle to the words beside it
 ALONG = (0.5, 0.62, 0.38, 0.74, 0.26, 0.84, 0.16)  # where on an arrow its number may stand
