@@ -69,11 +69,12 @@ class CircuitView(anywidget.AnyWidget):
         self._state = state
         self.on_msg(self._answer)
 
-    def _answer(self, _widget: Any, asked: Any, _buffers: Any) -> None:
+    def _answer(self, _widget: Any, message: Any, _buffers: Any) -> None:
+        asked = list(message["silenced"])
         try:
-            self.send({"state": self._state(list(asked["silenced"]))})
+            self.send({"asked": asked, "state": self._state(asked)})
         except Exception as error:  # a callback's traceback goes where no learner looks
-            self.send({"trouble": f"{type(error).__name__}: {error}"})
+            self.send({"asked": asked, "trouble": f"{type(error).__name__}: {error}"})
 
 
 @cache

@@ -97,3 +97,21 @@ def test_lanes_order_the_heads_and_a_start_must_be_one_of_them():
     assert places["1.2"][0] < places["0.1"][0]
     with pytest.raises(CourseError, match="none of the heads"):
         CircuitExplorer(Work(), "Two heads", start="7.7")
+
+
+def test_the_kernel_answers_for_any_set_of_silent_heads_and_tells_its_trouble(monkeypatch):
+    widgets = pytest.importorskip("circuits_course.page.widget_views")
+    work, sent = Work(), []
+    monkeypatch.setattr(widgets.CircuitView, "send", lambda self, message: sent.append(message))
+
+    def state(silenced):
+        if "7.7" in silenced:
+            raise CourseError("'7.7' is none of the circuit's heads: 0.1, 1.2.")
+        return work.state(silenced)
+
+    view = widgets.CircuitView(data=CircuitExplorer(work, "Two heads").data, state=state)
+    for asked in (["0.1", "1.2"], ["7.7"]):
+        view._answer(view, {"silenced": asked}, [])
+    assert sent[0] == {"asked": ["0.1", "1.2"], "state": work.state(["0.1", "1.2"])}
+    assert sent[1]["asked"] == ["7.7"]
+    assert sent[1]["trouble"].startswith("CourseError: '7.7' is none")

@@ -195,12 +195,22 @@ function wakeCircuit(place, data, ask) {
   };
 
   const show = (found) => {
+    place.classList.remove("waiting");
     state = found;
     markNodes();
     tellAnswer();
     const held = document.activeElement === silence || place.getRootNode().activeElement === silence;
     tellHead();
     if (held) silence.focus();
+  };
+
+  // Back to what is shown, so that the same button can ask again.
+  const giveUp = (trouble) => {
+    place.classList.remove("waiting");
+    silent = state.silenced;
+    markNodes();
+    tellHead();
+    answer.textContent = `✘ ${trouble.message ?? trouble}`;
   };
 
   const update = async (wanted) => {
@@ -213,10 +223,8 @@ function wakeCircuit(place, data, ask) {
       try {
         known.set(key, await ask(silent));
       } catch (trouble) {
-        if (mine === turn) answer.textContent = `✘ ${trouble.message ?? trouble}`;
+        if (mine === turn) giveUp(trouble);
         return;
-      } finally {
-        place.classList.remove("waiting");
       }
     }
     if (mine === turn) show(known.get(key));
