@@ -158,7 +158,7 @@ def layout(title: str, x: Mapping, y: Mapping, size: tuple[float, float], **more
             "pad": {"t": TOOLBAR},
         },
         "xaxis": {**axis, **x},
-        "yaxis": {**axis, **y},
+        "yaxis": {**axis, **y, **_apart(y)},
         "width": int(size[0] * DPI),
         "height": int(size[1] * DPI),
         "margin": {"l": 60, "r": 20, "t": TOOLBAR + 12 + 20 * len(lines), "b": 50},
@@ -167,6 +167,11 @@ def layout(title: str, x: Mapping, y: Mapping, size: tuple[float, float], **more
         "paper_bgcolor": "white",
         **more,
     }
+
+
+def _apart(axis: Mapping) -> dict:
+    """An upright title keeps off the names of the rows, however long they are."""
+    return {"title": {"standoff": 12, **axis["title"]}} if "title" in axis else {}
 
 
 def _render(figure: Figure) -> bytes:
