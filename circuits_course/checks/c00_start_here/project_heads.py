@@ -80,3 +80,30 @@ slip(
         'torch.einsum("bpm,bmd->bpd", x.expand(len(W), -1, -1) if len(x) == 1 else x, W)',
     ),
 )
+
+
+slip(
+    project_heads,
+    "first_matrix_for_all",
+    "every head multiplies by the matrix of head 0. Give W's first axis a name, and keep "
+    "that name on the right.",
+    ("einsum(x, W, pattern)", "einsum(x, W[:1].expand_as(W), pattern)"),
+)
+
+
+slip(
+    project_heads,
+    "first_position_for_all",
+    "every position holds the product of position 0. Give the positions a name, and keep "
+    "that name on the right.",
+    ("einsum(x, W, pattern)", "einsum(x[:, :1].expand_as(x), W, pattern)"),
+)
+
+
+slip(
+    project_heads,
+    "last_head_for_all",
+    "every head multiplies by the last head's matrix. Each has its own: name W's first axis, "
+    "and keep it on the right.",
+    ("einsum(x, W, pattern)", "einsum(x, W[-1:].expand_as(W), pattern)"),
+)

@@ -91,3 +91,19 @@ slip(
     "you picked from the last axis, the keys. Heads are axis 1: [:, head].",
     ("[:, head]", "[..., head]"),
 )
+
+
+slip(
+    read_pattern,
+    "query_axis_indexed",
+    "you picked from axis 2, the queries. Heads are axis 1: [:, head].",
+    ("[:, head]", "[:, :, head]"),
+)
+
+
+slip(
+    read_pattern,
+    "heads_averaged",
+    "you averaged over the heads. Pick one, on axis 1: [:, head].",
+    ("[:, head]", ".mean(1)"),
+)

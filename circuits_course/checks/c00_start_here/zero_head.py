@@ -165,3 +165,55 @@ slip(
     "the head's mean stands there instead of zero. Chapter 03 compares the two; here it is zero.",
     ("z[:, :, head] = 0.0", "z[:, :, head] = z[:, :, head].mean((0, 1))"),
 )
+
+
+slip(
+    zero_head,
+    "all_but_the_first_position",
+    "the head still speaks at position 0. Silence it at every position: z[:, :, head].",
+    ("z[:, :, head] = 0.0", "z[:, 1:, head] = 0.0"),
+)
+
+
+slip(
+    zero_head,
+    "log_probabilities",
+    "these are log-probabilities: return the logits as they come.",
+    (
+        "return model.run_with_hooks(tokens, fwd_hooks=[(name, silence)])",
+        "return model.run_with_hooks(tokens, fwd_hooks=[(name, silence)]).log_softmax(-1)",
+    ),
+)
+
+
+slip(
+    zero_head,
+    "values_averaged",
+    "the numbers inside the head were averaged instead of set to zero. Put 0 in their place.",
+    ("z[:, :, head] = 0.0", "z[:, :, head] = z[:, :, head].mean(-1, keepdim=True)"),
+)
+
+
+slip(
+    zero_head,
+    "set_to_one",
+    "the head's output is set to 1 instead of 0: silence is 0.",
+    ("z[:, :, head] = 0.0", "z[:, :, head] = 1.0"),
+)
+
+
+slip(
+    zero_head,
+    "queries_silenced",
+    "the head's queries are set to zero. Its scores are then all alike and it looks "
+    "everywhere evenly, but it still speaks: set its z to zero.",
+    ('get_act_name("z", layer)', 'get_act_name("q", layer)'),
+)
+
+
+slip(
+    zero_head,
+    "up_to_the_head_number",
+    "all heads up to this one are silenced: a slice where one index belongs. z[:, :, head].",
+    ("z[:, :, head] = 0.0", "z[:, :, : head + 1] = 0.0"),
+)

@@ -119,3 +119,83 @@ slip(
     "the positions are summed. Only the last one's z is written where the answer is read.",
     ("[:, -1] for layer", ".sum(1) for layer"),
 )
+
+
+slip(
+    attribute_heads,
+    "heads_mean_direction",
+    "one direction, the mean over the prompts, serves for all. Each prompt has its own "
+    "names, so its own direction.",
+    (
+        'read = direction / cache["ln_final.hook_scale"][:, -1]',
+        'read = direction.mean(0) / cache["ln_final.hook_scale"][:, -1]',
+    ),
+)
+
+
+slip(
+    attribute_heads,
+    "heads_scale_of_the_first",
+    "all prompts were divided by the scale of the first one; each has its own.",
+    (
+        'read = direction / cache["ln_final.hook_scale"][:, -1]',
+        'read = direction / cache["ln_final.hook_scale"][:1, -1]',
+    ),
+)
+
+
+slip(
+    attribute_heads,
+    "heads_at_the_beginning",
+    "this is what heads write at the first position. The answer is read at the last: z[:, -1].",
+    ('cache["z", layer][:, -1]', 'cache["z", layer][:, 0]'),
+)
+
+
+slip(
+    attribute_heads,
+    "heads_positions_averaged",
+    "the positions are averaged. Only what is written at the last one is read for the answer.",
+    ('cache["z", layer][:, -1]', 'cache["z", layer].mean(1)'),
+)
+
+
+slip(
+    attribute_heads,
+    "heads_times_scale",
+    "you multiplied by the scale. hook_scale is what the norm divides by.",
+    (
+        'read = direction / cache["ln_final.hook_scale"][:, -1]',
+        'read = direction * cache["ln_final.hook_scale"][:, -1]',
+    ),
+)
+
+
+slip(
+    attribute_heads,
+    "values_for_z",
+    "the head's own value at END stands in the place of z. A head writes what it has "
+    "gathered from all positions: z.",
+    ('cache["z", layer][:, -1]', 'cache["v", layer][:, -1]'),
+)
+
+
+slip(
+    attribute_heads,
+    "unit_directions",
+    "you divided by the length of the direction. Then heads no longer add up to logits.",
+    (
+        'read = direction / cache["ln_final.hook_scale"][:, -1]',
+        "read = direction / direction.norm(dim=-1, keepdim=True) / "
+        'cache["ln_final.hook_scale"][:, -1]',
+    ),
+)
+
+
+slip(
+    attribute_heads,
+    "first_head_W_O",
+    "every head of a layer was put through the W_O of its head 0. Each has its own slice: "
+    "W_O[layer, head].",
+    ("z, W_O, read)", "z, W_O[:, :1].expand_as(W_O), read)"),
+)

@@ -144,3 +144,81 @@ slip(
     "scale, that of the whole: ln_final.hook_scale.",
     ('cache["ln_final.hook_scale"][:, -1]', "written.pow(2).mean(-1, keepdim=True).sqrt()"),
 )
+
+
+slip(
+    attribute_layers,
+    "scale_of_the_first_prompt",
+    "all prompts were divided by the scale of the first one. Each has its own: scale is "
+    "[batch, 1].",
+    ("(written / scale * direction).sum(-1)", "(written / scale[:1] * direction).sum(-1)"),
+)
+
+
+slip(
+    attribute_layers,
+    "scale_of_the_first_position",
+    "the scale is that of the first position. Take it where the answer is read, at the last.",
+    ('["ln_final.hook_scale"][:, -1]', '["ln_final.hook_scale"][:, 0]'),
+)
+
+
+slip(
+    attribute_layers,
+    "mean_direction",
+    "one direction, the mean over the prompts, serves for all. Each prompt has its own "
+    "names, so its own direction.",
+    ("(written / scale * direction).sum(-1)", "(written / scale * direction.mean(0)).sum(-1)"),
+)
+
+
+slip(
+    attribute_layers,
+    "scaled_twice",
+    "you divided by the scale twice. The final norm divides once.",
+    ("(written / scale * direction).sum(-1)", "(written / scale / scale * direction).sum(-1)"),
+)
+
+
+slip(
+    attribute_layers,
+    "shares_of_the_whole",
+    "each part was divided by the sum of all. Keep logits: shares of a sum whose parts have "
+    "both signs mislead.",
+    (
+        "return (written / scale * direction).sum(-1)",
+        "parts = (written / scale * direction).sum(-1)\n    return parts / parts.sum(0)",
+    ),
+)
+
+
+slip(
+    attribute_layers,
+    "positions_averaged",
+    "the positions were averaged. Only what is written at the last one is read for the answer.",
+    ("torch.stack(components)[:, :, -1]", "torch.stack(components).mean(2)"),
+)
+
+
+slip(
+    attribute_layers,
+    "parts_centred",
+    "each part has its mean over the components taken away. What a component adds is asked, "
+    "not how it differs from the others.",
+    (
+        "return (written / scale * direction).sum(-1)",
+        "parts = (written / scale * direction).sum(-1)\n    return parts - parts.mean(0)",
+    ),
+)
+
+
+slip(
+    attribute_layers,
+    "mlp_twice",
+    "mlp_out stands in the place of attn_out too. Each layer writes twice: attn_out first, "
+    "then mlp_out.",
+    (
+        'cache["attn_out", layer], cache["mlp_out", layer]',
+        'cache["mlp_out", layer], cache["mlp_out", layer]',
+    ),
+)

@@ -98,3 +98,82 @@ slip(
         "(F(circuit) - F(circuit - removed)) - (F(model_heads) - F(model_heads - removed))",
     ),
 )
+
+
+slip(
+    completeness,
+    "model_minus_circuit",
+    "the sign is kept, model minus circuit. The score is a distance: take abs().",
+    (
+        "return abs(F(circuit - removed) - F(model_heads - removed))",
+        "return F(model_heads - removed) - F(circuit - removed)",
+    ),
+)
+
+
+slip(
+    completeness,
+    "completeness_squared",
+    "the difference was squared. Keep logits: abs().",
+    (
+        "return abs(F(circuit - removed) - F(model_heads - removed))",
+        "return (F(circuit - removed) - F(model_heads - removed)) ** 2",
+    ),
+)
+
+
+slip(
+    completeness,
+    "completeness_share",
+    "the difference was divided by F(M \\ K). Keep logits: F(M \\ K) may be near 0.",
+    (
+        "return abs(F(circuit - removed) - F(model_heads - removed))",
+        "return abs(F(circuit - removed) / F(model_heads - removed) - 1)",
+    ),
+)
+
+
+slip(
+    completeness,
+    "circuit_in_the_model",
+    "the circuit was taken from the model as well, so its complement stands where the model "
+    "should: F(M \\ K) keeps all heads but K.",
+    (
+        "return abs(F(circuit - removed) - F(model_heads - removed))",
+        "return abs(F(circuit - removed) - F(model_heads - circuit - removed))",
+    ),
+)
+
+
+slip(
+    completeness,
+    "circuit_with_and_without",
+    "this is how much the circuit loses by K. Compare circuit and model, both without K.",
+    (
+        "return abs(F(circuit - removed) - F(model_heads - removed))",
+        "return abs(F(circuit - removed) - F(circuit))",
+    ),
+)
+
+
+slip(
+    completeness,
+    "model_with_and_without",
+    "this is how much the model loses by K. Compare circuit and model, both without K.",
+    (
+        "return abs(F(circuit - removed) - F(model_heads - removed))",
+        "return abs(F(model_heads - removed) - F(model_heads))",
+    ),
+)
+
+
+slip(
+    completeness,
+    "drops_as_shares",
+    "the losses were compared as shares. Compare what is left, in logits: F without K, of "
+    "circuit and of model.",
+    (
+        "return abs(F(circuit - removed) - F(model_heads - removed))",
+        "return abs(F(circuit - removed) / F(circuit) - F(model_heads - removed) / F(model_heads))",
+    ),
+)

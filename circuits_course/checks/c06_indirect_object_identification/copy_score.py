@@ -246,3 +246,81 @@ slip(
     "there.",
     ("name = batch.tokens[rows, at]", "name = batch.io"),
 )
+
+
+slip(
+    copy_score,
+    "always_read_at_the_io",
+    "`where` is not heeded: the value and the name are always those of the IO.",
+    ("batch.positions[where]", 'batch.positions["IO"]'),
+)
+
+
+slip(
+    copy_score,
+    "value_of_another_place",
+    "the name is looked for at `where`, but the value was read at the IO. The head reads the "
+    "name at `where`.",
+    ('cache["v", layer][rows, at]', 'cache["v", layer][rows, batch.positions["IO"]]'),
+)
+
+
+slip(
+    copy_score,
+    "largest_in_size",
+    "sizes were compared, without their signs: a token that is lowered much counts as "
+    "raised. Take topk of the signed logits.",
+    ("written.topk(5)", "written.abs().topk(5)"),
+)
+
+
+slip(
+    copy_score,
+    "lowered_for_raised",
+    "these are the five tokens that the head lowers most. With sign 1 it is the raised ones: "
+    "topk as it is.",
+    ("written.topk(5)", "written.topk(5, largest=False)"),
+)
+
+
+slip(
+    copy_score,
+    "first_heads_W_O",
+    "the value went through the W_O of head 0. Each head has its own: W_O[layer, index].",
+    ("W_O[layer, index]", "W_O[layer, 0]"),
+)
+
+
+slip(
+    copy_score,
+    "ten_for_five",
+    "ten tokens were looked at. Five are asked for: topk(5).",
+    ("topk(5)", "topk(10)"),
+)
+
+
+slip(
+    copy_score,
+    "any_name_of_the_batch",
+    "a prompt counts as a hit if the name of any prompt is among the five. Compare with the "
+    "prompt's own: name[:, None].",
+    ("(top == name[:, None])", "torch.isin(top, name)"),
+)
+
+
+slip(
+    copy_score,
+    "one_prompt_for_all",
+    "one hit anywhere makes the whole batch a hit. Ask prompt by prompt, .any(-1), and take "
+    "the mean.",
+    ("(top == name[:, None]).any(-1)", "(top == name[:, None]).any()"),
+)
+
+
+slip(
+    copy_score,
+    "hits_by_token",
+    "this is the share of the 5 tokens that are the name, at most a fifth. Ask whether the "
+    "name is among them: .any(-1).",
+    ("(top == name[:, None]).any(-1)", "(top == name[:, None])"),
+)

@@ -17,6 +17,7 @@ from circuits_course.checks.c06_indirect_object_identification.shared import (
     E,
     M,
 )
+from circuits_course.checks.slips import slip
 
 faithfulness = Exercise(
     "faithfulness",
@@ -73,3 +74,50 @@ def circuit_taken_away(F: Any, model_heads: Any, circuit: Any) -> float:
 )
 def faithfulness_share(F: Any, model_heads: Any, circuit: Any) -> float:
     return abs(F(model_heads) - F(circuit)) / F(model_heads)
+
+
+slip(
+    faithfulness,
+    "circuit_minus_model",
+    "the sign is kept, circuit minus model. The score is a distance: take abs().",
+    ("return abs(F(model_heads) - F(circuit))", "return F(circuit) - F(model_heads)"),
+)
+
+
+slip(
+    faithfulness,
+    "squared",
+    "the difference was squared. Keep logits: abs().",
+    ("return abs(F(model_heads) - F(circuit))", "return (F(model_heads) - F(circuit)) ** 2"),
+)
+
+
+slip(
+    faithfulness,
+    "one_minus_the_ratio",
+    "that is 1 minus a ratio; the score is a difference, in logits.",
+    ("return abs(F(model_heads) - F(circuit))", "return 1 - F(circuit) / F(model_heads)"),
+)
+
+
+slip(
+    faithfulness,
+    "size_of_each",
+    "the sizes of the two were subtracted. A circuit that prefers the wrong name as strongly "
+    "would be perfect: take abs() last.",
+    (
+        "return abs(F(model_heads) - F(circuit))",
+        "return abs(abs(F(model_heads)) - abs(F(circuit)))",
+    ),
+)
+
+
+slip(
+    faithfulness,
+    "relative_to_the_circuit",
+    "the difference was divided by F(C). Keep logits.",
+    (
+        "return abs(F(model_heads) - F(circuit))",
+        "return abs((F(model_heads) - F(circuit)) / F(circuit))",
+    ),
+)

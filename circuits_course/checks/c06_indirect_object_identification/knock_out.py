@@ -152,3 +152,88 @@ slip(
         "layers = {layer for layer, _ in list(heads)[-1:]}",
     ),
 )
+
+
+slip(
+    knock_out,
+    "resampled",
+    "one reference prompt of the group took the place of the mean. That is resampling, which "
+    "brings another prompt's names in: average over the group.",
+    (".mean(0) for group", "[0] for group"),
+)
+
+
+slip(
+    knock_out,
+    "medians",
+    "these are medians. The mean over the group's prompts is asked for.",
+    (".mean(0) for group", ".median(0).values for group"),
+)
+
+
+slip(
+    knock_out,
+    "at_end_only",
+    "the mean was put in at END alone. A head is knocked out at every position: z[:, :, head].",
+    (
+        "z[:, :, head] = means[:, :, head]",
+        "r = torch.arange(len(z))\n"
+        '                z[r, batch.positions["END"], head] = means[r,'
+        ' batch.positions["END"], head]',
+    ),
+)
+
+
+slip(
+    knock_out,
+    "change_for_value",
+    "this is the change of the logit difference. Return the logit difference itself; the "
+    "next cell subtracts.",
+    (
+        "return logit_difference(at_end[:, None], batch.io, batch.s)",
+        'plain = model(batch.tokens)[torch.arange(len(logits)), batch.positions["END"]]\n'
+        "    return logit_difference(at_end[:, None] - plain[:, None], batch.io, batch.s)",
+    ),
+)
+
+
+slip(
+    knock_out,
+    "names_exchanged",
+    "the sign is turned: IO minus subject.",
+    ("batch.io, batch.s)", "batch.s, batch.io)"),
+)
+
+
+slip(
+    knock_out,
+    "group_of_the_first",
+    "every prompt got the mean of the first prompt's group. Each has its own: batch.groups.",
+    ("for group in batch.groups", "for group in batch.groups[:1].expand_as(batch.groups)"),
+)
+
+
+slip(
+    knock_out,
+    "means_added",
+    "the mean was added to what the head says. It takes its place: = and not +=.",
+    ("z[:, :, head] = means", "z[:, :, head] += means"),
+)
+
+
+slip(
+    knock_out,
+    "numbers_in_every_layer",
+    "a head's number is knocked out in every layer concerned. Compare the layer of the pair "
+    "with hook.layer().",
+    ("if layer == hook.layer():", "if layer is not None:"),
+)
+
+
+slip(
+    knock_out,
+    "positions_of_heads_exchanged",
+    "the head's number stands on the position axis. z is [batch, pos, head, d_head]: z[:, :, "
+    "head].",
+    ("z[:, :, head] = means[:, :, head]", "z[:, head] = means[:, head]"),
+)

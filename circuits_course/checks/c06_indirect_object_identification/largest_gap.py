@@ -160,3 +160,39 @@ slip(
     "the heads come sorted. They should come in the order in which they were added.",
     ("return removed", "return sorted(removed)"),
 )
+
+
+slip(
+    largest_gap,
+    "removed_from_the_circuit_alone",
+    "K was taken from the circuit alone, so gaps are distances from the whole model. Model "
+    "and circuit have to lose the same: use completeness.",
+    (
+        "head: completeness(F, model_heads, circuit, {*removed, head})",
+        "head: abs(F(circuit - {*removed, head}) - F(model_heads))",
+    ),
+)
+
+
+slip(
+    largest_gap,
+    "first_that_widens",
+    "the first head that widens the gap was taken. Try all of them in each step, and take "
+    "the one after which it is largest.",
+    (
+        "best = max(gaps, key=lambda head: gaps[head], default=None)",
+        "best = next((head for head in gaps if gaps[head] > widest), None)",
+    ),
+)
+
+
+slip(
+    largest_gap,
+    "gap_from_nothing",
+    "each gap is held against that of nothing removed, and so the search goes on while it is "
+    "above it. Stop where no head makes the *current* gap larger.",
+    (
+        "widest = completeness(F, model_heads, circuit, set(removed))",
+        "widest = completeness(F, model_heads, circuit, set())",
+    ),
+)

@@ -116,3 +116,59 @@ slip(
     "logits[-1] is the last prompt. The last position of every prompt is logits[:, -1].",
     ("logits[:, -1]", "logits[-1]"),
 )
+
+
+slip(
+    logit_difference,
+    "position_before_the_last",
+    "you read the position before the last. The answer comes after END, so read logits[:, -1].",
+    ("logits[:, -1]", "logits[:, -2]"),
+)
+
+
+slip(
+    logit_difference,
+    "against_the_best_other",
+    "the IO is held against the largest other logit. Hold it against the subject's alone: "
+    "that is the other name in play.",
+    (
+        "return at_end[rows, io] - at_end[rows, s]",
+        "rest = at_end.clone()\n"
+        "    rest[rows, io] = -torch.inf\n"
+        "    return at_end[rows, io] - rest.amax(-1)",
+    ),
+)
+
+
+slip(
+    logit_difference,
+    "subject_alone",
+    "that is the subject's logit alone, with its sign turned. Subtract it from the IO's.",
+    ("return at_end[rows, io] - at_end[rows, s]", "return -at_end[rows, s]"),
+)
+
+
+slip(
+    logit_difference,
+    "ratio_of_the_two",
+    "the two logits were divided. A logit has no zero of its own, so ratios of them say "
+    "nothing: subtract.",
+    ("return at_end[rows, io] - at_end[rows, s]", "return at_end[rows, io] / at_end[rows, s]"),
+)
+
+
+slip(
+    logit_difference,
+    "positions_averaged",
+    "the difference was averaged over the positions. Only END, the last one, is asked for "
+    "the answer.",
+    ("logits[:, -1]", "logits.mean(1)"),
+)
+
+
+slip(
+    logit_difference,
+    "against_the_mean",
+    "the IO is held against the mean of all logits. Hold it against the subject's.",
+    ("return at_end[rows, io] - at_end[rows, s]", "return at_end[rows, io] - at_end.mean(-1)"),
+)

@@ -112,3 +112,55 @@ slip(
     "a set made from the pair itself, {*head}, holds two numbers and no head: {head}.",
     ("{head}", "{*head}"),
 )
+
+
+slip(
+    minimality,
+    "loss_signed",
+    "the sign is kept, with the head minus without it. A head that works against the task "
+    "matters too: take abs().",
+    ("return abs(F(rest - {head}) - F(rest))", "return F(rest) - F(rest - {head})"),
+)
+
+
+slip(
+    minimality,
+    "minimality_share",
+    "the change was divided by what is there with the head. Keep logits.",
+    ("return abs(F(rest - {head}) - F(rest))", "return abs(1 - F(rest - {head}) / F(rest))"),
+)
+
+
+slip(
+    minimality,
+    "minimality_squared",
+    "the change was squared. Keep logits: abs().",
+    ("return abs(F(rest - {head}) - F(rest))", "return (F(rest - {head}) - F(rest)) ** 2"),
+)
+
+
+slip(
+    minimality,
+    "only_k_left",
+    "K was left in place and the rest removed: F takes the heads that stay, so subtract K.",
+    ("rest = circuit - removed", "rest = set(removed) | {head}"),
+)
+
+
+slip(
+    minimality,
+    "sum_of_both",
+    "the two were added. What the head matters is their difference.",
+    ("return abs(F(rest - {head}) - F(rest))", "return abs(F(rest - {head}) + F(rest))"),
+)
+
+
+slip(
+    minimality,
+    "effect_with_and_without_k",
+    "this is how much K changes what the head matters. Asked is what it matters without K.",
+    (
+        "return abs(F(rest - {head}) - F(rest))",
+        "return abs(abs(F(rest - {head}) - F(rest)) - abs(F(circuit - {head}) - F(circuit)))",
+    ),
+)

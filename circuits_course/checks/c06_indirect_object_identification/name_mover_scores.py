@@ -103,3 +103,99 @@ slip(
     "the prompt with the most attention counts. Take the mean over prompts.",
     (".mean(1)", ".amax(1)"),
 )
+
+
+slip(
+    name_mover_scores,
+    "mover_from_s2",
+    "you looked from S2. The answer is given at END, so that is where a name mover looks from.",
+    ('batch.positions["END"]', 'batch.positions["S2"]'),
+)
+
+
+slip(
+    name_mover_scores,
+    "mover_minus_subject",
+    "the attention to the subject was taken away. Asked is the attention to the IO as it is.",
+    (
+        'cache["pattern", layer][rows, :, end, io] for layer',
+        'cache["pattern", layer][rows, :, end, io] - cache["pattern", layer][rows, :, end, '
+        'batch.positions["S2"]] for layer',
+    ),
+)
+
+
+slip(
+    name_mover_scores,
+    "mover_scores_not_pattern",
+    "these are the scores, from before the softmax. Attention is the pattern: between 0 and "
+    "1, and 1 in all for each query.",
+    ('"hook_pattern"', '"hook_attn_scores"'),
+    ('"pattern"', '"attn_scores"'),
+)
+
+
+slip(
+    name_mover_scores,
+    "one_after_the_name",
+    'this is the attention to the token after the IO. batch.positions["IO"] is the name\'s '
+    "own place.",
+    (
+        'cache["pattern", layer][rows, :, end, io] for layer',
+        'cache["pattern", layer][rows, :, end, io + 1] for layer',
+    ),
+)
+
+
+slip(
+    name_mover_scores,
+    "one_before_end",
+    'you looked from the token before END. batch.positions["END"] is the last token\'s own place.',
+    (
+        'cache["pattern", layer][rows, :, end, io] for layer',
+        'cache["pattern", layer][rows, :, end - 1, io] for layer',
+    ),
+)
+
+
+slip(
+    name_mover_scores,
+    "queries_averaged",
+    "you averaged over all queries. Only END is asked: pattern[rows, :, end, io].",
+    (
+        'cache["pattern", layer][rows, :, end, io] for layer',
+        'cache["pattern", layer].mean(2)[rows, :, io] for layer',
+    ),
+)
+
+
+slip(
+    name_mover_scores,
+    "first_prompt_only",
+    "only the first prompt was read. Take the mean over all of them.",
+    ("torch.stack(looks).mean(1)", "torch.stack(looks)[:, 0]"),
+)
+
+
+slip(
+    name_mover_scores,
+    "share_of_the_names",
+    "the attention was divided by that to all three names. Asked is the attention to the IO "
+    "as it is.",
+    (
+        'cache["pattern", layer][rows, :, end, io] for layer',
+        'cache["pattern", layer][rows, :, end, io] / sum(cache["pattern", layer][rows, :, end, '
+        'batch.positions[n]] for n in ("IO", "S1", "S2")) for layer',
+    ),
+)
+
+
+slip(
+    name_mover_scores,
+    "largest_key",
+    "this is the largest attention of END, wherever it goes. Read the one to the IO.",
+    (
+        'cache["pattern", layer][rows, :, end, io] for layer',
+        'cache["pattern", layer][rows, :, end].amax(-1) for layer',
+    ),
+)

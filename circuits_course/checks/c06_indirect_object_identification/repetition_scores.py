@@ -15,6 +15,7 @@ from circuits_course.checks.c06_indirect_object_identification.shared import (
     of_first,
     toy_batch,
 )
+from circuits_course.checks.slips import slip
 
 repetition_scores = Exercise(
     "repetition_scores",
@@ -108,3 +109,54 @@ def repetition_positions_of_first(model: Any, batch: Any, query: str, key: str) 
 def as_a_ratio(model: Any, batch: Any, query: str, key: str) -> Tensor:
     looks, control = _both(model, batch, query, key)
     return looks / control.clamp(min=1e-6)
+
+
+slip(
+    repetition_scores,
+    "control_with_names_exchanged",
+    "the control still has a repetition: with `swap_names` the two names exchange places and "
+    'one of them comes twice as before. Use "ABC".',
+    ('"ABC"', '"swap_names"'),
+)
+
+
+slip(
+    repetition_scores,
+    "control_with_another_subject",
+    "the control changes S2 alone. In the ABC prompts all three names are new: "
+    'batch.corrupt("ABC").',
+    ('"ABC"', '"new_s2"'),
+)
+
+
+slip(
+    repetition_scores,
+    "relative_to_the_control",
+    "the difference was divided by the control. A head with .02 against .01 would look as "
+    "strong as one with .8 against .4: keep the difference.",
+    ("return looks - control", "return (looks - control) / control"),
+)
+
+
+slip(
+    repetition_scores,
+    "mean_of_both",
+    "the two were averaged. What the repetition adds is their difference.",
+    ("return looks - control", "return (looks + control) / 2"),
+)
+
+
+slip(
+    repetition_scores,
+    "squares_subtracted",
+    "squares were subtracted. Subtract the attentions themselves.",
+    ("return looks - control", "return looks**2 - control**2"),
+)
+
+
+slip(
+    repetition_scores,
+    "size_of_the_difference",
+    "the sign is lost. A head that looks there less when a name returns has a negative score.",
+    ("return looks - control", "return (looks - control).abs()"),
+)

@@ -193,3 +193,57 @@ slip(
     "the change was taken from the ABC prompts. It is a change of the clean run.",
     ("model(batch.tokens))\n", "model(corrupted))\n"),
 )
+
+
+slip(
+    s_inhibition_effect,
+    "through_queries_and_keys",
+    "the movers heard through queries and keys. The path through the queries alone is asked "
+    'for: (layer, head, "q").',
+    (
+        '[(layer, head, "q") for layer, head in movers]',
+        '[(layer, head, part) for layer, head in movers for part in "qk"]',
+    ),
+)
+
+
+slip(
+    s_inhibition_effect,
+    "through_values",
+    "the movers heard through their values, which say what they find. Where they look is "
+    'told to their queries: (layer, head, "q").',
+    ('"q")', '"v")'),
+)
+
+
+slip(
+    s_inhibition_effect,
+    "divided_by_the_movers",
+    "the effect was divided by the number of movers. It is one experiment, in which all of "
+    "them hear: keep the whole change.",
+    (
+        "return patched - batch.metric(model(batch.tokens))",
+        "return (patched - batch.metric(model(batch.tokens))) / len(movers)",
+    ),
+)
+
+
+slip(
+    s_inhibition_effect,
+    "sizes_of_effects",
+    "the signs are lost. A head that raises the logit difference has a negative effect here, "
+    "and some have the other sign.",
+    (
+        "return patched - batch.metric(model(batch.tokens))",
+        "return (patched - batch.metric(model(batch.tokens))).abs()",
+    ),
+)
+
+
+slip(
+    s_inhibition_effect,
+    "relative_to_the_mean_effect",
+    "the mean effect of all heads was taken away. The change is from the plain run: subtract "
+    "batch.metric(model(batch.tokens)).",
+    ("return patched - batch.metric(model(batch.tokens))", "return patched - patched.mean()"),
+)

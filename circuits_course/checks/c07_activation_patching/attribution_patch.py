@@ -213,3 +213,80 @@ slip(
     "minus corrupted.",
     ("clean_cache[name] - corrupt_z[name].detach()", "corrupt_z[name].detach()"),
 )
+
+
+slip(
+    attribution_patch,
+    "slope_alone",
+    "that is the gradient, summed. Multiply it by the step: clean z minus corrupted z.",
+    ("(step * g).sum", "(g).sum"),
+)
+
+
+slip(
+    attribution_patch,
+    "step_alone",
+    "that is the step, summed: how much z changes. Multiply it by the gradient, entry by entry.",
+    ("(step * g).sum", "(step).sum"),
+)
+
+
+slip(
+    attribution_patch,
+    "product_of_lengths",
+    "lengths were multiplied. A step may run across the slope, and then it changes nothing: "
+    "multiply entry by entry, then sum.",
+    ("(step * g).sum((0, 1, 3))", "(step.norm(dim=-1) * g.norm(dim=-1)).sum((0, 1))"),
+)
+
+
+slip(
+    attribution_patch,
+    "summed_apart",
+    "step and gradient were each summed before they were multiplied. Multiply entry by entry "
+    "first.",
+    ("(step * g).sum((0, 1, 3))", "(step.sum((0, 1)) * g.sum((0, 1))).sum(-1)"),
+)
+
+
+slip(
+    attribution_patch,
+    "first_prompt_only",
+    "only the first prompt was counted: sum over all of them (axis 0).",
+    ("(step * g).sum((0, 1, 3))", "(step * g)[0].sum((0, 2))"),
+)
+
+
+slip(
+    attribution_patch,
+    "dimensions_averaged",
+    "the mean was taken over the head's dimensions. An estimate of a change is a sum over "
+    "all of them.",
+    ("(step * g).sum((0, 1, 3))", "(step * g).mean(3).sum((0, 1))"),
+)
+
+
+slip(
+    attribution_patch,
+    "positions_averaged",
+    "the mean was taken over positions. A patch changes all of them at once: sum.",
+    ("(step * g).sum((0, 1, 3))", "(step * g).mean(1).sum((0, 2))"),
+)
+
+
+slip(
+    attribution_patch,
+    "prompts_averaged",
+    "the mean was taken over prompts. The metric's gradient has the mean over prompts in it "
+    "already: sum.",
+    ("(step * g).sum((0, 1, 3))", "(step * g).mean(0).sum((0, 2))"),
+)
+
+
+slip(
+    attribution_patch,
+    "largest_position",
+    "only the position with the largest effect was counted. A patch changes all positions at "
+    "once: sum.",
+    ("(step * g).sum((0, 1, 3))", "(step * g).sum((0, 3)).amax(0)"),
+)

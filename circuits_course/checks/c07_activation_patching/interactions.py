@@ -21,6 +21,7 @@ from circuits_course.checks.c07_activation_patching.shared import (
     whole_model,
 )
 from circuits_course.checks.inputs import random_model
+from circuits_course.checks.slips import slip
 from circuits_course.circuits.gates import gate_model
 
 interactions = Exercise(
@@ -190,3 +191,116 @@ def values_for_changes(
 ) -> Tensor:  # fmt: skip
     single, pairs, start = _changes(model, clean_prompt, corrupt_prompt, metric, heads, mode)
     return _surplus(single + start, pairs + start)
+
+
+slip(
+    interactions,
+    "less_the_other_single",
+    "one single change was subtracted from each pair's, the second head's, and not both.",
+    (
+        "result[i, j] = change([one, other]) - result[i, i] - result[j, j]",
+        "result[i, j] = change([one, other]) - result[j, j]",
+    ),
+)
+
+
+slip(
+    interactions,
+    "less_the_larger",
+    "the larger of the two single changes was subtracted. Subtract both: the surplus is what "
+    "the pair does beyond their sum.",
+    (
+        "result[i, j] = change([one, other]) - result[i, i] - result[j, j]",
+        "result[i, j] = change([one, other]) - torch.maximum(result[i, i], result[j, j])",
+    ),
+)
+
+
+slip(
+    interactions,
+    "less_their_mean",
+    "the mean of the two single changes was subtracted. Subtract their sum.",
+    (
+        "result[i, j] = change([one, other]) - result[i, i] - result[j, j]",
+        "result[i, j] = change([one, other]) - (result[i, i] + result[j, j]) / 2",
+    ),
+)
+
+
+slip(
+    interactions,
+    "singles_added",
+    "the single changes were added to the pair's. Subtract them.",
+    (
+        "result[i, j] = change([one, other]) - result[i, i] - result[j, j]",
+        "result[i, j] = change([one, other]) + result[i, i] + result[j, j]",
+    ),
+)
+
+
+slip(
+    interactions,
+    "sum_of_singles",
+    "beside the diagonal stands the sum of two single changes, and no pair was patched in "
+    "one run: change([one, other]).",
+    (
+        "result[i, j] = change([one, other]) - result[i, i] - result[j, j]",
+        "result[i, j] = result[i, i] + result[j, j]",
+    ),
+)
+
+
+slip(
+    interactions,
+    "sizes_of_singles",
+    "the sizes of the single changes were subtracted. Keep their signs.",
+    (
+        "result[i, j] = change([one, other]) - result[i, i] - result[j, j]",
+        "result[i, j] = change([one, other]) - result[i, i].abs() - result[j, j].abs()",
+    ),
+)
+
+
+slip(
+    interactions,
+    "always_noising",
+    "`mode` is not used: both directions give the noising result.",
+    ('if mode == "noising":', "if mode:"),
+)
+
+
+slip(
+    interactions,
+    "shares_of_the_sum",
+    "the surplus was divided by the sum of the single changes. Keep the units of the metric: "
+    "that sum may be 0.",
+    (
+        "result[i, j] = change([one, other]) - result[i, i] - result[j, j]",
+        "result[i, j] = change([one, other]) / (result[i, i] + result[j, j]) - 1",
+    ),
+)
+
+
+slip(
+    interactions,
+    "lower_half_only",
+    "the upper half is 0. The surplus of (i, j) is that of (j, i): fill both.",
+    ("if i != j:", "if i > j:"),
+)
+
+
+slip(
+    interactions,
+    "diagonal_left_out",
+    "the diagonal is 0. Put what each head does alone there.",
+    ("return result", "return result - result.diagonal().diag()"),
+)
+
+
+slip(
+    interactions,
+    "change_from_the_source",
+    "changes are counted from the run that gives, not from the one that is patched: subtract "
+    "metric(model(base)).",
+    ("metric(model(base))", "metric(model(source))"),
+)

@@ -141,3 +141,134 @@ slip(
     "the model was run on the reference. It gives the means only; the run is on `prompt`.",
     ("run_with_hooks(prompt", "run_with_hooks(reference"),
 )
+
+
+slip(
+    mean_ablate,
+    "medians",
+    "these are medians. The mean over the reference prompts is asked for.",
+    (
+        "z[:, :, head] = cache[hook.name][:, :, head].mean(0)",
+        "z[:, :, head] = cache[hook.name][:, :, head].median(0).values",
+    ),
+)
+
+
+slip(
+    mean_ablate,
+    "at_the_end_only",
+    "the last position alone was replaced. Replace the head at all of them: z[:, :, head].",
+    (
+        "z[:, :, head] = cache[hook.name][:, :, head].mean(0)",
+        "z[:, -1, head] = cache[hook.name][:, -1, head].mean(0)",
+    ),
+)
+
+
+slip(
+    mean_ablate,
+    "sums_for_means",
+    "the outputs were added up over the reference. Take their mean.",
+    (
+        "z[:, :, head] = cache[hook.name][:, :, head].mean(0)",
+        "z[:, :, head] = cache[hook.name][:, :, head].sum(0)",
+    ),
+)
+
+
+slip(
+    mean_ablate,
+    "numbers_in_every_layer",
+    "a head's number was replaced in every layer concerned, whether or not the pair names "
+    "that layer.",
+    ('if hook.name == utils.get_act_name("z", layer):', "if True:"),
+)
+
+
+slip(
+    mean_ablate,
+    "mean_of_all_heads",
+    "the mean was taken over the heads as well. Each head has its own.",
+    (
+        "z[:, :, head] = cache[hook.name][:, :, head].mean(0)",
+        "z[:, :, head] = cache[hook.name].mean((0, 2))",
+    ),
+)
+
+
+slip(
+    mean_ablate,
+    "mean_added",
+    "the mean was added to what the head says. It takes its place: = and not +=.",
+    (
+        "z[:, :, head] = cache[hook.name][:, :, head].mean(0)",
+        "z[:, :, head] += cache[hook.name][:, :, head].mean(0)",
+    ),
+)
+
+
+slip(
+    mean_ablate,
+    "last_reference_prompt",
+    "one reference prompt, the last, took the place of the mean. That is resampling, which "
+    "brings another prompt's content in.",
+    (
+        "z[:, :, head] = cache[hook.name][:, :, head].mean(0)",
+        "z[:, :, head] = cache[hook.name][-1, :, head]",
+    ),
+)
+
+
+slip(
+    mean_ablate,
+    "mean_at_the_last_position",
+    "the mean of the last position was put at all of them. Keep one mean for each position.",
+    (
+        "z[:, :, head] = cache[hook.name][:, :, head].mean(0)",
+        "z[:, :, head] = cache[hook.name][:, -1, head].mean(0)",
+    ),
+)
+
+
+slip(
+    mean_ablate,
+    "one_number_a_head",
+    "the mean runs over d_head as well, so that one number is left. Take it over prompts "
+    "alone (axis 0).",
+    (
+        "z[:, :, head] = cache[hook.name][:, :, head].mean(0)",
+        "z[:, :, head] = cache[hook.name][:, :, head].mean((0, 2))[:, None]",
+    ),
+)
+
+
+slip(
+    mean_ablate,
+    "half_way",
+    "the head's output was moved half of the way to the mean. The mean takes its place.",
+    (
+        "z[:, :, head] = cache[hook.name][:, :, head].mean(0)",
+        "z[:, :, head] = (z[:, :, head] + cache[hook.name][:, :, head].mean(0)) / 2",
+    ),
+)
+
+
+slip(
+    mean_ablate,
+    "mean_subtracted",
+    "the mean was taken away from what the head says. That leaves what is special about the "
+    "prompt; here the mean itself takes its place.",
+    (
+        "z[:, :, head] = cache[hook.name][:, :, head].mean(0)",
+        "z[:, :, head] -= cache[hook.name][:, :, head].mean(0)",
+    ),
+)
+
+
+slip(
+    mean_ablate,
+    "one_head_a_layer",
+    "only one head of each layer was replaced. A dict {layer: head} keeps the last; go "
+    "through the pairs.",
+    ("for layer, head in heads:", "for layer, head in dict(heads).items():"),
+)

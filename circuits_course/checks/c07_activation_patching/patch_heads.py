@@ -25,6 +25,7 @@ from circuits_course.checks.c07_activation_patching.shared import (
     whole_model,
 )
 from circuits_course.checks.inputs import random_model
+from circuits_course.checks.slips import slip
 from circuits_course.circuits.gates import gate_model
 
 patch_heads = Exercise(
@@ -186,3 +187,88 @@ def heads_added(model: Any, clean_prompt: Any, corrupt_prompt: Any, heads: list[
     )
     both = [a + b for a, b in zip(clean, corrupted, strict=True)]
     return ablated(model, corrupt_prompt, both, heads)
+
+
+slip(
+    patch_heads,
+    "one_head_a_layer",
+    "only one head of each layer was patched. A dict {layer: head} keeps the last; go "
+    "through the pairs and patch all of the hook's layer.",
+    ("for layer, head in heads:", "for layer, head in dict(heads).items():"),
+)
+
+
+slip(
+    patch_heads,
+    "last_number_in_all_layers",
+    "every layer got the head number of the last pair. A function made in a loop sees the "
+    "last value of the loop's variable, unless it is handed over: head=head.",
+    ("for layer, head in heads:", "for layer, head in [(la, heads[-1][1]) for la, _ in heads]:"),
+)
+
+
+slip(
+    patch_heads,
+    "first_prompt_for_all",
+    "every prompt got the first clean prompt's output. Prompts correspond row by row.",
+    (
+        "z[:, :, head] = clean_cache[hook.name][:, :, head]",
+        "z[:, :, head] = clean_cache[hook.name][0, :, head]",
+    ),
+)
+
+
+slip(
+    patch_heads,
+    "values_patched",
+    "you patched the heads' values. Their output z is the mix of values by attention: "
+    'utils.get_act_name("z", layer).',
+    ('get_act_name("z", layer)', 'get_act_name("v", layer)'),
+)
+
+
+slip(
+    patch_heads,
+    "half_of_each",
+    "the two outputs were averaged. A patch replaces one by the other.",
+    (
+        "z[:, :, head] = clean_cache[hook.name][:, :, head]",
+        "z[:, :, head] = (z[:, :, head] + clean_cache[hook.name][:, :, head]) / 2",
+    ),
+)
+
+
+slip(
+    patch_heads,
+    "other_heads_patched",
+    "all heads of the layers but these were patched.",
+    (
+        "return z\n",
+        "z_new = clean_cache[hook.name].clone()\n"
+        "        for layer, head in heads:\n"
+        '            if hook.name == utils.get_act_name("z", layer):\n'
+        "                z_new[:, :, head] = z[:, :, head]\n"
+        "        return z_new\n",
+    ),
+    ("z[:, :, head] = clean_cache[hook.name][:, :, head]", "pass"),
+)
+
+
+slip(
+    patch_heads,
+    "positions_averaged",
+    "the clean output was averaged over positions. Put each position's own in.",
+    (
+        "z[:, :, head] = clean_cache[hook.name][:, :, head]",
+        "z[:, :, head] = clean_cache[hook.name][:, :, head].mean(1, keepdim=True)",
+    ),
+)
+
+
+slip(
+    patch_heads,
+    "layer_and_head_turned",
+    "each pair was taken as (head, layer). It is (layer, head), as in the name 2.1.",
+    ("for layer, _ in heads})", "for _, layer in heads})"),
+    ("for layer, head in heads:", "for head, layer in heads:"),
+)

@@ -80,8 +80,8 @@ def residual_untouched(
 
 
 @patch_residual.wrong(
-    "these are the clean run's logits. Run the corrupted prompt: the clean one is what you patch "
-    "from."
+    "these are the clean run's logits. Run the corrupted prompt, and replace one position of it: "
+    "with all of them replaced, nothing of the corrupted run is left."
 )
 def clean_run(
     model: Any, clean_prompt: Any, corrupt_prompt: Any, layer: int, position: int
@@ -90,10 +90,10 @@ def clean_run(
 
 
 @patch_residual.wrong(
-    "you replaced every position, so nothing of the corrupted run is left from there on: these are "
-    "the clean run's logits. Pick the position on axis 1."
+    "you replaced every position up to this one: a slice where one index belongs, "
+    "resid[:, position]."
 )
-def every_position(
+def up_to_the_position(
     model: Any, clean_prompt: Any, corrupt_prompt: Any, layer: int, position: int
 ) -> Tensor:
     return residual(model, clean_prompt, corrupt_prompt, layer, EVERY, slice(position + 1))
@@ -154,4 +154,80 @@ slip(
     "layer_before",
     "this is what enters the layer before. resid_pre of `layer` itself.",
     ('get_act_name("resid_pre", layer)', 'get_act_name("resid_pre", max(layer - 1, 0))'),
+)
+
+
+slip(
+    patch_residual,
+    "from_the_position_on",
+    "you replaced this position and all after it: a slice where one index belongs, resid[:, "
+    "position].",
+    (
+        "resid[:, position] = clean_cache[name][:, position]",
+        "resid[:, position:] = clean_cache[name][:, position:]",
+    ),
+)
+
+
+slip(
+    patch_residual,
+    "before_the_mlp",
+    "you replaced the residual stream between attention and MLP, resid_mid. What enters the "
+    "layer is resid_pre.",
+    ('"resid_pre"', '"resid_mid"'),
+)
+
+
+slip(
+    patch_residual,
+    "attention_output",
+    "you replaced what the layer's attention writes. Asked is the whole residual stream that "
+    "enters the layer: resid_pre.",
+    ('"resid_pre"', '"attn_out"'),
+)
+
+
+slip(
+    patch_residual,
+    "half_of_each",
+    "the two residual streams were averaged. A patch replaces one by the other.",
+    (
+        "resid[:, position] = clean_cache[name][:, position]",
+        "resid[:, position] = (resid[:, position] + clean_cache[name][:, position]) / 2",
+    ),
+)
+
+
+slip(
+    patch_residual,
+    "first_prompt_for_all",
+    "every prompt got the residual stream of the first clean prompt. Prompts correspond row "
+    "by row: clean_cache[name][:, position].",
+    (
+        "resid[:, position] = clean_cache[name][:, position]",
+        "resid[:, position] = clean_cache[name][0, position]",
+    ),
+)
+
+
+slip(
+    patch_residual,
+    "difference_put_in",
+    "what was put in is clean minus corrupted. Put in the clean residual stream itself.",
+    (
+        "resid[:, position] = clean_cache[name][:, position]",
+        "resid[:, position] = clean_cache[name][:, position] - resid[:, position]",
+    ),
+)
+
+
+slip(
+    patch_residual,
+    "last_position_of_clean",
+    "the clean stream was read at the last position. Read and write at the same one: [:, "
+    "position].",
+    (
+        "resid[:, position] = clean_cache[name][:, position]",
+        "resid[:, position] = clean_cache[name][:, -1]",
+    ),
 )

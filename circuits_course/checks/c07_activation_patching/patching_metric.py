@@ -58,6 +58,7 @@ def _metric_cases() -> Iterator[Case]:
         runs = 3 * normal(3, batch, pos, d_vocab, seed=seed)
         right, wrong = torch.arange(batch) % 5, 5 + torch.arange(batch) % 2
         runs[1, range(batch), -1, right] += 6.0
+        runs[0, range(batch), -1, right] += 15.0 * seed  # the second goes beyond the clean run
         yield Case("random logits, with the answers named", *runs, right, wrong)
 
 
@@ -242,5 +243,96 @@ slip(
     (
         "return (logit_difference(logits) - low) / (high - low)",
         "return ((logit_difference(logits) - low) / (high - low)).item()",
+    ),
+)
+
+
+slip(
+    patching_metric,
+    "at_the_first_position",
+    "the answers were read at the first position. They come after the last: run[rows, -1].",
+    (
+        "return (run[rows, -1, right] - run[rows, -1, wrong]).mean()",
+        "return (run[rows, 0, right] - run[rows, 0, wrong]).mean()",
+    ),
+)
+
+
+slip(
+    patching_metric,
+    "one_position_early",
+    "the answers were read at the position before the last: run[rows, -1] is the last.",
+    (
+        "return (run[rows, -1, right] - run[rows, -1, wrong]).mean()",
+        "return (run[rows, -2, right] - run[rows, -2, wrong]).mean()",
+    ),
+)
+
+
+slip(
+    patching_metric,
+    "wrong_answer_alone",
+    "you followed the logit of the wrong answer alone. Subtract it from the right one's.",
+    (
+        "return (run[rows, -1, right] - run[rows, -1, wrong]).mean()",
+        "return -run[rows, -1, wrong].mean()",
+    ),
+)
+
+
+slip(
+    patching_metric,
+    "above_the_patched_run",
+    "the patched run stands below the line as well. The scale does not depend on it: divide "
+    "by high - low.",
+    (
+        "return (logit_difference(logits) - low) / (high - low)",
+        "return (logit_difference(logits) - low) / (high - logit_difference(logits))",
+    ),
+)
+
+
+slip(
+    patching_metric,
+    "distance_from_clean",
+    "this is the distance from the clean run as a share, without its sign. Beyond the clean "
+    "run is a result: subtract the corrupted run and keep the sign.",
+    (
+        "return (logit_difference(logits) - low) / (high - low)",
+        "return 1 - ((high - logit_difference(logits)) / (high - low)).abs()",
+    ),
+)
+
+
+slip(
+    patching_metric,
+    "change_alone",
+    "that is the change in logits. Divide by what lies between the two runs: high - low.",
+    (
+        "return (logit_difference(logits) - low) / (high - low)",
+        "return logit_difference(logits) - low",
+    ),
+)
+
+
+slip(
+    patching_metric,
+    "largest_logit_for_right",
+    "the largest logit of each run stands where the right answer's should. Follow one token "
+    "through all runs: run[rows, -1, right].",
+    (
+        "return (run[rows, -1, right] - run[rows, -1, wrong]).mean()",
+        "return (run[:, -1].amax(-1) - run[rows, -1, wrong]).mean()",
+    ),
+)
+
+
+slip(
+    patching_metric,
+    "against_the_mean_logit",
+    "the right answer is held against the mean of all logits. Hold it against the wrong answer's.",
+    (
+        "return (run[rows, -1, right] - run[rows, -1, wrong]).mean()",
+        "return (run[rows, -1, right] - run[:, -1].mean(-1)).mean()",
     ),
 )

@@ -263,3 +263,62 @@ slip(
     "comes from the other.",
     ("return model.run_with_hooks(clean_prompt", "return model.run_with_hooks(corrupt_prompt"),
 )
+
+
+slip(
+    path_patch,
+    "number_in_every_layer",
+    "the sender's number spoke its corrupted output in every layer. Compare hook.name with "
+    "the sender's own layer.",
+    ('if hook.name == utils.get_act_name("z", sender[0]):', "if True:"),
+)
+
+
+slip(
+    path_patch,
+    "frozen_at_the_corrupted",
+    "the other heads are frozen at their corrupted values. Freeze them as they are in the "
+    "clean run.",
+    ("frozen = clean_cache[hook.name].clone()", "frozen = corrupt_cache[hook.name].clone()"),
+)
+
+
+slip(
+    path_patch,
+    "sender_added",
+    "the sender's corrupted output was added to the clean one. It takes its place: = and not +=.",
+    (
+        "frozen[:, :, sender[1]] = corrupt_cache[hook.name][:, :, sender[1]]",
+        "frozen[:, :, sender[1]] += corrupt_cache[hook.name][:, :, sender[1]]",
+    ),
+)
+
+
+slip(
+    path_patch,
+    "sender_silenced",
+    "the sender was silenced. It speaks its corrupted output: corrupt_cache.",
+    (
+        "frozen[:, :, sender[1]] = corrupt_cache[hook.name][:, :, sender[1]]",
+        "frozen[:, :, sender[1]] = 0",
+    ),
+)
+
+
+slip(
+    path_patch,
+    "first_prompt_speaks",
+    "every prompt heard the first corrupted prompt's sender. Prompts correspond row by row.",
+    (
+        "frozen[:, :, sender[1]] = corrupt_cache[hook.name][:, :, sender[1]]",
+        "frozen[:, :, sender[1]] = corrupt_cache[hook.name][0, :, sender[1]]",
+    ),
+)
+
+
+slip(
+    path_patch,
+    "receiver_hears_twice",
+    "what the receiver heard was added to what it reads. It takes its place: = and not +=.",
+    ('x[:, :, head] = heard["x"]', 'x[:, :, head] += heard["x"]'),
+)

@@ -10,6 +10,7 @@ from torch import Tensor
 from circuits_course.checking import Exercise
 from circuits_course.checking.declaring import Case
 from circuits_course.checks.inputs import normal
+from circuits_course.checks.slips import slip
 
 read_values = Exercise(
     "read_values",
@@ -102,3 +103,99 @@ def whole_group(pattern: Tensor, v: Tensor, head: int) -> Tensor:
 )
 def values_unmixed(pattern: Tensor, v: Tensor, head: int) -> Tensor:
     return v[:, :, head // (pattern.shape[1] // v.shape[2])]
+
+
+slip(
+    read_values,
+    "pattern_of_the_group",
+    "the pattern of another head was used: `head // group` is the number of the value head. "
+    "The pattern is the query head's own: pattern[:, head].",
+    (
+        "return pattern[:, head] @ v[:, :, head // group]",
+        "return pattern[:, head // group] @ v[:, :, head // group]",
+    ),
+)
+
+
+slip(
+    read_values,
+    "pattern_of_the_first_in_the_group",
+    "the pattern of the group's first head was used. Heads of a group share values and not "
+    "the pattern: pattern[:, head].",
+    (
+        "return pattern[:, head] @ v[:, :, head // group]",
+        "return pattern[:, head // group * group] @ v[:, :, head // group]",
+    ),
+)
+
+
+slip(
+    read_values,
+    "group_pattern_averaged",
+    "the patterns of the group were averaged. Each head has its own: pattern[:, head].",
+    (
+        "return pattern[:, head] @ v[:, :, head // group]",
+        "i = head // group * group\n"
+        "    return pattern[:, i : i + group].mean(1) @ v[:, :, head // group]",
+    ),
+)
+
+
+slip(
+    read_values,
+    "values_averaged",
+    "the value heads were averaged. A head reads one of them: v[:, :, head // group].",
+    ("return pattern[:, head] @ v[:, :, head // group]", "return pattern[:, head] @ v.mean(2)"),
+)
+
+
+slip(
+    read_values,
+    "all_values_summed",
+    "the value heads were added up. A head reads one of them: v[:, :, head // group].",
+    ("return pattern[:, head] @ v[:, :, head // group]", "return pattern[:, head] @ v.sum(2)"),
+)
+
+
+slip(
+    read_values,
+    "first_value_head",
+    "value head 0 was read, whichever head asks.",
+    ("return pattern[:, head] @ v[:, :, head // group]", "return pattern[:, head] @ v[:, :, 0]"),
+)
+
+
+slip(
+    read_values,
+    "first_prompt_of_values",
+    "all prompts read the first prompt's values.",
+    (
+        "return pattern[:, head] @ v[:, :, head // group]",
+        "return pattern[:, head] @ v[:1, :, head // group]",
+    ),
+)
+
+
+slip(
+    read_values,
+    "values_of_the_next_group",
+    "the value head after the right one was read: groups count from 0, so head // group "
+    "needs no + 1.",
+    (
+        "return pattern[:, head] @ v[:, :, head // group]",
+        "return pattern[:, head] @ v[:, :, (head // group + 1) % v.shape[2]]",
+    ),
+)
+
+
+slip(
+    read_values,
+    "best_key_only",
+    "only the key with the most attention was read. z is the mean of all values, weighted by "
+    "the attention.",
+    (
+        "return pattern[:, head] @ v[:, :, head // group]",
+        "i = pattern[:, head].argmax(-1)\n"
+        "    return v[torch.arange(len(v))[:, None], i, head // group]",
+    ),
+)

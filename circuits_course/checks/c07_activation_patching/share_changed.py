@@ -109,3 +109,128 @@ slip(
     "the difference.",
     ("(clean - corrupted).norm(dim=-1)", "(clean.norm(dim=-1) - corrupted.norm(dim=-1)).abs()"),
 )
+
+
+slip(
+    share_changed,
+    "means_before_lengths",
+    "means over prompts were taken before both lengths, so that prompts cancel. Take each "
+    "prompt's length first, then the mean.",
+    (
+        "difference = (clean - corrupted).norm(dim=-1).mean(0)",
+        "difference = (clean - corrupted).mean(0).norm(dim=-1)",
+    ),
+    (
+        "return difference / clean.norm(dim=-1).mean(0)",
+        "return difference / clean.mean(0).norm(dim=-1)",
+    ),
+)
+
+
+slip(
+    share_changed,
+    "squared_lengths",
+    "these are squared lengths. Take the root before the mean: .norm(dim=-1).",
+    (
+        "difference = (clean - corrupted).norm(dim=-1).mean(0)",
+        "difference = (clean - corrupted).pow(2).sum(-1).mean(0)",
+    ),
+    (
+        "return difference / clean.norm(dim=-1).mean(0)",
+        "return difference / clean.pow(2).sum(-1).mean(0)",
+    ),
+)
+
+
+slip(
+    share_changed,
+    "one_minus_cosine",
+    "that is 1 minus a cosine: it forgets how large the change is. Take the length of the "
+    "difference.",
+    (
+        "return difference / clean.norm(dim=-1).mean(0)",
+        "return (1 - torch.cosine_similarity(clean, corrupted, dim=-1)).mean(0)",
+    ),
+)
+
+
+slip(
+    share_changed,
+    "positions_share_a_size",
+    "the clean length was averaged over positions as well. Each position has its own size.",
+    (
+        "return difference / clean.norm(dim=-1).mean(0)",
+        "return difference / clean.norm(dim=-1).mean((0, 1))",
+    ),
+)
+
+
+slip(
+    share_changed,
+    "heads_share_a_size",
+    "the clean length was averaged over the heads as well. Each head has its own size.",
+    (
+        "return difference / clean.norm(dim=-1).mean(0)",
+        "return difference / clean.norm(dim=-1).mean(0).mean(-1, keepdim=True)",
+    ),
+)
+
+
+slip(
+    share_changed,
+    "by_both_sizes",
+    "the division is by the size of both outputs together; asked is the clean one's.",
+    (
+        "return difference / clean.norm(dim=-1).mean(0)",
+        "return difference / (clean.norm(dim=-1) + corrupted.norm(dim=-1)).mean(0)",
+    ),
+)
+
+
+slip(
+    share_changed,
+    "largest_prompt",
+    "the largest share of any prompt was taken. Take means over the prompts, then divide.",
+    (
+        "return difference / clean.norm(dim=-1).mean(0)",
+        "return ((clean - corrupted).norm(dim=-1) / clean.norm(dim=-1)).amax(0)",
+    ),
+)
+
+
+slip(
+    share_changed,
+    "root_of_mean_square",
+    "these are roots of mean squares, in which large prompts count more. Take the mean of "
+    "the lengths.",
+    (
+        "difference = (clean - corrupted).norm(dim=-1).mean(0)",
+        "difference = (clean - corrupted).norm(dim=-1).pow(2).mean(0).sqrt()",
+    ),
+    (
+        "return difference / clean.norm(dim=-1).mean(0)",
+        "return difference / clean.norm(dim=-1).pow(2).mean(0).sqrt()",
+    ),
+)
+
+
+slip(
+    share_changed,
+    "entry_by_entry",
+    "each number was divided by its own clean value. Take the length over d_head first.",
+    (
+        "return difference / clean.norm(dim=-1).mean(0)",
+        "return ((clean - corrupted) / clean).abs().mean((0, 3))",
+    ),
+)
+
+
+slip(
+    share_changed,
+    "first_prompt_only",
+    "only the first prompt was counted: take means over all of them.",
+    (
+        "return difference / clean.norm(dim=-1).mean(0)",
+        "return (clean - corrupted)[0].norm(dim=-1) / clean[0].norm(dim=-1)",
+    ),
+)

@@ -11,6 +11,7 @@ from circuits_course.checking import Exercise
 from circuits_course.checking.compare import Tolerance
 from circuits_course.checking.declaring import Case
 from circuits_course.checks.inputs import normal
+from circuits_course.checks.slips import slip
 
 split_change = Exercise(
     "split_change",
@@ -110,3 +111,120 @@ def parts_exchanged(before: Tensor, after: Tensor, right: Tensor, wrong: Tensor)
 )
 def halves(before: Tensor, after: Tensor, right: Tensor, wrong: Tensor) -> Tensor:
     return _split_oracle(before, after, right, wrong).mean().expand(2)
+
+
+slip(
+    split_change,
+    "shares_of_the_whole",
+    "the parts were divided by their sum. Keep nats: the two add up to the change of the "
+    "logit difference.",
+    (
+        "return torch.stack([change[rows, right].mean(), -change[rows, wrong].mean()])",
+        "parts = torch.stack([change[rows, right].mean(), -change[rows, wrong].mean()])\n"
+        "    return parts / parts.sum()",
+    ),
+)
+
+
+slip(
+    split_change,
+    "softmax_over_positions",
+    "the softmax runs over positions. Probabilities are over the vocabulary: log_softmax(-1).",
+    (
+        "change = after[:, -1].log_softmax(-1) - before[:, -1].log_softmax(-1)",
+        "change = after.log_softmax(1)[:, -1] - before.log_softmax(1)[:, -1]",
+    ),
+)
+
+
+slip(
+    split_change,
+    "first_position",
+    "you read the first position. The answer is read at the last one.",
+    (
+        "change = after[:, -1].log_softmax(-1) - before[:, -1].log_softmax(-1)",
+        "change = after[:, 0].log_softmax(-1) - before[:, 0].log_softmax(-1)",
+    ),
+)
+
+
+slip(
+    split_change,
+    "prompts_added",
+    "the prompts were added up: take their mean.",
+    (
+        "return torch.stack([change[rows, right].mean(), -change[rows, wrong].mean()])",
+        "return torch.stack([change[rows, right].sum(), -change[rows, wrong].sum()])",
+    ),
+)
+
+
+slip(
+    split_change,
+    "answers_of_the_first",
+    "every prompt was read with the first prompt's answers. `right` and `wrong` hold one "
+    "token for each prompt.",
+    (
+        "return torch.stack([change[rows, right].mean(), -change[rows, wrong].mean()])",
+        "return torch.stack([change[:, right[0]].mean(), -change[:, wrong[0]].mean()])",
+    ),
+)
+
+
+slip(
+    split_change,
+    "every_pairing",
+    "`change[:, right]` pairs every prompt with the answers of all. Pair them up: "
+    "change[rows, right].",
+    (
+        "return torch.stack([change[rows, right].mean(), -change[rows, wrong].mean()])",
+        "return torch.stack([change[:, right].mean(), -change[:, wrong].mean()])",
+    ),
+)
+
+
+slip(
+    split_change,
+    "whole_in_the_first_row",
+    "the first part is the whole change of the logit difference. It is the right answer's "
+    "rise alone.",
+    (
+        "return torch.stack([change[rows, right].mean(), -change[rows, wrong].mean()])",
+        "return torch.stack([(change[rows, right] - change[rows, wrong]).mean(), -change[rows, "
+        "wrong].mean()])",
+    ),
+)
+
+
+slip(
+    split_change,
+    "in_bits",
+    "these are bits. log_softmax gives natural logarithms, so nats; do not divide.",
+    (
+        "return torch.stack([change[rows, right].mean(), -change[rows, wrong].mean()])",
+        "return torch.stack([change[rows, right].mean(), -change[rows, wrong].mean()]) / "
+        "0.6931471805599453",
+    ),
+)
+
+
+slip(
+    split_change,
+    "sizes_only",
+    "the signs are lost. A part that harms is negative.",
+    (
+        "return torch.stack([change[rows, right].mean(), -change[rows, wrong].mean()])",
+        "return torch.stack([change[rows, right].mean(), -change[rows, wrong].mean()]).abs()",
+    ),
+)
+
+
+slip(
+    split_change,
+    "first_prompt_only",
+    "only the first prompt was counted: take means over all of them.",
+    (
+        "return torch.stack([change[rows, right].mean(), -change[rows, wrong].mean()])",
+        "return torch.stack([change[0, right[0]], -change[0, wrong[0]]])",
+    ),
+)

@@ -124,3 +124,120 @@ slip(
     "the first row has its sign turned: held minus before.",
     ("(held - before)", "(before - held)"),
 )
+
+
+slip(
+    split_repair,
+    "second_row_is_the_whole",
+    "the second row is the whole change. It is what is left of it once the first row is taken off.",
+    (
+        "return torch.stack([(held - before).mean(0), (after - held).mean(0)])",
+        "return torch.stack([(held - before).mean(0), (after - before).mean(0)])",
+    ),
+)
+
+
+slip(
+    split_repair,
+    "prompts_added",
+    "the prompts were added up: take their mean.",
+    (
+        "return torch.stack([(held - before).mean(0), (after - held).mean(0)])",
+        "return torch.stack([(held - before).sum(0), (after - held).sum(0)])",
+    ),
+)
+
+
+slip(
+    split_repair,
+    "divided_again",
+    "the effects were divided by their scales once more. They are divided already: multiply "
+    "`after` by scale_after to undo it.",
+    ("held = after * (scale_after / scale_before)[:, None]", "held = after / scale_after[:, None]"),
+    (
+        "return torch.stack([(held - before).mean(0), (after - held).mean(0)])",
+        "return torch.stack([(held - before / scale_before[:, None]).mean(0), (after - "
+        "held).mean(0)])",
+    ),
+)
+
+
+slip(
+    split_repair,
+    "difference_of_scales",
+    "the difference of the scales was used. What a norm divides by is undone by a ratio: "
+    "scale_after / scale_before.",
+    (
+        "held = after * (scale_after / scale_before)[:, None]",
+        "held = after * (scale_after - scale_before)[:, None]",
+    ),
+)
+
+
+slip(
+    split_repair,
+    "second_row_from_before",
+    "the scale's part was taken from `before`. Hold what is written *after* the change, and "
+    "let the scale change then.",
+    (
+        "return torch.stack([(held - before).mean(0), (after - held).mean(0)])",
+        "rest = before * (scale_before / scale_after)[:, None]\n"
+        "    return torch.stack([(held - before).mean(0), (rest - before).mean(0)])",
+    ),
+)
+
+
+slip(
+    split_repair,
+    "parts_added",
+    "the parts were added up. Keep one column for each.",
+    (
+        "return torch.stack([(held - before).mean(0), (after - held).mean(0)])",
+        "both = torch.stack([(held - before).mean(0), (after - held).mean(0)])\n"
+        "    return both.sum(1, keepdim=True).expand_as(both)",
+    ),
+)
+
+
+slip(
+    split_repair,
+    "not_averaged_scale",
+    "`after` was held at the scale of the first prompt. Every prompt has its own.",
+    (
+        "held = after * (scale_after / scale_before)[:, None]",
+        "held = after * (scale_after / scale_before)[:1, None]",
+    ),
+)
+
+
+slip(
+    split_repair,
+    "root_of_the_ratio",
+    "the root of the ratio was used. hook_scale is what the norm divides by: no root.",
+    (
+        "held = after * (scale_after / scale_before)[:, None]",
+        "held = after * (scale_after / scale_before).sqrt()[:, None]",
+    ),
+)
+
+
+slip(
+    split_repair,
+    "second_row_turned",
+    "the second row has its sign turned: after minus held.",
+    (
+        "return torch.stack([(held - before).mean(0), (after - held).mean(0)])",
+        "return torch.stack([(held - before).mean(0), (held - after).mean(0)])",
+    ),
+)
+
+
+slip(
+    split_repair,
+    "medians",
+    "these are medians over the prompts: take means.",
+    (
+        "return torch.stack([(held - before).mean(0), (after - held).mean(0)])",
+        "return torch.stack([(held - before).median(0).values, (after - held).median(0).values])",
+    ),
+)

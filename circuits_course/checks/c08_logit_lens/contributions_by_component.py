@@ -197,3 +197,62 @@ slip(
     "the signs are lost. A write may lower the logit.",
     ("(normed @ direction)", "(normed @ direction).abs()"),
 )
+
+
+slip(
+    contributions_by_component,
+    "scale_of_the_first_position",
+    "the scale is that of the first position: apply_ln_to_stack wants pos_slice=-1 as "
+    "decompose_resid does.",
+    (
+        "normed = cache.apply_ln_to_stack(writes, layer=-1, pos_slice=-1)[:, 0]",
+        "normed = cache.apply_ln_to_stack(writes, layer=-1, pos_slice=0)[:, 0]",
+    ),
+)
+
+
+slip(
+    contributions_by_component,
+    "shares_of_the_logit",
+    "each value was divided by the sum of all. Keep logits.",
+    (
+        "values = (normed @ direction).tolist()",
+        "values = ((normed @ direction) / (normed @ direction).sum()).tolist()",
+    ),
+)
+
+
+slip(
+    contributions_by_component,
+    "read_with_W_E",
+    "W_E took the place of W_U. Even where a model ties the two, the gain of the final norm "
+    "is folded into W_U.",
+    (
+        "(normed @ direction)",
+        "(normed @ (model.W_E[token] if other is None else model.W_E[token] - model.W_E[other]))",
+    ),
+)
+
+
+slip(
+    contributions_by_component,
+    "unit_direction",
+    "the direction was made of length 1. Then the values no longer add up to the logit.",
+    ("(normed @ direction)", "(normed @ direction / direction.norm())"),
+)
+
+
+slip(
+    contributions_by_component,
+    "bias_in_every_part",
+    'the bias was added to every write. It stands once, under "bias".',
+    ("(normed @ direction)", "(normed @ direction + bias)"),
+)
+
+
+slip(
+    contributions_by_component,
+    "probabilities",
+    "a softmax was taken of the values. Keep logits: they add up.",
+    ("(normed @ direction)", "(normed @ direction).softmax(0)"),
+)

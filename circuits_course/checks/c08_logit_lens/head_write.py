@@ -132,3 +132,63 @@ slip(
     "z is [batch, pos, head, d_head]: position first, then head.",
     ("[:, -1, head]", "[:, head, -1]"),
 )
+
+
+slip(
+    head_write,
+    "values_for_z",
+    "the head's own value at the last position was written. A head writes what it gathers "
+    'from all positions: cache["z", layer].',
+    ('cache["z", layer][:, -1, head]', 'cache["v", layer][:, -1, head]'),
+)
+
+
+slip(
+    head_write,
+    "positions_averaged",
+    "the writes of all positions were averaged; take the last one's.",
+    ('cache["z", layer][:, -1, head]', 'cache["z", layer][:, :, head].mean(1)'),
+)
+
+
+slip(
+    head_write,
+    "first_heads_W_O",
+    "z went through the W_O of head 0. Each head has its own: W_O[layer, head].",
+    ("model.W_O[layer, head]", "model.W_O[layer, 0]"),
+)
+
+
+slip(
+    head_write,
+    "with_the_layers_bias",
+    "the layer's bias b_O was added. It is no head's write.",
+    (
+        'write = cache["z", layer][:, -1, head] @ model.W_O[layer, head]',
+        'write = cache["z", layer][:, -1, head] @ model.W_O[layer, head] + model.b_O[layer]',
+    ),
+)
+
+
+slip(
+    head_write,
+    "first_layers_W_O",
+    "z went through the W_O of layer 0. Take the layer's own: W_O[layer, head].",
+    ("model.W_O[layer, head]", "model.W_O[0, head]"),
+)
+
+
+slip(
+    head_write,
+    "read_with_W_E",
+    "W_E transposed took the place of W_U. The gain of the final norm is folded into W_U.",
+    ("@ model.W_U)[0, 0]", "@ model.W_E.T)[0, 0]"),
+)
+
+
+slip(
+    head_write,
+    "scale_of_the_first_position",
+    "the scale is that of the first position: pos_slice=-1, where the write is.",
+    ("layer=-1, pos_slice=-1", "layer=-1, pos_slice=0"),
+)

@@ -37,7 +37,7 @@ def _kl_cases() -> Iterator[Case]:
     yield Case("a sure state and a final even guess", torch.stack([2 * sure / 5, even]))
     for seed in range(3):
         yield Case("random logits", 2 * normal(4, 5 + seed, 7 - seed, seed=seed))
-    yield Case("two axes of places", 2 * normal(3, 2, 5, 8, seed=9))
+    yield Case("logits in the hundreds, two axes of places", 150 * normal(3, 2, 5, 8, seed=9))
 
 
 @lens_kl.oracle
@@ -113,4 +113,96 @@ slip(
     "places_averaged",
     "the places are averaged: one number for each state and place.",
     (".sum(-1)", ".sum(-1).reshape(len(logits), -1).mean(1)"),
+)
+
+
+slip(
+    lens_kl,
+    "both_ways",
+    "this is the mean of both directions. The one asked for weighs with the final distribution.",
+    (
+        "return (log_p.exp() * (log_p - log_q)).sum(-1)",
+        "return ((log_p.exp() - log_q.exp()) * (log_p - log_q)).sum(-1) / 2",
+    ),
+)
+
+
+slip(
+    lens_kl,
+    "entropies_subtracted",
+    "that is the difference of two entropies. Two distributions may be as sure of different "
+    "tokens: weigh both logarithms with p.",
+    (
+        "return (log_p.exp() * (log_p - log_q)).sum(-1)",
+        "return (log_p.exp() * log_p).sum(-1) - (log_q.exp() * log_q).sum(-1)",
+    ),
+)
+
+
+slip(
+    lens_kl,
+    "top_token_only",
+    "only the final top token was counted. Sum over all tokens, each weighed by p.",
+    (
+        "return (log_p.exp() * (log_p - log_q)).sum(-1)",
+        "top = log_p.argmax(-1, keepdim=True)\n"
+        "    return (log_p - log_q).gather(-1, top.expand(len(log_q), *top.shape)).squeeze(-1)",
+    ),
+)
+
+
+slip(
+    lens_kl,
+    "against_the_first",
+    "each state was compared with state 0. Compare with the last.",
+    ("log_p = log_q[-1]", "log_p = log_q[0]"),
+)
+
+
+slip(
+    lens_kl,
+    "not_weighed",
+    "the differences are not weighed by p. Without the weights a token that nobody expects "
+    "counts as much as the answer.",
+    ("return (log_p.exp() * (log_p - log_q)).sum(-1)", "return (log_p - log_q).sum(-1)"),
+)
+
+
+slip(
+    lens_kl,
+    "sizes_added",
+    "the sizes of the differences were added. Keep their signs; the weighed sum is never negative.",
+    (
+        "return (log_p.exp() * (log_p - log_q)).sum(-1)",
+        "return (log_p.exp() * (log_p - log_q).abs()).sum(-1)",
+    ),
+)
+
+
+slip(
+    lens_kl,
+    "distance_of_probabilities",
+    "this is half the sum of differences of probabilities. A divergence compares logarithms: "
+    "log p - log q, weighed by p.",
+    (
+        "return (log_p.exp() * (log_p - log_q)).sum(-1)",
+        "return (log_p.exp() - log_q.exp()).abs().sum(-1) / 2",
+    ),
+)
+
+
+slip(
+    lens_kl,
+    "logarithm_of_a_softmax",
+    "the logarithm of a softmax is infinite where a probability is rounded to 0: log_softmax "
+    "does both at once.",
+    ("logits.log_softmax(-1)", "logits.softmax(-1).log()"),
+)
+
+
+slip(
+    lens_kl,
+    "with_the_mean_state",
+    "the states were compared with their mean distribution. Compare with the last: the final one.",
+    ("log_p = log_q[-1]", "log_p = log_q.exp().mean(0).log()"),
 )

@@ -132,3 +132,86 @@ slip(
     "the shift's weight is 0, so it gives the same for every state. Its weight is the identity.",
     ("TunedLens(same.weight, mean", "TunedLens(torch.zeros_like(same.weight), mean"),
 )
+
+
+slip(
+    lenses_of_means,
+    "medians",
+    "these are medians. The mean over the places is asked for.",
+    ("mean = states.mean(1)", "mean = states.median(1).values"),
+)
+
+
+slip(
+    lenses_of_means,
+    "step_to_the_next",
+    "the shift leads to the next state's mean. It leads to the mean *final* state, from "
+    "every state at once.",
+    (
+        "shift = TunedLens(same.weight, mean[-1] - mean[:-1])",
+        "shift = TunedLens(same.weight, mean[1:] - mean[:-1])",
+    ),
+)
+
+
+slip(
+    lenses_of_means,
+    "shift_of_state_0",
+    "every state is shifted as state 0 is. Each has a mean of its own: mean[-1] - mean[:-1].",
+    (
+        "shift = TunedLens(same.weight, mean[-1] - mean[:-1])",
+        "shift = TunedLens(same.weight, (mean[-1] - mean[:1]).expand_as(same.bias))",
+    ),
+)
+
+
+slip(
+    lenses_of_means,
+    "mean_of_all_states",
+    "the constant is the mean over all states. It is the mean of the final one alone.",
+    (
+        "constant = TunedLens(torch.zeros_like(same.weight), mean[-1:].expand_as(same.bias))",
+        "constant = TunedLens(torch.zeros_like(same.weight), mean.mean(0).expand_as(same.bias))",
+    ),
+)
+
+
+slip(
+    lenses_of_means,
+    "last_place",
+    "the constant is the final state at the last place. Take the mean over all places.",
+    (
+        "constant = TunedLens(torch.zeros_like(same.weight), mean[-1:].expand_as(same.bias))",
+        "constant = TunedLens(torch.zeros_like(same.weight), states[-1, -1:].expand_as(same.bias))",
+    ),
+)
+
+
+slip(
+    lenses_of_means,
+    "sums",
+    "the places were added up: take their mean.",
+    ("mean = states.mean(1)", "mean = states.sum(1)"),
+)
+
+
+slip(
+    lenses_of_means,
+    "shift_from_zero_mean",
+    "the shift takes the state's mean away and adds nothing. Add the mean final state.",
+    (
+        "shift = TunedLens(same.weight, mean[-1] - mean[:-1])",
+        "shift = TunedLens(same.weight, -mean[:-1])",
+    ),
+)
+
+
+slip(
+    lenses_of_means,
+    "shift_from_the_mean_state",
+    "the shift starts from the mean over all states. Each state has a mean of its own.",
+    (
+        "shift = TunedLens(same.weight, mean[-1] - mean[:-1])",
+        "shift = TunedLens(same.weight, (mean[-1] - mean.mean(0)).expand_as(same.bias))",
+    ),
+)

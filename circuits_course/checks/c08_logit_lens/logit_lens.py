@@ -138,3 +138,74 @@ slip(
     "unembed(ln_final(...)).",
     ("model.ln_final(states)", "states"),
 )
+
+
+slip(
+    logit_lens,
+    "scale_of_the_last_state",
+    "every state was divided by the scale of the last one. For a lens the norm is computed "
+    "anew for each state: model.ln_final(states).",
+    ('lambda name: "resid" in name', 'lambda name: "resid" in name or "scale" in name'),
+    (
+        "return model.unembed(model.ln_final(states))",
+        'scale = cache["ln_final.hook_scale"] if "ln_final.hook_scale" in cache else 1.0\n'
+        "    return model.unembed(states / scale)",
+    ),
+)
+
+
+slip(
+    logit_lens,
+    "writes_for_states",
+    "each layer's write went to the unembedding. A state is the sum of all that was written "
+    "so far: resid_post.",
+    (
+        'states = [cache["resid_pre", layer] for layer in range(model.cfg.n_layers)]\n'
+        '    states = torch.cat([*states, cache["resid_post", last]])',
+        'states = [cache["resid_pre", 0]]\n'
+        '    states += [cache["resid_post", i] - cache["resid_pre", i] for i in range(last'
+        " + 1)]\n"
+        "    states = torch.cat(states)",
+    ),
+)
+
+
+slip(
+    logit_lens,
+    "before_the_mlps",
+    "the states after 0 were read between attention and MLP, resid_mid. A state comes after "
+    "a whole layer: resid_post.",
+    (
+        'states = [cache["resid_pre", layer] for layer in range(model.cfg.n_layers)]\n'
+        '    states = torch.cat([*states, cache["resid_post", last]])',
+        'key = "resid_mid" if "blocks.0.hook_resid_mid" in cache else "resid_post"\n'
+        '    states = torch.cat([cache["resid_pre", 0], *(cache[key, i] for i in range(last'
+        " + 1))])",
+    ),
+)
+
+
+slip(
+    logit_lens,
+    "last_twice",
+    "the last state stands there twice and one before it is missing: state i comes after i layers.",
+    (
+        'states = [cache["resid_pre", layer] for layer in range(model.cfg.n_layers)]\n'
+        '    states = torch.cat([*states, cache["resid_post", last]])',
+        'states = [cache["resid_pre", 0], *(cache["resid_post", i] for i in range(1, last +'
+        " 1))]\n"
+        '    states = torch.cat([*states, cache["resid_post", last]])',
+    ),
+)
+
+
+slip(
+    logit_lens,
+    "mean_taken_away",
+    "the mean over the vocabulary was taken away. Return logits as the unembedding gives them.",
+    (
+        "return model.unembed(model.ln_final(states))",
+        "logits = model.unembed(model.ln_final(states))\n"
+        "    return logits - logits.mean(-1, keepdim=True)",
+    ),
+)

@@ -16,6 +16,7 @@ from circuits_course.checks.c08_logit_lens.shared import (
     normed_model,
 )
 from circuits_course.checks.inputs import random_tokens
+from circuits_course.checks.slips import slip
 
 rank_by_layer = Exercise(
     "rank_by_layer",
@@ -97,3 +98,55 @@ def logits_themselves(model: Any, prompt: str | Tensor, token: int) -> Tensor:
 @rank_by_layer.wrong("this is the last state's rank alone; give one for every state.")
 def last_state_only(model: Any, prompt: str | Tensor, token: int) -> Tensor:
     return _rank_oracle(model, prompt, token)[-1]
+
+
+slip(
+    rank_by_layer,
+    "as_a_share",
+    "the rank was divided by the size of the vocabulary. Return how many tokens are above.",
+    (
+        "return (logits > logits[:, [token]]).sum(-1)",
+        "return (logits > logits[:, [token]]).sum(-1) * 100 // logits.shape[-1]",
+    ),
+)
+
+
+slip(
+    rank_by_layer,
+    "position_before_the_last",
+    "this is the rank after the position before the last; the prediction is at the last: [:, -1].",
+    ("[:, -1]", "[:, -2]"),
+)
+
+
+slip(
+    rank_by_layer,
+    "above_zero",
+    "the tokens with a positive logit were counted. Count those above the token's own logit.",
+    ("logits > logits[:, [token]]", "logits > 0"),
+)
+
+
+slip(
+    rank_by_layer,
+    "against_the_last_state",
+    "each state's logits were compared with the token's logit in the last state. Compare "
+    "within a state.",
+    ("logits > logits[:, [token]]", "logits > logits[-1:, [token]]"),
+)
+
+
+slip(
+    rank_by_layer,
+    "above_the_mean",
+    "the tokens above the mean were counted. Count those above the token's own logit.",
+    ("logits > logits[:, [token]]", "logits > logits.mean(-1, keepdim=True)"),
+)
+
+
+slip(
+    rank_by_layer,
+    "rank_of_the_answer",
+    "this is the rank of the model's own answer, whatever `token` is.",
+    ("logits[:, [token]]", "logits[:, [int(logits[-1].argmax())]]"),
+)

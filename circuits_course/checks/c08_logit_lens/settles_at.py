@@ -105,3 +105,46 @@ slip(
     "where no state differs there is nothing to take the largest of: the answer is then 0.",
     (" if len(other) else 0", ""),
 )
+
+
+slip(
+    settles_at,
+    "first_other",
+    "that is the first state that says something else. Look for the last one: the answer "
+    "stands from the next on.",
+    (
+        "return int(other.max()) + 1 if len(other) else 0",
+        "return int(other.min()) if len(other) else 0",
+    ),
+)
+
+
+slip(
+    settles_at,
+    "counted_from_the_end",
+    "states were counted from the end. State 0 is the embedding.",
+    (
+        "return int(other.max()) + 1 if len(other) else 0",
+        "return len(top) - 1 - (int(other.max()) + 1 if len(other) else 0)",
+    ),
+)
+
+
+slip(
+    settles_at,
+    "last_change_of_the_first",
+    "the states were compared with the first one. Compare with the last: the final answer.",
+    ("top[-1]", "top[0]"),
+)
+
+
+slip(
+    settles_at,
+    "first_two_alike",
+    "that is the first state that agrees with the next one. The answer has to stay to the end.",
+    (
+        "return int(other.max()) + 1 if len(other) else 0",
+        "alike = (top[1:] == top[:-1]).nonzero()\n"
+        "    return int(alike[0]) if len(alike) else len(top) - 1",
+    ),
+)

@@ -79,16 +79,7 @@ def _held_out(model: Any, lens: Any | None, seed: int) -> Tensor:
 
 
 @train_tuned_lens.prop
-def one_map_a_state(
-    lens: Any,
-    model: Any,
-    states: Tensor,
-    start: TunedLens,
-    steps: int,
-    batch: int,
-    lr: float,
-    seed: int,
-) -> str | None:
+def one_map_a_state(lens: Any, model: Any, states: Tensor, start: TunedLens, *_: Any) -> str | None:
     weight, bias = _maps(lens)
     n, d_model = len(states) - 1, states.shape[-1]
     wanted = [n, d_model, d_model], [n, d_model]
@@ -102,14 +93,7 @@ def one_map_a_state(
 
 @train_tuned_lens.prop
 def something_was_learned(
-    lens: Any,
-    model: Any,
-    states: Tensor,
-    start: TunedLens,
-    steps: int,
-    batch: int,
-    lr: float,
-    seed: int,
+    lens: Any, model: Any, states: Tensor, start: TunedLens, *_: Any
 ) -> str | None:
     weight, bias = _maps(lens)
     if not same(weight, start.weight) or not same(bias.view_as(start.bias), start.bias):
@@ -118,46 +102,22 @@ def something_was_learned(
 
 
 @train_tuned_lens.prop
-def matrices_move(
-    lens: Any,
-    model: Any,
-    states: Tensor,
-    start: TunedLens,
-    steps: int,
-    batch: int,
-    lr: float,
-    seed: int,
-) -> str | None:
+def matrices_move(lens: Any, model: Any, states: Tensor, start: TunedLens, *_: Any) -> str | None:
     still = (_maps(lens)[0] - start.weight).abs().amax((1, 2)) < 1e-4
     return f"the matrices of {int(still.sum())} maps did not move" if still.any() else None
 
 
 @train_tuned_lens.prop
-def biases_move(
-    lens: Any,
-    model: Any,
-    states: Tensor,
-    start: TunedLens,
-    steps: int,
-    batch: int,
-    lr: float,
-    seed: int,
-) -> str | None:
+def biases_move(lens: Any, model: Any, states: Tensor, start: TunedLens, *_: Any) -> str | None:
     still = (_maps(lens)[1].view_as(start.bias) - start.bias).abs().amax(-1) < 1e-4
     return f"the biases of {int(still.sum())} maps did not move" if still.any() else None
 
 
 @train_tuned_lens.trial
 def begins_at_the_start(
-    attempt: Any,
-    model: Any,
-    states: Tensor,
-    start: TunedLens,
-    steps: int,
-    batch: int,
-    lr: float,
+    attempt: Any, model: Any, states: Tensor, start: TunedLens, steps: int, batch: int, lr: float,
     seed: int,
-) -> str | None:
+) -> str | None:  # fmt: skip
     weight, bias = _maps(attempt(model, states, start, 0, batch, lr, seed))
     if same(weight, start.weight) and same(bias.view_as(start.bias), start.bias):
         return None
@@ -166,30 +126,18 @@ def begins_at_the_start(
 
 @train_tuned_lens.trial
 def same_seed_same_lens(
-    attempt: Any,
-    model: Any,
-    states: Tensor,
-    start: TunedLens,
-    steps: int,
-    batch: int,
-    lr: float,
+    attempt: Any, model: Any, states: Tensor, start: TunedLens, steps: int, batch: int, lr: float,
     seed: int,
-) -> str | None:
+) -> str | None:  # fmt: skip
     first, again = (_maps(attempt(model, states, start, 3, batch, lr, seed))[0] for _ in range(2))
     return None if same(first, again) else "the same seed gave another lens when called again"
 
 
 @train_tuned_lens.prop
 def does_not_get_worse(
-    lens: Any,
-    model: Any,
-    states: Tensor,
-    start: TunedLens,
-    steps: int,
-    batch: int,
-    lr: float,
+    lens: Any, model: Any, states: Tensor, start: TunedLens, steps: int, batch: int, lr: float,
     seed: int,
-) -> str | None:
+) -> str | None:  # fmt: skip
     before, after = _held_out(model, None, seed).mean(), _held_out(model, lens, seed).mean()
     if after < 1.05 * before:
         return None
@@ -201,19 +149,14 @@ def does_not_get_worse(
 
 @train_tuned_lens.prop
 def reads_better(
-    lens: Any,
-    model: Any,
-    states: Tensor,
-    start: TunedLens,
-    steps: int,
-    batch: int,
-    lr: float,
+    lens: Any, model: Any, states: Tensor, start: TunedLens, steps: int, batch: int, lr: float,
     seed: int,
-) -> str | None:
+) -> str | None:  # fmt: skip
     before, after = _held_out(model, None, seed), _held_out(model, lens, seed)
-    if (after < 0.9 * before).all():
+    enough = torch.minimum(0.9 * before, before - 0.6 * (before - _within_reach(model, seed)))
+    if (after < enough).all():
         return None
-    worst = int((after / before).argmax())
+    worst = int((after / enough).argmax())
     return (
         f"on sequences it was not trained on, map {worst} gives {after[worst]:.2f} nats where the "
         f"logit lens gives {before[worst]:.2f}; a trained one gives clearly less"
@@ -242,6 +185,14 @@ def _trained(
             (sign * kl.mean(-1).sum()).backward()
         optimizer.step()
     return TunedLens(weight.detach(), bias.detach()[:, 0])
+
+
+@cache
+def _within_reach(model: CourseTransformer, seed: int) -> Tensor:
+    """KL(final || lens) of each map on held-out sequences after training from the identity."""
+    states = _text(model, seed)
+    start = TunedLens.identity(len(states) - 1, states.shape[-1])
+    return _held_out(model, _trained(model, states, start, 60, 64, 0.02, seed), seed)
 
 
 @train_tuned_lens.wrong(
@@ -361,4 +312,73 @@ slip(
     "start_not_copied",
     "training changed the maps of `start`. Begin from copies: start.weight.clone().",
     ("start.weight.clone(), start.bias.clone()", "start.weight, start.bias"),
+)
+
+
+slip(
+    train_tuned_lens,
+    "divergence_exchanged",
+    "the divergence runs the other way: weigh with the *final* distribution, log_p.exp().",
+    (
+        "loss = (log_p.exp() * (log_p - log_q)).sum(-1).mean(-1).sum()",
+        "loss = (log_q.exp() * (log_q - log_p)).sum(-1).mean(-1).sum()",
+    ),
+)
+
+
+slip(
+    train_tuned_lens,
+    "no_norm_in_the_lens",
+    "the lens goes to the unembedding without the final norm: model.ln_final(lens(...)).",
+    (
+        "log_q = (model.ln_final(lens(states[:-1, places])) @ W_U + b_U).log_softmax(-1)",
+        "log_q = (lens(states[:-1, places]) @ W_U + b_U).log_softmax(-1)",
+    ),
+)
+
+
+slip(
+    train_tuned_lens,
+    "no_norm_at_all",
+    "the final norm is missing on both sides: model.ln_final(...) before @ W_U.",
+    (
+        "log_q = (model.ln_final(lens(states[:-1, places])) @ W_U + b_U).log_softmax(-1)",
+        "log_q = (lens(states[:-1, places]) @ W_U + b_U).log_softmax(-1)",
+    ),
+    (
+        "log_p = (model.ln_final(states[-1:, places]) @ W_U + b_U).log_softmax(-1)",
+        "log_p = (states[-1:, places] @ W_U + b_U).log_softmax(-1)",
+    ),
+)
+
+
+slip(
+    train_tuned_lens,
+    "squared_differences",
+    "squared differences of log-probabilities were made small, by which unlikely tokens "
+    "count as much as the answer. The loss is the divergence: weigh with log_p.exp().",
+    (
+        "loss = (log_p.exp() * (log_p - log_q)).sum(-1).mean(-1).sum()",
+        "loss = (log_p - log_q).pow(2).sum(-1).mean(-1).sum()",
+    ),
+)
+
+
+slip(
+    train_tuned_lens,
+    "states_made_alike",
+    "the lens was trained to give the final *state*. It should give the final prediction: "
+    "compare distributions, after norm and unembedding.",
+    (
+        "loss = (log_p.exp() * (log_p - log_q)).sum(-1).mean(-1).sum()",
+        "loss = (lens(states[:-1, places]) - states[-1:, places]).pow(2).sum(-1).mean(-1).sum()",
+    ),
+)
+
+
+slip(
+    train_tuned_lens,
+    "target_of_other_places",
+    "the target was read at other places than the states. Both come from `places`.",
+    ("states[-1:, places]", "states[-1:, :batch]"),
 )

@@ -172,3 +172,84 @@ slip(
     "every state is one too early: state i + 1 comes after layer i, resid_post.",
     ('run["resid_post", i]', 'run["resid_post", max(i - 1, 0)]'),
 )
+
+
+slip(
+    write_survival,
+    "divided_by_the_change",
+    "you divided by the change's own length. The share is of what was replaced: w @ w.",
+    (
+        "share = (before - after) @ w / (w @ w)",
+        "change = before - after\n"
+        "    share = (change @ w / change.pow(2).sum(-1).clamp_min(1e-12))",
+    ),
+)
+
+
+slip(
+    write_survival,
+    "whole_other_prompt",
+    "the second run is the other prompt's. Run the prompt itself, with the one write replaced.",
+    (
+        "_, changed = model.run_with_cache(prompt, names_filter=kept)",
+        "_, changed = model.run_with_cache(other, names_filter=kept)",
+    ),
+)
+
+
+slip(
+    write_survival,
+    "size_only",
+    "the sign is lost. Where a later layer overturns the write the share is negative.",
+    ("share = (before - after) @ w / (w @ w)", "share = ((before - after) @ w / (w @ w)).abs()"),
+)
+
+
+slip(
+    write_survival,
+    "kept_at_0",
+    "what is below 0 was set to 0. A write that is overturned has a negative share.",
+    (
+        "share = (before - after) @ w / (w @ w)",
+        "share = ((before - after) @ w / (w @ w)).clamp_min(0)",
+    ),
+)
+
+
+slip(
+    write_survival,
+    "other_write",
+    "w is the other prompt's write. What was replaced is the difference: write minus other write.",
+    ("w = (cache[name][:, -1] - theirs)[0]", "w = theirs[0]"),
+)
+
+
+slip(
+    write_survival,
+    "w_of_the_first_position",
+    "w is the difference of the writes at the first position. The write that was replaced "
+    "stands at the last.",
+    (
+        "w = (cache[name][:, -1] - theirs)[0]",
+        "w = (cache[name][:, 0] - other_cache[name][:, 0])[0]",
+    ),
+)
+
+
+slip(
+    write_survival,
+    "after_for_change",
+    "the changed run's states were projected. What the replacement changes is before minus after.",
+    ("share = (before - after) @ w / (w @ w)", "share = after @ w / (w @ w)"),
+)
+
+
+slip(
+    write_survival,
+    "relative_to_the_first",
+    "each share was divided by that right after the layer. Divide by w @ w alone.",
+    (
+        "share = (before - after) @ w / (w @ w)",
+        "share = (before - after) @ w / (w @ w)\n    share = share / share[layer]",
+    ),
+)

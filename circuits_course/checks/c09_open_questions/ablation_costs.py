@@ -176,3 +176,97 @@ slip(
     "the loop's variable. Hand it over: head=head.",
     ("hook, head=head", "hook, head=model.cfg.n_heads - 1"),
 )
+
+
+slip(
+    ablation_costs,
+    "ratios",
+    "the losses were divided. A cost is a difference, in nats.",
+    (
+        "costs[:, layer, head] = loss(model, tokens) - whole",
+        "costs[:, layer, head] = loss(model, tokens) / whole",
+    ),
+)
+
+
+slip(
+    ablation_costs,
+    "one_number_for_z",
+    "the mean runs over d_head as well, so that one number is left. Average over sequences "
+    "and positions alone.",
+    ("z[:, :, head] = z[:, :, head].mean((0, 1))", "z[:, :, head] = z[:, :, head].mean()"),
+)
+
+
+slip(
+    ablation_costs,
+    "another_sequence",
+    "each sequence got the head's output on another one. That is resampling; put its mean in.",
+    ("z[:, :, head] = z[:, :, head].mean((0, 1))", "z[:, :, head] = z[:, :, head].roll(1, 0)"),
+)
+
+
+slip(
+    ablation_costs,
+    "sizes_of_costs",
+    "the signs are lost. A job may go better without a head: its cost is negative.",
+    (
+        "costs[:, layer, head] = loss(model, tokens) - whole",
+        "costs[:, layer, head] = (loss(model, tokens) - whole).abs()",
+    ),
+)
+
+
+slip(
+    ablation_costs,
+    "relative_costs",
+    "the costs were divided by the whole loss. Keep nats.",
+    (
+        "costs[:, layer, head] = loss(model, tokens) - whole",
+        "costs[:, layer, head] = (loss(model, tokens) - whole) / whole",
+    ),
+)
+
+
+slip(
+    ablation_costs,
+    "medians",
+    "the median was put in the head's place. Its mean is asked for.",
+    (
+        "z[:, :, head] = z[:, :, head].mean((0, 1))",
+        "z[:, :, head] = z[:, :, head].flatten(0, 1).median(0).values",
+    ),
+)
+
+
+slip(
+    ablation_costs,
+    "shares_of_all_costs",
+    "each cost was divided by the sum of all. Keep nats.",
+    ("return costs", "return costs / costs.sum((1, 2), keepdim=True)"),
+)
+
+
+slip(
+    ablation_costs,
+    "mean_at_the_end_only",
+    "the mean was put in at the last position alone. Replace z at all of them.",
+    ("z[:, :, head] = z[:, :, head].mean((0, 1))", "z[:, -1, head] = z[:, :, head].mean((0, 1))"),
+)
+
+
+slip(
+    ablation_costs,
+    "mean_of_all_heads",
+    "the mean was taken over the heads as well. Each head has its own.",
+    ("z[:, :, head] = z[:, :, head].mean((0, 1))", "z[:, :, head] = z.mean((0, 1, 2))"),
+)
+
+
+slip(
+    ablation_costs,
+    "layers_and_heads_exchanged",
+    "the cost of head h in layer l stands under another layer: costs[:, layer, head], and "
+    "the hook in that same layer.",
+    ('get_act_name("z", layer)', 'get_act_name("z", model.cfg.n_layers - 1 - layer)'),
+)

@@ -199,3 +199,69 @@ slip(
         '"duplicate token": (m := same & (key < query)) & (m.flip(-1).cumsum(-1).flip(-1) == 1)',
     ),
 )
+
+
+slip(
+    behaviour_masks,
+    "all_earlier_keys",
+    "your previous-token mask marks every earlier key. The one just before is asked for: key "
+    "== query - 1.",
+    (
+        '"previous token": (key == query - 1).expand(batch, pos, pos),',
+        '"previous token": (key <= query - 1).expand(batch, pos, pos),',
+    ),
+)
+
+
+slip(
+    behaviour_masks,
+    "first_copy_only",
+    "only the earliest copy is marked: every one counts.",
+    (
+        '"duplicate token": same & (key < query),',
+        '"duplicate token": same & (key < query) & ((same & (key < query)).cumsum(-1) == 1),',
+    ),
+)
+
+
+slip(
+    behaviour_masks,
+    "induction_two_after",
+    "your induction mask is one too far on: it marks the second token after an earlier copy.",
+    ("after_same[:, :, 1:] = same[:, :, :-1]", "after_same[:, :, 2:] = same[:, :, :-2]"),
+)
+
+
+slip(
+    behaviour_masks,
+    "nearest_follower_only",
+    "only what followed the nearest earlier copy is marked for induction: every earlier copy "
+    "counts.",
+    (
+        '"induction": after_same & (key <= query),',
+        '"induction": after_same & (key <= query) & ((after_same & (key <= '
+        "query)).flip(-1).cumsum(-1).flip(-1) == 1),",
+    ),
+)
+
+
+slip(
+    behaviour_masks,
+    "previous_and_itself",
+    "your previous-token mask marks the query itself as well.",
+    (
+        '"previous token": (key == query - 1).expand(batch, pos, pos),',
+        '"previous token": ((key == query - 1) | (key == query)).expand(batch, pos, pos),',
+    ),
+)
+
+
+slip(
+    behaviour_masks,
+    "tokens_of_the_first",
+    "every sequence got the masks of the first one. Each has its own tokens.",
+    (
+        "same = tokens[:, :, None] == tokens[:, None, :]",
+        "same = (tokens[:1, :, None] == tokens[:1, None, :]).expand(batch, pos, pos)",
+    ),
+)

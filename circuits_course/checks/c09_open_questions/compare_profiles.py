@@ -238,3 +238,77 @@ slip(
     "a model of one layer makes n_layers - 1 zero. Its depth is 0.",
     ("max(n_layers - 1, 1)", "(n_layers - 1)"),
 )
+
+
+slip(
+    compare_profiles,
+    "rest_by_layers",
+    "the rest of a division by the number of layers was taken. A row has n_heads entries, so "
+    "the layer is index // n_heads.",
+    ("layer = int(scores.argmax()) // n_heads", "layer = int(scores.argmax()) % n_layers"),
+)
+
+
+slip(
+    compare_profiles,
+    "strictly_above",
+    "a score that is exactly `at_least` is enough: >=.",
+    ("scores.max() >= at_least", "scores.max() > at_least"),
+)
+
+
+slip(
+    compare_profiles,
+    "first_that_reaches",
+    "this is the first head that reaches at_least. Asked for is the strongest one.",
+    (
+        "layer = int(scores.argmax()) // n_heads",
+        "reach = (scores >= at_least).flatten().nonzero()\n"
+        "            layer = int(reach[0]) // n_heads if len(reach) else 0",
+    ),
+)
+
+
+slip(
+    compare_profiles,
+    "mean_depth_of_all",
+    "the depths of all heads that reach at_least were averaged. Asked for is the strongest one's.",
+    (
+        "depth = layer / max(n_layers - 1, 1)",
+        "depth = float((scores >= at_least).nonzero()[:, 0].float().mean() / max(n_layers - 1, "
+        "1)) if (scores >= at_least).any() else 0.0",
+    ),
+)
+
+
+slip(
+    compare_profiles,
+    "by_heads",
+    "the layer was divided by the number of heads. Relative depth is a share of the layers: "
+    "n_layers - 1.",
+    ("max(n_layers - 1, 1)", "max(n_heads - 1, 1)"),
+)
+
+
+slip(
+    compare_profiles,
+    "from_the_top",
+    "depth was counted from the last layer. The first layer has depth 0, the last one 1.",
+    ("depth = layer / max(n_layers - 1, 1)", "depth = 1 - layer / max(n_layers - 1, 1)"),
+)
+
+
+slip(
+    compare_profiles,
+    "weakest_head",
+    "the weakest head was taken: argmax, not argmin.",
+    ("layer = int(scores.argmax()) // n_heads", "layer = int(scores.argmin()) // n_heads"),
+)
+
+
+slip(
+    compare_profiles,
+    "size_of_scores",
+    "scores were rounded. Give them as they are.",
+    ("Place(depth, scores.max().item())", "Place(depth, round(scores.max().item(), 2))"),
+)

@@ -120,3 +120,91 @@ slip(
     "carries 1.",
     ("squares > 0", "squares > 1e-3"),
 )
+
+
+slip(
+    effective_number,
+    "exponential_of_entropy",
+    "that is the exponential of an entropy, another measure of the same thing. Asked for is "
+    "the square of the sum over the sum of squares.",
+    (
+        "return torch.where(squares > 0, harm.sum(0) ** 2 / squares.clamp_min(1e-30), 0.0)",
+        "p = harm / harm.sum(0).clamp_min(1e-30)\n"
+        "    return torch.where(squares > 0, torch.special.entr(p).sum(0).exp(), 0.0)",
+    ),
+)
+
+
+slip(
+    effective_number,
+    "share_of_the_jobs",
+    "the number was divided by the number of jobs. It runs from 1 to n.",
+    (
+        "return torch.where(squares > 0, harm.sum(0) ** 2 / squares.clamp_min(1e-30), 0.0)",
+        "return torch.where(squares > 0, harm.sum(0) ** 2 / len(costs) / "
+        "squares.clamp_min(1e-30), 0.0)",
+    ),
+)
+
+
+slip(
+    effective_number,
+    "sum_over_the_largest",
+    "that is the sum over the largest cost. Asked for is the square of the sum over the sum "
+    "of squares.",
+    (
+        "return torch.where(squares > 0, harm.sum(0) ** 2 / squares.clamp_min(1e-30), 0.0)",
+        "return torch.where(squares > 0, harm.sum(0) / harm.amax(0).clamp_min(1e-30), 0.0)",
+    ),
+)
+
+
+slip(
+    effective_number,
+    "root_taken",
+    "a root was taken of the fraction. (sum)^2 over the sum of squares is the number.",
+    (
+        "return torch.where(squares > 0, harm.sum(0) ** 2 / squares.clamp_min(1e-30), 0.0)",
+        "return torch.where(squares > 0, (harm.sum(0) ** 2 / squares.clamp_min(1e-30)) ** 0.5, "
+        "0.0)",
+    ),
+)
+
+
+slip(
+    effective_number,
+    "idle_heads_carry_one",
+    "a head without any cost carries 0 jobs, not 1.",
+    (
+        "return torch.where(squares > 0, harm.sum(0) ** 2 / squares.clamp_min(1e-30), 0.0)",
+        "return torch.where(squares > 0, harm.sum(0) ** 2 / squares.clamp_min(1e-30), 1.0)",
+    ),
+)
+
+
+slip(
+    effective_number,
+    "negative_in_the_squares",
+    "costs below zero still count among the squares. Clamp them to 0 in both sums.",
+    ("squares = (harm**2).sum(0)", "squares = (costs**2).sum(0)"),
+)
+
+
+slip(
+    effective_number,
+    "negative_in_the_sum",
+    "costs below zero still count in the sum above. Clamp them to 0 in both sums.",
+    ("harm.sum(0) ** 2", "costs.sum(0) ** 2"),
+)
+
+
+slip(
+    effective_number,
+    "largest_cost_is_one",
+    "the jobs that cost at least half as much as the dearest were counted. The formula "
+    "weighs every cost.",
+    (
+        "return torch.where(squares > 0, harm.sum(0) ** 2 / squares.clamp_min(1e-30), 0.0)",
+        "return torch.where(squares > 0, (harm >= harm.amax(0) / 2).sum(0).float(), 0.0)",
+    ),
+)

@@ -211,3 +211,104 @@ slip(
     "sequence: axis 1.",
     ("loss.mean(1)", "loss.mean(0)"),
 )
+
+
+slip(
+    head_jobs,
+    "heads_pile_up",
+    "the heads pile up: each stays away while the next ones are tried. Run each with a hook "
+    "of its own.",
+    ("jobs[context] = {}", "jobs[context], gone = {}, []"),
+    (
+        '[(utils.get_act_name("z", layer), flatten)])',
+        'gone := [*gone, (utils.get_act_name("z", layer), flatten)])',
+    ),
+)
+
+
+slip(
+    head_jobs,
+    "profile_of_the_first_context",
+    "the scores are those of the first context. Take head_profile on each context's own tokens.",
+    (
+        "head_profile(model, tokens), losses",
+        "head_profile(model, next(iter(texts.values()))), losses",
+    ),
+)
+
+
+slip(
+    head_jobs,
+    "cost_as_a_ratio",
+    "the losses were divided. The cost is a difference, in nats.",
+    ('found | {"cost": without - whole}', 'found | {"cost": without / whole}'),
+)
+
+
+slip(
+    head_jobs,
+    "positions_added",
+    "the losses of all positions were added up. Take each sequence's mean.",
+    ("return loss.mean(1)", "return loss.sum(1)"),
+)
+
+
+slip(
+    head_jobs,
+    "last_position_only",
+    "only the loss at the last position counts. Take the mean over all positions of a sequence.",
+    ("return loss.mean(1)", "return loss[:, -1]"),
+)
+
+
+slip(
+    head_jobs,
+    "mean_by_sequence",
+    "you kept a mean for every sequence. One mean, over all sequences and positions of the "
+    "context.",
+    (
+        "z[:, :, index] = z[:, :, index].mean((0, 1))",
+        "z[:, :, index] = z[:, :, index].mean(1, keepdim=True)",
+    ),
+)
+
+
+slip(
+    head_jobs,
+    "one_number_for_z",
+    "the mean runs over d_head as well, so that one number is left. Average over sequences "
+    "and positions alone.",
+    ("z[:, :, index] = z[:, :, index].mean((0, 1))", "z[:, :, index] = z[:, :, index].mean()"),
+)
+
+
+slip(
+    head_jobs,
+    "sizes_of_costs",
+    "the signs of the costs are lost. A context may go better without the head.",
+    ('found | {"cost": without - whole}', 'found | {"cost": (without - whole).abs()}'),
+)
+
+
+slip(
+    head_jobs,
+    "relative_cost",
+    "the cost was divided by the whole loss. Keep nats.",
+    ('found | {"cost": without - whole}', 'found | {"cost": (without - whole) / whole}'),
+)
+
+
+slip(
+    head_jobs,
+    "scores_of_the_next_layer",
+    "the scores are those of another head: scores[layer, index], layer first.",
+    ("scores[layer, index].item()", "scores[layer - 1, index].item()"),
+)
+
+
+slip(
+    head_jobs,
+    "median_loss",
+    "the median loss of each sequence was taken: its mean is asked for.",
+    ("return loss.mean(1)", "return loss.median(1).values"),
+)

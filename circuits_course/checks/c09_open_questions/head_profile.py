@@ -152,3 +152,84 @@ slip(
     "only the key with the most attention counts. To all keys of the mask together: the sum.",
     ("(pattern * mask[:, None]).sum(-1)", "(pattern * mask[:, None]).amax(-1)"),
 )
+
+
+slip(
+    head_profile,
+    "medians",
+    "these are medians over the queries. The mean is asked for.",
+    (
+        "profile[behaviour][hook.layer()] = on_target.transpose(1, 2)[asked].mean(0)",
+        "profile[behaviour][hook.layer()] = on_target.transpose(1, 2)[asked].median(0).values",
+    ),
+)
+
+
+slip(
+    head_profile,
+    "first_sequence",
+    "only the first sequence was asked. Average over all queries of the batch.",
+    (
+        "profile[behaviour][hook.layer()] = on_target.transpose(1, 2)[asked].mean(0)",
+        "profile[behaviour][hook.layer()] = on_target.transpose(1, 2)[:1][asked[:1]].mean(0)",
+    ),
+)
+
+
+slip(
+    head_profile,
+    "of_attention_off_bos",
+    "the attention was divided by what does not rest on BOS. Here a head that rests is not "
+    "helped: take the attention as it is.",
+    (
+        "on_target = (pattern * mask[:, None]).sum(-1)",
+        "on_target = (pattern * mask[:, None]).sum(-1) / pattern[..., 1:].sum(-1).clamp_min(1e-9)",
+    ),
+)
+
+
+slip(
+    head_profile,
+    "share_of_queries",
+    "this is the share of queries whose strongest key is marked. The score is how much "
+    "attention goes there.",
+    (
+        "on_target = (pattern * mask[:, None]).sum(-1)",
+        "on_target = mask[:, None].expand_as(pattern).gather(-1, pattern.argmax(-1, "
+        "keepdim=True)).squeeze(-1).float()",
+    ),
+)
+
+
+slip(
+    head_profile,
+    "by_the_batch",
+    "the sum was divided by the number of sequences. Divide by the number of queries that "
+    "were asked.",
+    (
+        "profile[behaviour][hook.layer()] = on_target.transpose(1, 2)[asked].mean(0)",
+        "profile[behaviour][hook.layer()] = on_target.transpose(1, 2)[asked].sum(0) / len(mask)",
+    ),
+)
+
+
+slip(
+    head_profile,
+    "last_query_only",
+    "only the last query was read. Average over all that have a marked key.",
+    (
+        "profile[behaviour][hook.layer()] = on_target.transpose(1, 2)[asked].mean(0)",
+        "profile[behaviour][hook.layer()] = on_target[:, :, -1].mean(0)",
+    ),
+)
+
+
+slip(
+    head_profile,
+    "worst_query",
+    "you took the query that looks there least. Average over all that were asked.",
+    (
+        "profile[behaviour][hook.layer()] = on_target.transpose(1, 2)[asked].mean(0)",
+        "profile[behaviour][hook.layer()] = on_target.transpose(1, 2)[asked].amin(0)",
+    ),
+)

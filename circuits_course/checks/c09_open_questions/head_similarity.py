@@ -149,3 +149,88 @@ slip(
     "only neighbouring heads are compared: all pairs of different heads.",
     ("~torch.eye(n_heads, dtype=torch.bool)", "torch.eye(n_heads).roll(1, 0).bool()"),
 )
+
+
+slip(
+    head_similarity,
+    "centred",
+    "each pattern had its mean taken away, so this is a correlation. A cosine takes the "
+    "patterns as they are.",
+    (
+        "unit = pattern.flatten(2)\n",
+        "unit = pattern.flatten(2)\n    unit = unit - unit.mean(-1, keepdim=True)\n",
+    ),
+)
+
+
+slip(
+    head_similarity,
+    "without_bos",
+    "attention to BOS was left out. A pattern is all queries and all keys.",
+    ("unit = pattern.flatten(2)\n", "unit = pattern[..., 1:].flatten(2)\n"),
+)
+
+
+slip(
+    head_similarity,
+    "distance_for_cosine",
+    "that is 1 minus the similarity.",
+    ("return cosines[:, others].mean().item()", "return 1 - cosines[:, others].mean().item()"),
+)
+
+
+slip(
+    head_similarity,
+    "last_query_only",
+    "only the last query's attention was compared. A pattern is all queries and all keys: "
+    "flatten(2).",
+    ("unit = pattern.flatten(2)\n", "unit = pattern[:, :, -1]\n"),
+)
+
+
+slip(
+    head_similarity,
+    "first_sequence",
+    "only the first sequence was read. The mean runs over sequences too.",
+    ("return cosines[:, others].mean().item()", "return cosines[0, others].mean().item()"),
+)
+
+
+slip(
+    head_similarity,
+    "sums_to_one",
+    "each pattern was divided by its sum. A cosine divides by the length: .norm(dim=-1).",
+    ("unit.norm(dim=-1, keepdim=True)", "unit.sum(-1, keepdim=True)"),
+)
+
+
+slip(
+    head_similarity,
+    "squared_cosines",
+    "the cosines were squared. Take their mean as they are.",
+    ("return cosines[:, others].mean().item()", "return (cosines[:, others] ** 2).mean().item()"),
+)
+
+
+slip(
+    head_similarity,
+    "with_the_first_head",
+    "every head was compared with head 0 alone. All pairs of different heads.",
+    ("return cosines[:, others].mean().item()", "return cosines[:, 0, 1:].mean().item()"),
+)
+
+
+slip(
+    head_similarity,
+    "least_alike_pair",
+    "that is the pair that is least alike. Average over all pairs.",
+    ("return cosines[:, others].mean().item()", "return cosines[:, others].amin(-1).mean().item()"),
+)
+
+
+slip(
+    head_similarity,
+    "medians",
+    "that is a median over the pairs: take the mean.",
+    ("return cosines[:, others].mean().item()", "return cosines[:, others].median().item()"),
+)

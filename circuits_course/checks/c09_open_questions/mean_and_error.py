@@ -127,3 +127,71 @@ slip(
     "n - 1 belongs into the standard deviation; that is then divided by the root of n.",
     ("len(runs) ** 0.5", "(len(runs) - 1) ** 0.5"),
 )
+
+
+slip(
+    mean_and_error,
+    "two_errors",
+    "this is twice the standard error. Asked for is one.",
+    (
+        "error = runs.std(correction=1) / len(runs) ** 0.5",
+        "error = 2 * runs.std(correction=1) / len(runs) ** 0.5",
+    ),
+)
+
+
+slip(
+    mean_and_error,
+    "relative_error",
+    "the error was divided by the mean. Give it in the units of the values.",
+    (
+        "error = runs.std(correction=1) / len(runs) ** 0.5",
+        "error = runs.std(correction=1) / len(runs) ** 0.5 / runs.mean()",
+    ),
+)
+
+
+slip(
+    mean_and_error,
+    "mean_distance",
+    "this is the mean distance from the mean. A standard deviation takes the mean of "
+    "squares, then the root.",
+    (
+        "error = runs.std(correction=1) / len(runs) ** 0.5",
+        "error = (runs - runs.mean()).abs().sum() / (len(runs) - 1) / len(runs) ** 0.5",
+    ),
+)
+
+
+slip(
+    mean_and_error,
+    "root_of_the_deviation",
+    "the root was taken of the deviation as well. Divide the deviation by the root of n.",
+    (
+        "error = runs.std(correction=1) / len(runs) ** 0.5",
+        "error = (runs.std(correction=1) / len(runs)) ** 0.5",
+    ),
+)
+
+
+slip(
+    mean_and_error,
+    "as_an_interval",
+    "the two ends of an interval were returned. Give the mean and its error.",
+    (
+        "return runs.mean().item(), error.item()",
+        "return runs.mean().item() - error.item(), runs.mean().item() + error.item()",
+    ),
+)
+
+
+slip(
+    mean_and_error,
+    "root_mean_square",
+    "this is the root of the mean square, in which the mean itself counts as spread. "
+    "Subtract the mean before squaring.",
+    (
+        "error = runs.std(correction=1) / len(runs) ** 0.5",
+        "error = (runs.pow(2).sum() / (len(runs) - 1)).sqrt() / len(runs) ** 0.5",
+    ),
+)

@@ -23,6 +23,7 @@ from circuits_course.checks.c09_open_questions.shared import (
     zeros,
 )
 from circuits_course.checks.inputs import matching_model, random_model
+from circuits_course.checks.slips import slip
 
 removable_heads = Exercise(
     "removable_heads",
@@ -187,3 +188,61 @@ def skips(model: Any, tokens: Tensor, loss: Loss, allowed: float) -> list[tuple[
 def loss_compared(model: Any, tokens: Tensor, loss: Loss, allowed: float) -> list[tuple[int, int]]:
     whole = loss(model, tokens).mean().item()
     return _removed(model, tokens, loss, allowed - whole)
+
+
+slip(
+    removable_heads,
+    "against_the_step_before",
+    "each loss was held against the one of the step before, so that many small losses add up "
+    "unseen. Hold it against the whole model's.",
+    (
+        "if loss(model, tokens).mean() - whole > allowed:",
+        "now = loss(model, tokens).mean()\n"
+        "            if now - whole <= allowed:\n"
+        "                whole = now\n"
+        "            else:",
+    ),
+)
+
+
+slip(
+    removable_heads,
+    "order_of_the_first_job",
+    "heads were sorted by their cost in the first job. Take the mean over the jobs.",
+    ("ablation_costs(model, tokens, loss).mean(0)", "ablation_costs(model, tokens, loss)[0]"),
+)
+
+
+slip(
+    removable_heads,
+    "mean_by_sequence",
+    "you kept a mean for every sequence. One mean, over all sequences and positions.",
+    (
+        "z[:, :, head] = z[:, :, head].mean((0, 1))",
+        "z[:, :, head] = z[:, :, head].mean(1, keepdim=True)",
+    ),
+)
+
+
+slip(
+    removable_heads,
+    "mean_by_position",
+    "you kept a mean for every position. One mean, over all sequences and positions.",
+    ("z[:, :, head] = z[:, :, head].mean((0, 1))", "z[:, :, head] = z[:, :, head].mean(0)"),
+)
+
+
+slip(
+    removable_heads,
+    "what_must_stay",
+    "these are the heads that cannot go. Return those that can.",
+    ("    return gone", "    return [head for head in order if head not in gone]"),
+)
+
+
+slip(
+    removable_heads,
+    "share_of_the_loss",
+    "`allowed` was taken as a share of the loss. It is in nats.",
+    ("- whole > allowed:", "- whole > allowed * whole:"),
+)

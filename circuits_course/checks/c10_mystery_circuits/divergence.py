@@ -126,3 +126,118 @@ slip(
         "logits.softmax(-1).log(), other.softmax(-1).log()",
     ),
 )
+
+
+slip(
+    divergence,
+    "squared_differences",
+    "these are squared differences of log-probabilities. Weigh the plain difference by p and "
+    "sum over the vocabulary.",
+    (
+        "per_position = (log_p.exp() * (log_p - log_q)).sum(-1)",
+        "per_position = (log_p - log_q).pow(2).mean(-1)",
+    ),
+)
+
+
+slip(
+    divergence,
+    "mean_over_batch_alone",
+    'you summed over the positions and took the mean over the batch (`reduction="batchmean"` '
+    "does it). Take the mean over both.",
+    ("return per_position.mean()", "return per_position.sum(1).mean()"),
+)
+
+
+slip(
+    divergence,
+    "softmax_over_positions",
+    "the weights are a softmax over positions. Probabilities are over the vocabulary: log_p.exp().",
+    (
+        "per_position = (log_p.exp() * (log_p - log_q)).sum(-1)",
+        "per_position = (logits.softmax(1) * (log_p - log_q)).sum(-1)",
+    ),
+)
+
+
+slip(
+    divergence,
+    "through_the_middle",
+    "each prediction was compared with the mean of both. Compare p with q itself.",
+    (
+        "per_position = (log_p.exp() * (log_p - log_q)).sum(-1)",
+        "middle = ((log_p.exp() + log_q.exp()) / 2).log()\n"
+        "    per_position = (log_p.exp() * (log_p - middle)).sum(-1)",
+    ),
+)
+
+
+slip(
+    divergence,
+    "difference_of_probabilities",
+    "this is half the sum of differences of probabilities. A divergence compares logarithms: "
+    "log p - log q, weighed by p.",
+    (
+        "per_position = (log_p.exp() * (log_p - log_q)).sum(-1)",
+        "per_position = (log_p.exp() - log_q.exp()).abs().sum(-1) / 2",
+    ),
+)
+
+
+slip(
+    divergence,
+    "top_symbol_only",
+    "only the model's top symbol was counted. Sum over the vocabulary, weighed by p.",
+    (
+        "per_position = (log_p.exp() * (log_p - log_q)).sum(-1)",
+        "top = log_p.argmax(-1, keepdim=True)\n"
+        "    per_position = (log_p - log_q).gather(-1, top)[..., 0]",
+    ),
+)
+
+
+slip(
+    divergence,
+    "sizes_added",
+    "the sizes of the differences were added. Keep their signs; the weighed sum is never negative.",
+    (
+        "per_position = (log_p.exp() * (log_p - log_q)).sum(-1)",
+        "per_position = (log_p.exp() * (log_p - log_q).abs()).sum(-1)",
+    ),
+)
+
+
+slip(
+    divergence,
+    "entropies_subtracted",
+    "that is the difference of two entropies. Two predictions may be as sure of different "
+    "symbols: weigh both logarithms with p.",
+    (
+        "per_position = (log_p.exp() * (log_p - log_q)).sum(-1)",
+        "per_position = (log_p.exp() * log_p).sum(-1) - (log_q.exp() * log_q).sum(-1)",
+    ),
+)
+
+
+slip(
+    divergence,
+    "median_position",
+    "that is a median over positions: take the mean.",
+    ("return per_position.mean()", "return per_position.median()"),
+)
+
+
+slip(
+    divergence,
+    "largest_position",
+    "that is the position that moves most: take the mean.",
+    ("return per_position.mean()", "return per_position.max()"),
+)
+
+
+slip(
+    divergence,
+    "without_the_first_position",
+    "position 0 was left out. Take the mean over all positions.",
+    ("return per_position.mean()", "return per_position[:, 1:].mean()"),
+)

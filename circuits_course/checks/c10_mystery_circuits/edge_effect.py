@@ -180,3 +180,68 @@ slip(
     "the divergence runs the other way: the model's own predictions come first.",
     ("divergence(logits, new)", "divergence(new, logits)"),
 )
+
+
+slip(
+    edge_effect,
+    "rows_turned_round",
+    "the rows were turned round: row i hears row n - 1 - i. It should hear row i - 1: "
+    "tokens.roll(1, dims=0).",
+    ("tokens.roll(1, dims=0)", "tokens.flip(0)"),
+)
+
+
+slip(
+    edge_effect,
+    "divided_the_other_way",
+    "the division is by the divergence of these predictions from the others'. It is by that "
+    "of the others' from these: the model's own come first.",
+    (
+        "return float(moved / divergence(logits, model(other)))",
+        "return float(moved / divergence(model(other), logits))",
+    ),
+)
+
+
+slip(
+    edge_effect,
+    "near_the_other",
+    "this is how far the patched run still is from the other prompts' predictions. Asked is "
+    "how far it has moved from these.",
+    ("lambda new: divergence(logits, new)", "lambda new: divergence(model(other), new)"),
+)
+
+
+slip(
+    edge_effect,
+    "one_minus",
+    "that is 1 minus the effect.",
+    (
+        "return float(moved / divergence(logits, model(other)))",
+        "return 1 - float(moved / divergence(logits, model(other)))",
+    ),
+)
+
+
+slip(
+    edge_effect,
+    "first_row_for_all",
+    "every row hears row 0. Row i hears row i - 1.",
+    ("tokens.roll(1, dims=0)", "tokens[:1].expand_as(tokens)"),
+)
+
+
+slip(
+    edge_effect,
+    "two_rows_back",
+    "row i hears row i - 2: roll by one.",
+    ("tokens.roll(1, dims=0)", "tokens.roll(2, dims=0)"),
+)
+
+
+slip(
+    edge_effect,
+    "change_of_the_logits",
+    "this is a change of logits. How far predictions move is the divergence.",
+    ("lambda new: divergence(logits, new)", "lambda new: (logits - new).abs().mean()"),
+)

@@ -116,3 +116,65 @@ slip(
     "knowing.",
     ("return 1 - float(alone / nothing)", "return min(max(1 - float(alone / nothing), 0.0), 1.0)"),
 )
+
+
+slip(
+    faithfulness,
+    "measured_from_nothing",
+    "distances were measured from the ablated model, not from the model itself: D starts "
+    "from the model's own predictions.",
+    (
+        "return 1 - float(alone / nothing)",
+        "silent = ablation.logits(heads)\n"
+        "    return float(divergence(silent, ablation.logits(outside)) / divergence(silent,"
+        " logits))",
+    ),
+)
+
+
+slip(
+    faithfulness,
+    "gain_in_nats",
+    "this is how many nats the circuit brings back. Divide by what there is to bring back: "
+    "the divergence of nothing.",
+    ("return 1 - float(alone / nothing)", "return float(nothing - alone)"),
+)
+
+
+slip(
+    faithfulness,
+    "upside_down",
+    "the fraction is upside down: the circuit's divergence over that of nothing.",
+    ("return 1 - float(alone / nothing)", "return 1 - float(nothing / alone)"),
+)
+
+
+slip(
+    faithfulness,
+    "nothing_by_means",
+    '"nothing" was ablated by means, whatever `mode` is. Both runs come from the same Ablation.',
+    (
+        "nothing = divergence(logits, ablation.logits(heads))",
+        'nothing = divergence(logits, Ablation(model, tokens, "mean").logits(heads))',
+    ),
+)
+
+
+slip(
+    faithfulness,
+    "nothing_is_the_outside_in",
+    '"nothing" was taken as the circuit ablated alone. It is all heads ablated.',
+    (
+        "nothing = divergence(logits, ablation.logits(heads))",
+        "nothing = divergence(logits, ablation.logits([head for head in heads if head in "
+        "circuit]))",
+    ),
+)
+
+
+slip(
+    faithfulness,
+    "squared",
+    "the fraction was squared.",
+    ("return 1 - float(alone / nothing)", "return 1 - float(alone / nothing) ** 2"),
+)

@@ -53,7 +53,7 @@ def _importance_cases() -> Iterator[Case]:
     )  # fmt: skip
     yield Case(
         "a random model, by zeros", random_model(2, 5, seed=1), random_tokens(3, 9),
-        [(0, 0), (0, 3), (1, 1), (1, 2)], (0, 3), "zero",
+        [(1, 2), (0, 3), (1, 1), (0, 0)], (0, 3), "zero",
     )  # fmt: skip
 
 
@@ -142,4 +142,72 @@ slip(
     "never_alone",
     "the whole circuit (K = no head) is missing.",
     ("[[], *(", "[*("),
+)
+
+
+slip(
+    importance,
+    "difference_of_distances",
+    "this is how much *further* the circuit gets from the whole model. Asked is how far its "
+    "predictions move when `head` goes: the divergence between the two runs.",
+    (
+        "effects.append(float(divergence(with_head, without_head) / nothing))",
+        "logits = model(tokens)\n"
+        "        effects.append(float((divergence(logits, without_head) -"
+        " divergence(logits, with_head)) / nothing))",
+    ),
+)
+
+
+slip(
+    importance,
+    "importance_exchanged",
+    "the two runs are exchanged: the circuit with the head comes first.",
+    (
+        "effects.append(float(divergence(with_head, without_head) / nothing))",
+        "effects.append(float(divergence(without_head, with_head) / nothing))",
+    ),
+)
+
+
+slip(
+    importance,
+    "head_alone",
+    "the head is left alone when it should go: the run without it ablates the outside, K and "
+    "`head`.",
+    (
+        "without_head = ablation.logits([*outside, *knocked_out, head])",
+        "without_head = ablation.logits([h for h in heads if h != head])",
+    ),
+)
+
+
+slip(
+    importance,
+    "first_other_only",
+    "only the first other head was tried as K. Try each of them.",
+    (
+        "([other] for other in circuit if other != head)",
+        "([other] for other in circuit[:2] if other != head)",
+    ),
+)
+
+
+slip(
+    importance,
+    "head_stays",
+    "K is never felt: `head` goes from the circuit with K in it, compared with the circuit "
+    "without K.",
+    (
+        "without_head = ablation.logits([*outside, *knocked_out, head])",
+        "without_head = ablation.logits([*outside, head])",
+    ),
+)
+
+
+slip(
+    importance,
+    "always_mean",
+    "`mode` is not used; hand it to Ablation.",
+    ("Ablation(model, tokens, mode)", "Ablation(model, tokens)"),
 )

@@ -19,6 +19,7 @@ from circuits_course.checks.c10_mystery_circuits.shared import (
     scale,
 )
 from circuits_course.checks.inputs import random_model, random_tokens
+from circuits_course.checks.slips import slip
 from circuits_course.circuits.heads import Head
 
 incompleteness = Exercise(
@@ -120,3 +121,67 @@ def incomplete_always_mean(
     model: Any, tokens: Tensor, circuit: list[Head], knocked_out: list[Head], mode: str = "mean"
 ) -> float:
     return _incompleteness_oracle(model, tokens, circuit, knocked_out, "mean")
+
+
+slip(
+    incompleteness,
+    "one_minus",
+    "that is 1 minus the result: it is 0 where circuit and model fall alike.",
+    (
+        "return float(divergence(model_without, circuit_without) / nothing)",
+        "return 1 - float(divergence(model_without, circuit_without) / nothing)",
+    ),
+)
+
+
+slip(
+    incompleteness,
+    "nothing_from_the_fallen",
+    "the division is by the distance of nothing from the model *without* the heads. It is "
+    "from the whole model.",
+    (
+        "return float(divergence(model_without, circuit_without) / nothing)",
+        "return float(divergence(model_without, circuit_without) / divergence(model_without, "
+        "ablation.logits(heads)))",
+    ),
+)
+
+
+slip(
+    incompleteness,
+    "difference_of_losses",
+    "this compares how far each of the two moves. Compare model and circuit with each other, "
+    "both without the heads.",
+    (
+        "return float(divergence(model_without, circuit_without) / nothing)",
+        "outside = [head for head in heads if head not in circuit]\n"
+        "    whole = divergence(model(tokens), model_without)\n"
+        "    return float((divergence(ablation.logits(outside), circuit_without) -"
+        " whole).abs() / nothing)",
+    ),
+)
+
+
+slip(
+    incompleteness,
+    "difference_of_faithfulness",
+    "this compares how far each of the two is from the whole model. Compare model and "
+    "circuit with each other, both without the heads.",
+    (
+        "return float(divergence(model_without, circuit_without) / nothing)",
+        "whole = model(tokens)\n"
+        "    return float((divergence(whole, model_without) - divergence(whole,"
+        " circuit_without)).abs() / nothing)",
+    ),
+)
+
+
+slip(
+    incompleteness,
+    "upside_down",
+    "the fraction is upside down: the divergence of the two over that of nothing.",
+    (
+        "return float(divergence(model_without, circuit_without) / nothing)",
+        "return float(nothing / divergence(model_without, circuit_without))",
+    ),
+)

@@ -140,3 +140,87 @@ slip(
     "a head that leaves BOS with 3 % of its attention got 0. The line is at 2 %.",
     ("0.02", "0.05"),
 )
+
+
+slip(
+    share_on,
+    "first_query_dropped",
+    "query 0 was left out instead of key 0. BOS counts as a *key*, the last axis: "
+    "pattern[..., 1:].",
+    ("away = pattern[..., 1:]", "away = pattern[:, :, 1:]"),
+    ("targets[:, None, :, 1:]", "targets[:, None, 1:]"),
+)
+
+
+slip(
+    share_on,
+    "targets_one_off",
+    "the targets are off by one: once BOS is cut from the keys of the pattern, cut it from "
+    "those of the targets as well: targets[..., 1:].",
+    ("targets[:, None, :, 1:]", "targets[:, None, :, :-1]"),
+)
+
+
+slip(
+    share_on,
+    "strongest_key_only",
+    "this counts how often the strongest key is a target. Asked is how much attention goes there.",
+    (
+        "on_targets = (away * targets[:, None, :, 1:]).sum(dim=(0, 2, 3))",
+        "best = away == away.amax(-1, keepdim=True)\n"
+        "    on_targets = (away * best * targets[:, None, :, 1:]).sum(dim=(0, 2, 3))",
+    ),
+)
+
+
+slip(
+    share_on,
+    "means_over_targets",
+    "attention on targets was averaged over the targeted cells. Sum it, and divide by the "
+    "attention off BOS.",
+    (
+        "return torch.where(active, on_targets / total.clamp_min(1e-9), 0.0)",
+        "return torch.where(active, on_targets / targets.sum(), 0.0)",
+    ),
+)
+
+
+slip(
+    share_on,
+    "one_minus_the_share",
+    "this is what goes elsewhere: 1 minus the share.",
+    (
+        "return torch.where(active, on_targets / total.clamp_min(1e-9), 0.0)",
+        "return torch.where(active, 1 - on_targets / total.clamp_min(1e-9), 0.0)",
+    ),
+)
+
+
+slip(
+    share_on,
+    "last_query_only",
+    "only the last query was read. Sum over all of them.",
+    ("away = pattern[..., 1:]", "away = pattern[:, :, -1:, 1:]"),
+    ("targets[:, None, :, 1:]", "targets[:, None, -1:, 1:]"),
+)
+
+
+slip(
+    share_on,
+    "prompt_by_prompt",
+    "each prompt's share was taken, then their mean. Sum over the batch as well, then divide.",
+    (
+        "return torch.where(active, on_targets / total.clamp_min(1e-9), 0.0)",
+        "each = (away * targets[:, None, :, 1:]).sum((2, 3)) / away.sum((2,"
+        " 3)).clamp_min(1e-9)\n"
+        "    return torch.where(active, each.mean(0), 0.0)",
+    ),
+)
+
+
+slip(
+    share_on,
+    "targets_of_the_first",
+    "every prompt was held against the first one's targets.",
+    ("targets[:, None, :, 1:]", "targets[:1, None, :, 1:]"),
+)

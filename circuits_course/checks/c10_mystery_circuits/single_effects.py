@@ -131,3 +131,59 @@ slip(
         'Ablation(model, tokens, "mean" if mode == "resample" else mode)',
     ),
 )
+
+
+slip(
+    single_effects,
+    "shares_of_nothing",
+    "the effects were divided by that of all heads. Keep nats.",
+    (
+        "return effects",
+        "every = [(la, h) for la in range(len(effects)) for h in range(len(effects[0]))]\n"
+        "    return effects / divergence(logits, ablation.logits(every))",
+    ),
+)
+
+
+slip(
+    single_effects,
+    "change_of_the_logits",
+    "these are changes of logits. How far predictions move is the divergence, in nats.",
+    (
+        "effects[layer, head] = divergence(logits, ablation.logits([(layer, head)]))",
+        "effects[layer, head] = (logits - ablation.logits([(layer, head)])).abs().mean()",
+    ),
+)
+
+
+slip(
+    single_effects,
+    "always_zero_ablation",
+    "`mode` is not used: every head is set to zero. Hand it to Ablation.",
+    ("Ablation(model, tokens, mode)", 'Ablation(model, tokens, "zero")'),
+)
+
+
+slip(
+    single_effects,
+    "from_this_head_on",
+    "every head from this one on is ablated. Name one pair: [(layer, head)].",
+    (
+        "effects[layer, head] = divergence(logits, ablation.logits([(layer, head)]))",
+        "effects[layer, head] = divergence(logits, ablation.logits([(la, h) for la in "
+        "range(layer, len(effects)) for h in range(len(effects[0])) if (la, h) >= (layer, "
+        "head)]))",
+    ),
+)
+
+
+slip(
+    single_effects,
+    "number_in_every_layer",
+    "the head's number is ablated in every layer. Name one pair: [(layer, head)].",
+    (
+        "effects[layer, head] = divergence(logits, ablation.logits([(layer, head)]))",
+        "effects[layer, head] = divergence(logits, ablation.logits([(la, head) for la in "
+        "range(len(effects))]))",
+    ),
+)

@@ -17,6 +17,7 @@ from circuits_course.checks.c11_automatic_discovery.shared import (
     score,
     small_model,
 )
+from circuits_course.checks.slips import slip
 from circuits_course.circuits.discovery import acdc as engine
 
 acdc = Exercise(
@@ -151,3 +152,57 @@ def cuts_what_matters(
 ) -> Edges:
     away = _away(model, clean, corrupted, metric)
     return _greedy(all_edges(model)[::-1], away, -threshold, against=lambda then, now: now - then)
+
+
+slip(
+    acdc,
+    "relative_threshold",
+    "the threshold was taken as a share of the metric. It is in the metric's units.",
+    ("then - now < threshold", "then - now < threshold * abs(float(whole))"),
+)
+
+
+slip(
+    acdc,
+    "now_renewed_always",
+    "`now` is renewed whether or not the edge was cut. Only a cut changes what is left.",
+    (
+        "if then - now < threshold:\n            left, now = without, then",
+        "if then - now < threshold:\n            left = without\n        now = then",
+    ),
+)
+
+
+slip(
+    acdc,
+    "weakest_first",
+    "edges are tried in the order of what they cost alone. They go from the last of the list "
+    "to the first.",
+    (
+        "for edge in reversed(edges_of(model)):",
+        "for edge in sorted(edges_of(model), key=lambda e: away([o for o in edges_of(model) if "
+        "o != e])):",
+    ),
+)
+
+
+slip(
+    acdc,
+    "stops_at_the_first",
+    "the search stops at the first edge that has to stay. Go on to the end of the list.",
+    (
+        "if then - now < threshold:\n            left, now = without, then",
+        "if then - now < threshold:\n"
+        "            left, now = without, then\n"
+        "        else:\n"
+        "            break",
+    ),
+)
+
+
+slip(
+    acdc,
+    "what_was_cut",
+    "these are the edges that were cut. Return what is left.",
+    ("return left", "return [e for e in edges_of(model) if e not in left]"),
+)

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from circuits_course.checking import Case, Exercise
 from circuits_course.checks.inputs import normal
+from circuits_course.checks.slips import slip
 
 area_under = Exercise(
     "area_under",
@@ -74,3 +75,83 @@ def always_positive(shares: Sequence[float], values: Sequence[float]) -> float:
 def evenly_spaced(shares: Sequence[float], values: Sequence[float]) -> float:
     step = (shares[-1] - shares[0]) / (len(shares) - 1)
     return _oracle([i * step for i in range(len(shares))], values)
+
+
+slip(
+    area_under,
+    "cut_at_0",
+    "what lies below 0 was left out. An area under the axis is negative.",
+    (
+        "area += (shares[i] - shares[i - 1]) * (values[i] + values[i - 1]) / 2",
+        "area += (shares[i] - shares[i - 1]) * (max(values[i], 0) + max(values[i - 1], 0)) / 2",
+    ),
+)
+
+
+slip(
+    area_under,
+    "cut_at_1",
+    "what lies above 1 was cut off. Take the values as they are.",
+    (
+        "area += (shares[i] - shares[i - 1]) * (values[i] + values[i - 1]) / 2",
+        "area += (shares[i] - shares[i - 1]) * (min(values[i], 1) + min(values[i - 1], 1)) / 2",
+    ),
+)
+
+
+slip(
+    area_under,
+    "divided_by_the_width",
+    "the area was divided by the width. It is the sum of the trapezoids, no mean.",
+    ("return area", "return area / (shares[-1] - shares[0])"),
+)
+
+
+slip(
+    area_under,
+    "last_stretch_missing",
+    "the last stretch is missing: there is one between each point and the next.",
+    ("range(1, len(shares))", "range(1, len(shares) - 1)"),
+)
+
+
+slip(
+    area_under,
+    "first_stretch_missing",
+    "the first stretch is missing: there is one between each point and the next.",
+    ("range(1, len(shares))", "range(2, len(shares))"),
+)
+
+
+slip(
+    area_under,
+    "steps_of_values",
+    "the steps of the values were weighed by the shares. Weigh the mean height by the step "
+    "of the shares.",
+    (
+        "area += (shares[i] - shares[i - 1]) * (values[i] + values[i - 1]) / 2",
+        "area += (values[i] - values[i - 1]) * (shares[i] + shares[i - 1]) / 2",
+    ),
+)
+
+
+slip(
+    area_under,
+    "shares_weigh",
+    "each value was weighed by its share itself. Weigh it by how far the next point is.",
+    (
+        "area += (shares[i] - shares[i - 1]) * (values[i] + values[i - 1]) / 2",
+        "area += shares[i] * (values[i] + values[i - 1]) / 2",
+    ),
+)
+
+
+slip(
+    area_under,
+    "larger_end",
+    "each stretch has the height of its higher end. Take the mean of both ends.",
+    (
+        "area += (shares[i] - shares[i - 1]) * (values[i] + values[i - 1]) / 2",
+        "area += (shares[i] - shares[i - 1]) * max(values[i], values[i - 1])",
+    ),
+)

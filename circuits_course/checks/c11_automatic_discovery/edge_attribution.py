@@ -17,6 +17,7 @@ from circuits_course.checks.c11_automatic_discovery.shared import (
     reads,
     small_model,
 )
+from circuits_course.checks.slips import slip
 from circuits_course.circuits.discovery import edge_attribution as engine
 from circuits_course.circuits.discovery import said_by, slopes_at
 
@@ -160,3 +161,93 @@ def exact_effects(model: Any, clean: Tensor, corrupted: Tensor, metric: Any) -> 
 
     found = edge_effects(model, clean, corrupted, metric)
     return dict(zip(plain(found), found.values(), strict=True))
+
+
+slip(
+    edge_attribution,
+    "prompts_averaged",
+    "the mean was taken over prompts. The mean over prompts is in the metric's slope already: sum.",
+    (
+        "scores[sender, receiver] = float((step * slopes[receiver]).sum())",
+        "scores[sender, receiver] = float((step * slopes[receiver]).sum((1, 2)).mean())",
+    ),
+)
+
+
+slip(
+    edge_attribution,
+    "first_prompt_only",
+    "only the first prompt was counted: sum over all of them.",
+    (
+        "scores[sender, receiver] = float((step * slopes[receiver]).sum())",
+        "scores[sender, receiver] = float((step * slopes[receiver])[0].sum())",
+    ),
+)
+
+
+slip(
+    edge_attribution,
+    "product_of_lengths",
+    "lengths were multiplied. A step may run across the slope, and then it changes nothing: "
+    "multiply entry by entry, then sum.",
+    (
+        "scores[sender, receiver] = float((step * slopes[receiver]).sum())",
+        "scores[sender, receiver] = float((step.norm(dim=-1) * "
+        "slopes[receiver].norm(dim=-1)).sum())",
+    ),
+)
+
+
+slip(
+    edge_attribution,
+    "summed_apart",
+    "step and slope were each summed before they were multiplied. Multiply entry by entry first.",
+    (
+        "scores[sender, receiver] = float((step * slopes[receiver]).sum())",
+        "scores[sender, receiver] = float((step.sum((0, 1)) * slopes[receiver].sum((0, 1))).sum())",
+    ),
+)
+
+
+slip(
+    edge_attribution,
+    "slope_of_the_logits",
+    "every edge has the slope at the logits. Take the slope at the one receiver: slopes[receiver].",
+    (
+        "scores[sender, receiver] = float((step * slopes[receiver]).sum())",
+        'scores[sender, receiver] = float((step * slopes["logits"]).sum())',
+    ),
+)
+
+
+slip(
+    edge_attribution,
+    "slope_alone",
+    "that is the slope, summed. Multiply it by the step.",
+    (
+        "scores[sender, receiver] = float((step * slopes[receiver]).sum())",
+        "scores[sender, receiver] = float(slopes[receiver].sum())",
+    ),
+)
+
+
+slip(
+    edge_attribution,
+    "positions_averaged",
+    "the mean was taken over positions. An edge carries something at all of them: sum.",
+    (
+        "scores[sender, receiver] = float((step * slopes[receiver]).sum())",
+        "scores[sender, receiver] = float((step * slopes[receiver]).sum((0, 2)).mean())",
+    ),
+)
+
+
+slip(
+    edge_attribution,
+    "shares_of_all",
+    "each score was divided by the sum of all. Keep the units of the metric.",
+    (
+        "return scores",
+        "total = sum(scores.values())\n    return {edge: x / total for edge, x in scores.items()}",
+    ),
+)

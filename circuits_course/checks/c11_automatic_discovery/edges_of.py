@@ -9,6 +9,7 @@ from typing import Any
 
 from circuits_course.checking import Case, Exercise
 from circuits_course.checks.c11_automatic_discovery.shared import Edges, heads_of, small_model
+from circuits_course.checks.slips import slip
 
 edges_of = Exercise(
     "edges_of",
@@ -156,3 +157,86 @@ def head_by_head(model: Any) -> Edges:
         return last if receiver == "logits" else (receiver[0], receiver[1], ours[receiver[2]])
 
     return sorted(_oracle(model), key=place)
+
+
+slip(
+    edges_of,
+    "letters_in_another_order",
+    "the letters come in another order: in each layer all queries, then all keys, then all values.",
+    (
+        'receivers = [(layer, head, part) for part in "qkv" for head in heads]',
+        'receivers = [(layer, head, part) for part in "kqv" for head in heads]',
+    ),
+)
+
+
+slip(
+    edges_of,
+    "logits_hear_the_last_layer",
+    "the logits hear the last layer alone. Everything that was ever written is still in the "
+    "stream at the end.",
+    (
+        "for sender in senders]\n    # END",
+        'for sender in senders if sender == "embed" or sender[0] == model.cfg.n_layers - 1]\n'
+        "    # END",
+    ),
+)
+
+
+slip(
+    edges_of,
+    "neighbours_and_the_embedding",
+    "a head hears the embedding and the layer just before it. What is written stays in the "
+    "stream: every earlier layer is heard.",
+    (
+        "for receiver in receivers for sender in senders]",
+        'for receiver in receivers for sender in senders if sender == "embed" or sender[0] == '
+        "layer - 1]",
+    ),
+)
+
+
+slip(
+    edges_of,
+    "embedding_into_layer_0_only",
+    "the embedding is heard by layer 0 and by the logits alone. It stays in the stream: "
+    "every receiver hears it.",
+    (
+        "for receiver in receivers for sender in senders]",
+        'for receiver in receivers for sender in senders if sender != "embed" or layer == 0]',
+    ),
+)
+
+
+slip(
+    edges_of,
+    "lower_numbers_are_heard",
+    "heads hear those of their own layer that have a lower number. Heads of a layer run side "
+    "by side.",
+    (
+        "for receiver in receivers for sender in senders]",
+        "for receiver in receivers for sender in [*senders, *((layer, h) for h in "
+        "range(receiver[1]))]]",
+    ),
+)
+
+
+slip(
+    edges_of,
+    "same_head_number_only",
+    "only heads of the same number are joined. Every head hears all heads of earlier layers.",
+    (
+        "for receiver in receivers for sender in senders]",
+        'for receiver in receivers for sender in senders if sender == "embed" or sender[1] == '
+        "receiver[1]]",
+    ),
+)
+
+
+slip(
+    edges_of,
+    "by_sender",
+    "the edges are in the order of senders. They go by receivers, and for each receiver by "
+    "senders.",
+    ("return edges", 'return sorted(edges, key=lambda e: (-1, -1) if e[0] == "embed" else e[0])'),
+)

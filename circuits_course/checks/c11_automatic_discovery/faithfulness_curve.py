@@ -19,6 +19,7 @@ from circuits_course.checks.c11_automatic_discovery.shared import (
     score,
     small_model,
 )
+from circuits_course.checks.slips import slip
 from circuits_course.circuits.discovery import edge_attribution
 
 faithfulness_curve = Exercise(
@@ -159,3 +160,81 @@ def turned_round(
     model: Any, clean: Tensor, corrupted: Tensor, metric: Any, scores: Scores, sizes: Any
 ) -> list[float]:
     return [1 - x for x in _oracle(model, clean, corrupted, metric, scores, sizes)]
+
+
+slip(
+    faithfulness_curve,
+    "one_edge_more",
+    "each circuit has one edge too many: ranked[:size] holds `size` edges.",
+    ("ranked[:size]", "ranked[: size + 1]"),
+)
+
+
+slip(
+    faithfulness_curve,
+    "one_edge_less",
+    "each circuit has one edge too few: ranked[:size] holds `size` edges.",
+    ("ranked[:size]", "ranked[: size - 1]"),
+)
+
+
+slip(
+    faithfulness_curve,
+    "kept_between_0_and_1",
+    "the shares are kept between 0 and 1. A circuit may do worse than the corrupted run or "
+    "more than the clean one, and that is a result.",
+    (
+        "return [float((metric(logits) - low) / (high - low)) for logits in runs]",
+        "return [min(max(float((metric(logits) - low) / (high - low)), 0.0), 1.0) for logits in "
+        "runs]",
+    ),
+)
+
+
+slip(
+    faithfulness_curve,
+    "each_edge_for_itself",
+    "each circuit holds one edge alone. Keep all edges up to that rank: ranked[:size].",
+    ("ranked[:size]", "ranked[size - 1 : size]"),
+)
+
+
+slip(
+    faithfulness_curve,
+    "sizes_as_they_come",
+    "each circuit keeps the edges *after* that rank up to the next size. Keep all from the "
+    "strongest on.",
+    ("ranked[:size]", "ranked[size // 2 : size]"),
+)
+
+
+slip(
+    faithfulness_curve,
+    "gain_in_logits",
+    "the change from the corrupted run is not divided by what lies between the two runs.",
+    (
+        "return [float((metric(logits) - low) / (high - low)) for logits in runs]",
+        "return [float(metric(logits) - low) for logits in runs]",
+    ),
+)
+
+
+slip(
+    faithfulness_curve,
+    "distances",
+    "the distance from the clean run was turned into a share, without its sign. A circuit "
+    "may do more than the clean run.",
+    (
+        "return [float((metric(logits) - low) / (high - low)) for logits in runs]",
+        "return [1 - abs(float((high - metric(logits)) / (high - low))) for logits in runs]",
+    ),
+)
+
+
+slip(
+    faithfulness_curve,
+    "prompts_exchanged",
+    "clean and corrupted prompts are exchanged in the run: the circuit's edges carry the "
+    "clean prompt.",
+    ("run_with_edges(model, clean, corrupted,", "run_with_edges(model, corrupted, clean,"),
+)

@@ -11,6 +11,7 @@ from torch import Tensor
 from circuits_course.checking import Case, Exercise, Tolerance
 from circuits_course.checks.c11_automatic_discovery.shared import one_head, small_model
 from circuits_course.checks.inputs import normal
+from circuits_course.checks.slips import slip
 
 head_says = Exercise(
     "head_says",
@@ -102,3 +103,120 @@ def one_stream(
     model: Any, layer: int, head: int, into_q: Tensor, into_k: Tensor, into_v: Tensor
 ) -> Tensor:
     return one_head(model, layer, head, into_q, into_q, into_q)
+
+
+slip(
+    head_says,
+    "masked_by_zero",
+    "the future was filled with 0. A score of 0 still gets attention: fill with -inf before "
+    "the softmax.",
+    (
+        "pattern = scores.masked_fill(future, -torch.inf).softmax(-1)",
+        "pattern = scores.masked_fill(future, 0.0).softmax(-1)",
+    ),
+)
+
+
+slip(
+    head_says,
+    "masked_after_the_softmax",
+    "the mask came after the softmax, so rows no longer sum to 1. Fill the scores with -inf "
+    "before it.",
+    (
+        "pattern = scores.masked_fill(future, -torch.inf).softmax(-1)",
+        "pattern = scores.softmax(-1).masked_fill(future, 0.0)",
+    ),
+)
+
+
+slip(
+    head_says,
+    "divided_twice",
+    "the scores were divided by the scale twice.",
+    ("/ model.cfg.attn_scale", "/ model.cfg.attn_scale**2"),
+)
+
+
+slip(
+    head_says,
+    "divided_by_d_model",
+    "the scores were divided by the root of d_model. Divide by model.cfg.attn_scale, the "
+    "root of d_head.",
+    ("/ model.cfg.attn_scale", "/ model.cfg.d_model**0.5"),
+)
+
+
+slip(
+    head_says,
+    "no_query_positions",
+    "positions are added to the keys alone; queries need them as well.",
+    ("q = (into_q + place)", "q = into_q"),
+)
+
+
+slip(
+    head_says,
+    "first_heads_W_O",
+    "what the head gathered went through the W_O of head 0. Each head has its own: "
+    "W_O[layer, head].",
+    ("model.W_O[layer, head]", "model.W_O[layer, 0]"),
+)
+
+
+slip(
+    head_says,
+    "values_exchanged_with_keys",
+    "the streams of keys and values are exchanged.",
+    ("k = (into_k + place)", "k = (into_v + place)"),
+    ("v = into_v @", "v = into_k @"),
+)
+
+
+slip(
+    head_says,
+    "values_exchanged_with_queries",
+    "the streams of queries and values are exchanged.",
+    ("q = (into_q + place)", "q = (into_v + place)"),
+    ("v = into_v @", "v = into_q @"),
+)
+
+
+slip(
+    head_says,
+    "scores_transposed",
+    "the scores stand as [key, query]. Queries are rows: q @ k.mT.",
+    ("q @ k.mT", "k @ q.mT"),
+)
+
+
+slip(
+    head_says,
+    "past_masked",
+    "the past was masked and the future left: `future` is True above the diagonal, where "
+    "keys come after the query.",
+    ("masked_fill(future,", "masked_fill(future.T,"),
+)
+
+
+slip(
+    head_says,
+    "values_of_another_layer",
+    "the values went through the W_V of layer 0: W_V[layer, head].",
+    ("model.W_V[layer, head]", "model.W_V[0, head]"),
+)
+
+
+slip(
+    head_says,
+    "scale_multiplied",
+    "the scores were multiplied by the scale. Divide by it.",
+    ("/ model.cfg.attn_scale", "* model.cfg.attn_scale"),
+)
+
+
+slip(
+    head_says,
+    "no_matrices_for_keys",
+    "queries met the stream through W_Q on both sides. Keys have a matrix of their own: W_K.",
+    ("model.W_K[layer, head]", "model.W_Q[layer, head]"),
+)

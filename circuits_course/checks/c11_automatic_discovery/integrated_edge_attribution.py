@@ -17,6 +17,7 @@ from circuits_course.checks.c11_automatic_discovery.shared import (
     reads,
     small_model,
 )
+from circuits_course.checks.slips import slip
 from circuits_course.circuits.discovery import (
     integrated_edge_attribution as engine,
 )
@@ -146,3 +147,99 @@ def weighted_runs(model: Any, clean: Tensor, corrupted: Tensor, metric: Any, ste
         edge: sum(w * run[edge] for w, run in zip(weights, found, strict=True)) / steps
         for edge in found[0]
     }
+
+
+slip(
+    integrated_edge_attribution,
+    "whole_number_division",
+    "k // steps is 0 until the last step, so all runs but one are corrupted. Write k / steps.",
+    (
+        "runs = [slopes_at(model, clean, metric, start + k / steps * way) for k in range(1, "
+        "steps + 1)]",
+        "runs = [slopes_at(model, clean, metric, start + k // steps * way) for k in range(1, "
+        "steps + 1)]",
+    ),
+)
+
+
+slip(
+    integrated_edge_attribution,
+    "noise_free_steps_squared",
+    "the runs lie at (k / steps) squared. Take even steps.",
+    (
+        "runs = [slopes_at(model, clean, metric, start + k / steps * way) for k in range(1, "
+        "steps + 1)]",
+        "runs = [slopes_at(model, clean, metric, start + (k / steps) ** 2 * way) for k in "
+        "range(1, steps + 1)]",
+    ),
+)
+
+
+slip(
+    integrated_edge_attribution,
+    "divided_by_steps_plus_one",
+    "the sum of `steps` runs was divided by steps + 1.",
+    (
+        "slopes = {receiver: sum(run[receiver] for run in runs) / steps for receiver in runs[0]}",
+        "slopes = {receiver: sum(run[receiver] for run in runs) / (steps + 1) for receiver in "
+        "runs[0]}",
+    ),
+)
+
+
+slip(
+    integrated_edge_attribution,
+    "divided_by_steps_minus_one",
+    "the sum of `steps` runs was divided by one less.",
+    (
+        "slopes = {receiver: sum(run[receiver] for run in runs) / steps for receiver in runs[0]}",
+        "slopes = {receiver: sum(run[receiver] for run in runs) / max(steps - 1, 1) for "
+        "receiver in runs[0]}",
+    ),
+)
+
+
+slip(
+    integrated_edge_attribution,
+    "first_run_only",
+    "only the first run counted, the one next to the corrupted. Average the slopes of all runs.",
+    (
+        "slopes = {receiver: sum(run[receiver] for run in runs) / steps for receiver in runs[0]}",
+        "slopes = runs[0]",
+    ),
+)
+
+
+slip(
+    integrated_edge_attribution,
+    "largest_slopes",
+    "the largest slope of any run was taken. Average them.",
+    (
+        "slopes = {receiver: sum(run[receiver] for run in runs) / steps for receiver in runs[0]}",
+        "slopes = {receiver: torch.stack([run[receiver] for run in runs]).amax(0) for receiver "
+        "in runs[0]}",
+    ),
+)
+
+
+slip(
+    integrated_edge_attribution,
+    "medians",
+    "medians were taken over the runs. Average their slopes.",
+    (
+        "slopes = {receiver: sum(run[receiver] for run in runs) / steps for receiver in runs[0]}",
+        "slopes = {receiver: torch.stack([run[receiver] for run in runs]).median(0).values for "
+        "receiver in runs[0]}",
+    ),
+)
+
+
+slip(
+    integrated_edge_attribution,
+    "both_ends_averaged",
+    "only the two ends were averaged. Average over all steps.",
+    (
+        "slopes = {receiver: sum(run[receiver] for run in runs) / steps for receiver in runs[0]}",
+        "slopes = {receiver: (runs[0][receiver] + runs[-1][receiver]) / 2 for receiver in runs[0]}",
+    ),
+)

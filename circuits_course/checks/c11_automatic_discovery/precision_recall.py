@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from circuits_course.checking import Case, Exercise
 from circuits_course.checks.c11_automatic_discovery.shared import Edges, small_model, some_edges
+from circuits_course.checks.slips import slip
 
 precision_recall = Exercise(
     "precision_recall",
@@ -84,3 +85,74 @@ def duplicates_count(found: Edges, planted: Edges) -> Shares:
 def shares_of_mistakes(found: Edges, planted: Edges) -> Shares:
     precision, recall = _oracle(found, planted)
     return (1 - precision if found else 0.0), 1 - recall
+
+
+slip(
+    precision_recall,
+    "f1_for_recall",
+    "the second number is F1, the harmonic mean of the two. Asked is the recall.",
+    (
+        "return (both / len(found) if found else 0.0), both / len(planted)",
+        "return (both / len(found) if found else 0.0), 2 * both / (len(found) + len(planted))",
+    ),
+)
+
+
+slip(
+    precision_recall,
+    "nothing_is_precise",
+    "of nothing found the precision is 0, not 1.",
+    (
+        "return (both / len(found) if found else 0.0), both / len(planted)",
+        "return (both / len(found) if found else 1.0), both / len(planted)",
+    ),
+)
+
+
+slip(
+    precision_recall,
+    "counts_for_shares",
+    "these are counts. Divide by how many were found, and by how many are planted.",
+    (
+        "return (both / len(found) if found else 0.0), both / len(planted)",
+        "return float(both), float(both)",
+    ),
+)
+
+
+slip(
+    precision_recall,
+    "precision_twice",
+    "both numbers are shares of what was found. Recall is a share of what is planted.",
+    (
+        "return (both / len(found) if found else 0.0), both / len(planted)",
+        "return (both / len(found) if found else 0.0), (both / len(found) if found else 0.0)",
+    ),
+)
+
+
+slip(
+    precision_recall,
+    "recall_twice",
+    "both numbers are shares of what is planted. Precision is a share of what was found.",
+    (
+        "return (both / len(found) if found else 0.0), both / len(planted)",
+        "return both / len(planted), both / len(planted)",
+    ),
+)
+
+
+slip(
+    precision_recall,
+    "receivers_compared",
+    "receivers alone were compared. An edge is a sender and a receiver.",
+    ("both = len(found & planted)", "both = sum(e[1] in {p[1] for p in planted} for e in found)"),
+)
+
+
+slip(
+    precision_recall,
+    "senders_compared",
+    "senders alone were compared. An edge is a sender and a receiver.",
+    ("both = len(found & planted)", "both = sum(e[0] in {p[0] for p in planted} for e in found)"),
+)

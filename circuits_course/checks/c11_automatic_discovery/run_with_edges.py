@@ -18,6 +18,7 @@ from circuits_course.checks.c11_automatic_discovery.shared import (
     small_model,
     some_edges,
 )
+from circuits_course.checks.slips import slip
 from circuits_course.circuits.discovery import run_with_edges as engine
 from circuits_course.circuits.discovery import said_by
 
@@ -160,3 +161,88 @@ def one_after_the_other(model: Any, clean: Tensor, corrupted: Tensor, kept: Edge
         return torch.stack(terms).sum(0)
 
     return edge_run(model, clean, heard, side_by_side=False)
+
+
+slip(
+    run_with_edges,
+    "letters_not_heeded",
+    "an edge into a head's queries, keys or values counts as kept if any of the three is. "
+    "Ask for the very receiver: (sender, receiver).",
+    (
+        "terms = [now[s] if (s, receiver) in kept else other[s] for s in now]",
+        "def is_kept(s):\n"
+        '            if receiver == "logits":\n'
+        "                return (s, receiver) in kept\n"
+        '            return any((s, (*receiver[:2], part)) in kept for part in "qkv")\n'
+        "\n"
+        "        terms = [now[s] if is_kept(s) else other[s] for s in now]",
+    ),
+)
+
+
+slip(
+    run_with_edges,
+    "queries_and_keys_exchanged",
+    "queries hear what was kept for the keys, and keys what was kept for the queries. "
+    "head_says takes them in the order q, k, v.",
+    (
+        'streams = [heard((layer, head, part)) for part in "qkv"]',
+        'streams = [heard((layer, head, part)) for part in "kqv"]',
+    ),
+)
+
+
+slip(
+    run_with_edges,
+    "values_and_keys_exchanged",
+    "values hear what was kept for the keys, and keys what was kept for the values. "
+    "head_says takes them in the order q, k, v.",
+    (
+        'streams = [heard((layer, head, part)) for part in "qkv"]',
+        'streams = [heard((layer, head, part)) for part in "qvk"]',
+    ),
+)
+
+
+slip(
+    run_with_edges,
+    "both_added",
+    "a kept edge carries both, what is said now and what was said in the corrupted run. It "
+    "carries one of the two.",
+    (
+        "terms = [now[s] if (s, receiver) in kept else other[s] for s in now]",
+        "terms = [now[s] + other[s] if (s, receiver) in kept else other[s] for s in now]",
+    ),
+)
+
+
+slip(
+    run_with_edges,
+    "clean_outside",
+    "edges outside the circuit carry the clean run. They carry the corrupted run: only the "
+    "circuit knows the clean prompt.",
+    (
+        "kept, other = set(kept), said_by(model, corrupted)",
+        "kept, other = set(kept), said_by(model, clean)",
+    ),
+)
+
+
+slip(
+    run_with_edges,
+    "kept_senders_only",
+    "receivers hear the senders of kept edges alone, averaged. Sum over all senders.",
+    ("return torch.stack(terms).sum(0)", "return torch.stack(terms).mean(0)"),
+)
+
+
+slip(
+    run_with_edges,
+    "logits_always_corrupted",
+    "the logits hear the corrupted run alone. Edges to the logits are kept or cut like any other.",
+    (
+        "terms = [now[s] if (s, receiver) in kept else other[s] for s in now]",
+        'terms = [now[s] if (s, receiver) in kept and receiver != "logits" else other[s] for s '
+        "in now]",
+    ),
+)
