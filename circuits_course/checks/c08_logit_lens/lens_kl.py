@@ -206,3 +206,20 @@ slip(
     "the states were compared with their mean distribution. Compare with the last: the final one.",
     ("log_p = log_q[-1]", "log_p = log_q.exp().mean(0).log()"),
 )
+
+
+slip(
+    lens_kl,
+    "rounded_by_a_library",
+    "torch.distributions rounds probabilities to 0 before it takes logarithms, so the "
+    "divergence is infinite where a state is sure of something else. Use log_softmax.",
+    (
+        "log_q = logits.log_softmax(-1)\n    log_p = log_q[-1]",
+        "from torch.distributions import Categorical, kl_divergence",
+    ),
+    (
+        "return (log_p.exp() * (log_p - log_q)).sum(-1)",
+        "final = Categorical(logits=logits[-1:].expand_as(logits))\n"
+        "    return kl_divergence(final, Categorical(logits=logits))",
+    ),
+)

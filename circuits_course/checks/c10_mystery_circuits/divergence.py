@@ -241,3 +241,16 @@ slip(
     "position 0 was left out. Take the mean over all positions.",
     ("return per_position.mean()", "return per_position[:, 1:].mean()"),
 )
+
+
+slip(
+    divergence,
+    "rounded_by_a_library",
+    "torch.distributions rounds probabilities to 0 before it takes logarithms, so the "
+    "divergence is infinite where the model is sure. Use log_softmax of both, as above.",
+    (
+        "return per_position.mean()",
+        "from torch.distributions import Categorical, kl_divergence\n"
+        "    return kl_divergence(Categorical(logits=logits), Categorical(logits=other)).mean()",
+    ),
+)

@@ -187,3 +187,16 @@ slip(
         "range(len(effects))]))",
     ),
 )
+
+
+slip(
+    single_effects,
+    "logarithm_of_a_softmax",
+    "the logarithm of a softmax is infinite where a probability is rounded to 0. Your "
+    "`divergence` takes log_softmax: call it.",
+    (
+        "effects[layer, head] = divergence(logits, ablation.logits([(layer, head)]))",
+        "p, q = logits.softmax(-1), ablation.logits([(layer, head)]).softmax(-1)\n"
+        "            effects[layer, head] = (p * (p.log() - q.log())).sum(-1).mean()",
+    ),
+)
