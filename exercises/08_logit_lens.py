@@ -534,15 +534,15 @@ verdict("the lens trained from least squares is ahead of every other reader at e
 # *What to see:* row by row.
 #
 # - The **logit lens** loses to a map that says the same everywhere, at every state. It is the worst reader here.
-# - **Shifting by the means** takes away most of its distance: from 16 nats to 4 at state 15. So most of what looked like
-#   a foreign basis is an *offset*, the same under every text. And a shifted state reads little: up to state 20 it is behind
-#   the mean prediction.
+# - **Shifting by the means** takes away most of its distance: from 14 nats to 4 at state 15. So most of what looked
+#   like a foreign basis is an *offset*, the same under every text. And a shifted state reads little: up to state 20
+#   it is behind the mean prediction.
 # - **Sixty steps from the identity** look like a success beside the logit lens, and are none: at four of five states
-#   they are behind the mean prediction. All that they learned is part of the offset.
+#   they are behind the mean prediction, and at three behind a mere shift of the means too.
 # - **Least squares** is ahead of everything that ignores the text, at every state. Here directions are turned
 #   and scaled, and *this* gain is reading.
-# - **A hundred steps from there** gain another 0.1 to 0.4 nats at every state. That lens is tuned. Belrose et al. begin with
-#   the identity too, and train for far longer, on far more text than a notebook can.
+# - **A hundred steps from there** gain another .07 to .3 nats at every state. That lens is tuned. Belrose et al.
+#   begin with the identity too, and train for far longer, on far more text than a notebook can.
 
 # %%
 chapter.reveal("what_beats_what", model=model)
@@ -565,8 +565,9 @@ show_table(rows, columns,
 # has it at a rank of some hundreds.
 #
 # And look at the lens trained for 60 steps. On average it is far nearer to the end than the logit lens, and up to
-# state 20 it ranks the capitals *lower*. KL weighs likely tokens; a capital is a rare word, and an offset learned from a
-# novel pushes rare words down. A reader that is better on average may be worse at your question.
+# state 20 it ranks the capitals *lower*. A likely reason: KL weighs likely tokens, a capital is a rare word, and an
+# offset learned from a novel pushes rare words down. A reader that is better on average may be worse at your
+# question.
 #
 # The two experiments say different things: a lens shows that the answer *can be read* from a state, the
 # swap that the state *is used* for it.
@@ -630,9 +631,10 @@ plot_scatter(("direct contribution (logits)", direct), ("total effect (logits)",
              labels=[f"layer {layer}" for layer in range(n_layers)], diagonal=True)
 
 # %% [markdown]
-# *What to see:* in the scatter, layers on the diagonal are worth what they add. **Layer 23** adds 8 logits and is
-# worth 8. **Layer 20** is off it: it adds nothing directly and is worth nearly 4. Layer 19 is like it, in small. These are
-# the layers of chapter 06's S-inhibition heads, above all 20.0: what they write tells later heads where *not* to look.
+# *What to see:* in the scatter, layers on the diagonal are worth what they add. **Layer 23** adds 8.6 logits and is
+# worth 7.2. **Layer 20** is off it: it adds nothing directly (-.1) and is worth 3.4. Layer 19 is like it, in small.
+# These are the layers of chapter 06's S-inhibition heads, above all 20.0: what they write tells later heads where
+# *not* to look.
 #
 # The first figure is a warning. *Random directions are worn down too*: of whatever is added in the first ten layers, a
 # tenth or less is left at the end, and half at layer 20. That little is left of a write says nothing by itself. Below layer
@@ -660,12 +662,26 @@ verdict(f"layer {lowest}'s write is erased beyond random directions", (lower >= 
 
 # %% [markdown]
 # *What to see:* both lines begin at the layer's own state. The shaded range holds all 23 random directions. The
-# message leaves it, and falls on while they stay: later layers wrote the opposite of *this*.
+# message falls out of it, from .6 to .1, where they fall from .8 to .5: later layers wrote the opposite of *this*.
 #
-# For such a layer direct attribution gives a wrong number: nothing, for a write that is worth nearly 4 logits. Its write
-# is a message to later layers and no vote: they read it, act on it, and clear it away. It can also say too little of a
-# vote: on the capitals layer 23 adds 6 logits and is worth 14, since layers above write more of the same (the table
-# below). There layer 20 is worth nothing: a layer is a messenger in a task, not as such.
+# For such a layer direct attribution gives a wrong number: nothing, for a write that is worth more than 3 logits. Its
+# write is a message to later layers and no vote: they read it, act on it, and clear it away.
+#
+# Is layer 20 a messenger in every task? The same on eight of the capitals:
+
+# %%
+eight = slice(0, 8)
+asked = torch.stack([mine, theirs], dim=1)[eight]
+capitals_trace = circuits.trace_writes(model, capitals.tokens[eight], capitals.tokens[order][eight],
+                                       asked, n_random=1)
+best = int(capitals_trace.total.mean(0).argmax())
+show_table({f"layer {i}": {"direct": str(interval(capitals_trace.direct[:, i])),
+                           "total": str(interval(capitals_trace.total[:, i]))}
+            for i in sorted({lowest, best})}, caption="Own capital minus the other one, logits")
+
+# %% [markdown]
+# *What to see:* here layer 20 is worth nothing: a layer is a messenger in a task, not as such. And direct attribution can
+# also say too *little* of a vote: layer 23 adds 6 logits and is worth 15, since layers above write more of the same.
 #
 # And here is one more reason why early states read badly: most of what they hold is not there any more at the end, message
 # or not. A reading of an early state with the last layer's eyes reads as votes what was never meant to be counted.
@@ -694,7 +710,8 @@ chapter.progress()
 # - State 24 decides the capital, and the lens has it on top six layers later. The difference of two answers shows it at once.
 # - Most of the lens's distance is an offset. A trained lens has to beat readers that ignore the text: sixty steps from the
 #   identity do not, a hundred from least squares do.
-# - Layer 20's message is worth nearly 4 logits, adds none, and is erased beyond what random directions lose.
+# - On IOI layer 20's message is worth more than 3 logits, adds none, and is erased beyond what random directions
+#   lose.
 #
 # **The same on GPT-2 small.** Set `CIRCUITS_COURSE_MODEL=gpt2-small` before you start the notebook and run it again;
 # it needs the model from the Hugging Face hub (548 MB, once). nostalgebraist met the lens on GPT-2;

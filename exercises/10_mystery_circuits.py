@@ -45,9 +45,9 @@ chapter.review()
 # model, and there is the question what it does and how.
 #
 # Here are twelve models. Each has a few layers of three heads, no MLP and no norm. In each an algorithm was
-# *planted*: a few heads written by hand do all the work. The other heads look busy. Their attention
-# patterns are as clean as those of the real ones, but what they write is read by nobody. The residual
-# stream was turned by a random rotation and every weight got noise, so that no weight can be read off.
+# *planted*: a few heads written by hand do all the work. The other heads look busy. Their attention patterns are as
+# clean as those of the real ones, but what they write is read by nobody. The residual stream was turned by a random
+# rotation and every weight got noise, so that no single number in a weight matrix says anything.
 #
 # A **claim** says what you believe: which heads, in which role, who reads whom, which algorithm, and what
 # comes next on inputs you have not seen. `grade` tries it on the model and answers with marks. It never tells
@@ -124,7 +124,8 @@ verdict("a model does not differ from itself", divergence(nothing, nothing) == 0
 verdict("with every head mean-ablated agate says something else", moved > 1, f"{moved:.1f} nats")
 
 # %% [markdown]
-# The second number is the size of the whole effect. All that this model knows about its input stands in it.
+# 1.5 nats is the size of the whole effect: how far the predictions move when no head says anything about this input
+# any more.
 #
 # ## Where do the heads look?
 #
@@ -689,8 +690,8 @@ rows = [(f"{head_name(a)} > {head_name(b)}", scores[(*a, *b)],
 show_table(rows, ["pair", "K-composition score", "path effect"], digits=2)
 
 # %% [markdown] only="solutions"
-# The loudest copier never leaves BOS. Among the pairs that fit best stands one whose path carries nothing: its sender even
-# looks one back, like the real one. The effects leave the same two roles as in flint.
+# The loudest copier, 2.1, looks at none of the four places and costs nothing. The pair that fits best carries
+# nothing, although its sender looks one back like the real one. The effects leave the same two roles as in flint.
 
 # %% only="solutions"
 edge_table(halite, [(0, 0), (2, 0)])
@@ -782,7 +783,9 @@ print(grade(Claim("jasper", heads, edges, "odd one out", name_not_repeated)))
 
 # %% [markdown] only="solutions"
 # Indirect object identification in miniature: a duplicate-token head marks the second occurrence, an inhibition head
-# carries the mark to the end, a mover looks at names and avoids the marked one.
+# carries the mark to the end, a mover looks at names and avoids the marked one. (Each of the first two costs a little
+# more alone than all heads together, .14 and .13 against .12: without them the mover speaks for a wrong name; without
+# all of them nobody speaks.)
 
 # %% [markdown]
 # ### kunzite
@@ -825,9 +828,32 @@ show_table(effects, digits=2)
 edge_table(kunzite, list(trio))
 
 # %% [markdown] only="solutions"
-# With two of them gone nothing is missed: the third speaks. Only the lowest, 0.1, reaches the logits as things are, and
-# both others listen to it through their queries. Neither of the two speaks while a lower one does: a backup, and a backup of the backup. The edges
-# of the two to the logits carry nothing until the others are silent; `grade` takes them, and does not insist.
+# With two of them gone nothing is missed: the third speaks. Only the lowest, 0.1, reaches the logits as things are,
+# and both others listen to it through their queries. Who speaks when it is gone?
+
+# %% only="solutions"
+def says(gone: list[Head]) -> dict[str, float]:
+    """How far each of the trio moves the logits from prompt to prompt, with some heads ablated."""
+    spoken: dict[str, float] = {}
+
+    def listen(z: Float[Tensor, "batch pos head d_head"], hook):
+        for layer, head in [head for head in trio if head[0] == hook.layer()]:
+            if (layer, head) in gone:
+                z[:, :, head] = z[:, :, head].mean(0)
+            said = z[:, :, head] @ kunzite.model.W_O[layer, head] @ kunzite.model.W_U
+            spoken[head_name((layer, head))] = (said - said.mean(0)).abs().amax(-1).mean().item()
+        return z
+
+    kunzite.model.run_with_hooks(tokens, fwd_hooks=[(lambda name: name.endswith("hook_z"), listen)])
+    return spoken
+
+# %% only="solutions" tags=["nbval-check-output"]
+show_table({"all there": says([]), "0.1 gone": says(trio[:1]), "0.1 and 1.0 gone": says(trio[:2])},
+           caption="How far each moves the logits from prompt to prompt", digits=1)
+
+# %% [markdown] only="solutions"
+# Neither of the two speaks while a lower one does: a backup, and a backup of the backup. Their edges to the logits
+# carry nothing until the others are silent; `grade` takes them, and does not insist.
 
 # %% only="solutions" tags=["nbval-check-output"]
 heads = {"previous token": [(0, 1)], "backup": [(1, 0), (2, 2)]}
@@ -880,9 +906,13 @@ for receiver in [(2, 1, "q"), (2, 1, "k"), (2, 1, "v"), "logits"]:
 show_table(rows,
            caption="From 1.2: what moves when the receiver hears another prompt, or nothing",
            digits=2)
+_, cache = lazulite.model.run_with_cache(tokens)
+said = (cache["z", 1][:, :, 2] @ lazulite.model.W_O[1, 2]).norm(dim=-1).mean(0)
+print("length of what 1.2 writes, by position:", *(f"{x:.1f}" for x in said))
 
 # %% [markdown] only="solutions"
-# To the keys of 2.1 alone. 1.2 marks the place after BOS, on every prompt alike, and the mark is how 2.1 finds the first symbol: it
+# To the keys of 2.1 alone. By the last line 1.2 writes something at BOS and at the place after it, where it reads
+# BOS, and next to nothing anywhere else, on every prompt alike. That mark is how 2.1 finds the first symbol: it
 # matters for where somebody attends, and for nothing else.
 #
 # Is it *in* the circuit? By the definition of Wang et al., who ablate by means to keep what all prompts share, it is not: it carries nothing about this prompt. For the

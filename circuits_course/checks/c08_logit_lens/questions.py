@@ -128,8 +128,9 @@ questions.prediction(
     {
         "rises": "So direct attribution suggests.",
         "falls": "That happens where the direct effect is not the main one.",
-        "either": "Direct attribution sees only what a write does to the logits itself, not "
-        "what later layers make of it.",
+        "either": "Both are in the table: without layer 24's write (-2.3) it rises by 3, without "
+        "layer 20's (-0.1) it falls by 3.4. Direct attribution sees only what a write does to the "
+        "logits itself, not what later layers make of it.",
     },
     answer="either",
 )
