@@ -720,7 +720,7 @@ chapter.reveal("how_deep", model=real)
 
 # %%
 chapter.predict("who_writes",
-                choices=["all eight", "most of them", "about half", "none: others write"])
+                choices=["all eight", "most of them", "two or three", "none: others write"])
 
 # %%
 from circuits_course.circuits import interval

@@ -367,9 +367,9 @@ plot_matrix({head: by_position[head][at_s2:] for head in chosen},
 
 # %% [markdown]
 # *What to see:* each head does its work at one position. 17.4 acts at S2, *before* the hand-over: it puts something
-# there that a later head fetches. The others act at END: 20.0 fetches, 23.3 and 29.1 write the answer. 29.0
-# and 24.4 have a minus sign: restored, they push the answer away. Nobody would have asked the model to have such heads.
-# GPT-2 small has some as well, the negative name movers (Wang et al. 2022).
+# there that a later head fetches. The others act at END: 20.0 fetches, 23.3 and 29.1 write the answer. 29.0 and 24.4
+# have a minus sign: restored, they push the answer away. GPT-2 small has such heads as well, the negative name movers
+# (Wang et al. 2022).
 #
 # ### What about a head is it: where it looks, or what it moves?
 #
@@ -456,8 +456,8 @@ verdict("denoising BABA prompts is noising ABBA prompts", largest < 1e-3,
 
 # %% [markdown]
 # So with this corruption "sufficient" and "necessary" are one experiment on two orders, and a gap between them is a
-# difference *between the orders*. Averaged over both, it is gone. 17.4 shows it on other ABBA templates: denoised it
-# restores 0.4 to 0.7, noised it costs 0.05 to 0.17. It speaks up when the second name is repeated, and little
+# difference *between the orders*. Averaged over both, it is gone. 17.4 shows it on six other ABBA templates (last
+# table): denoised it restores more than it costs noised. It speaks up when the second name is repeated, and little
 # when the first is. A corruption that leaves no answer (`new_s2`, below) is not symmetric in this way.
 #
 # Gates are found by pairs. Four heads, from 17.4 at S2 to the last layer:
@@ -469,9 +469,35 @@ plot_matrix(pairs, "Single heads (diagonal) and the surplus of pairs, denoised",
             x=("head", line), y=("head", line), unit="restored", diverging=True)
 
 # %% [markdown]
-# *What to see:* 17.4 with 20.0 has a surplus of -0.19: the two together restore less than their sum, as links of one chain must,
-# where the second passes on what the first says. 20.0 with 23.3 has +0.21: what 20.0 fetches helps 23.3 in the
-# presence of the right values, a little of an AND. 29.1 hardly depends on the others.
+# *What to see:* 17.4 with 20.0 has a surplus of -0.19: the two together restore less than their sum, as links of one
+# chain do, where the second passes on what the first says. 20.0 with 23.3 has +0.21, and 17.4 with 23.3 nearly as
+# much. That is not 20.0 telling 23.3 anything: in these runs 23.3 has its clean output, whatever 20.0 does. A head
+# above must answer to both. 24.4 hears 23.3 and writes against the name in the lead. Hold it as it was in the
+# corrupted run:
+
+# %%
+hold = (24, 4) if real.cfg.n_layers > 24 else (real.cfg.n_layers - 1, 0)
+name = utils.get_act_name("z", hold[0])
+_, as_corrupted = real.run_with_cache(s2, names_filter=name)
+
+
+def keep_corrupted(z: Float[Tensor, "batch pos head d_head"], hook):
+    z[:, :, hold[1]] = as_corrupted[name][:, :, hold[1]]
+    return z
+
+
+with real.hooks(fwd_hooks=[(name, keep_corrupted)]):
+    held = interactions(real, clean, s2, logit_diff, line[1:3]) / gap
+
+# %%
+rows = {"as it is": pairs[1:3, 1:3], f"{head_name(hold)} held": held}
+show_table({how: [x[0, 0], x[1, 1], x[0, 1]] for how, x in rows.items()},
+           ["", *(f"{head_name(head)} alone" for head in line[1:3]), "surplus"], digits=2)
+
+# %% [markdown]
+# *What to see:* with 24.4 held each of the two is worth more alone, .78 and .62, and the surplus is gone. Free, 24.4
+# takes back .44 of 20.0's restored share and .21 of 23.3's, but of both together no more than of 20.0 alone (.46). On
+# these prompts the surplus is its doing. A surplus says that two heads meet; it does not say where.
 #
 # ## 7. One path
 #
@@ -493,16 +519,17 @@ draw("path_patching", sender=frozen.pop(previous), receiver=frozen.pop(3 + induc
 # %% tags=["nbval-check-output"]
 sender, target = (0, previous), (1, induction)
 table = {}
-for kind in "qkv":
+for source, kind in ((sender, "q"), (sender, "k"), (sender, "v"), ((0, side), "q")):
     to = (*target, kind)
-    yours = metric(path_patch(model, clean_prompt, corrupt_prompt, sender, to))
-    engine = patching.path_patch(model, *tokens, sender, to, metric)
-    table[f"into its {kind}"] = {"yours": yours, "the engine": engine}
-show_table(table, caption="Clean, but 1.3 hears 0.3 as on the corrupted prompt", digits=2)
+    yours = metric(path_patch(model, clean_prompt, corrupt_prompt, source, to))
+    engine = patching.path_patch(model, *tokens, source, to, metric)
+    table[f"{head_name(source)} into its {kind}"] = {"yours": yours, "the engine": engine}
+show_table(table, caption="Clean, but 1.3 hears one head as on the corrupted prompt", digits=2)
 
 # %% [markdown]
-# *What to see:* cutting the path into the keys loses everything, the other two nothing. That is K-composition,
-# found by intervention, in three lines.
+# *What to see:* cutting 0.3's path into the keys loses everything, the other two nothing. That is K-composition,
+# found by intervention, in three lines. The last line is the side road of section 3: 0.0 works through the *queries*
+# of 1.3, and cutting that path costs 13 of its 15 %.
 #
 # On the real model we ask twice. 20.0 finds something else at S2: who put it there? And who speaks to the logits directly?
 
@@ -541,11 +568,11 @@ plot_circuit(dict.fromkeys(ends, ""), edges, "Paths that you patched on SmolLM2"
              unit="share of the gap lost")
 
 # %% [markdown]
-# *What to see:* 17.4 tells 20.0's value head .11, and nobody else much. Eight or so heads speak to the logits: 23.3 with .73, and
-# 29.0 and 24.4 against the answer. 17.4 and 20.0 are not among them: they work through others.
-# In the picture, 20.0 tells the queries of 23.0 .08, and those of the other four next to nothing (pale). Follow the paths back
-# from the logits, one receiver at a time, and a circuit appears. This is how the circuit of Wang et
-# al. (2022) was found.
+# *What to see:* 17.4 tells 20.0's value head .11, and of the others asked nobody tells it much. Ten heads say .05 or
+# more to the logits: 23.3 with .73, and 29.0 and 24.4 against the answer. 17.4 and 20.0 are not among them: they work
+# through others. In the picture, 20.0 tells the queries of 23.0 .08, and those of the other four next to nothing
+# (pale). Follow the paths back from the logits, one receiver at a time, and a circuit appears. This is how the
+# circuit of Wang et al. (2022) was found.
 #
 # ## 8. Attribution patching: all heads for the price of three runs
 #
@@ -621,10 +648,11 @@ plot_lines({"exact": walk.metric.tolist(),
            x=("share of the way", shares), y="restored")
 
 # %% [markdown]
-# *What to see:* the curve jumps to .3 within a tenth or two, rests there until three quarters of the way, and rises again
-# to .9. Its slope at the start promises 3.7. Two softmax decisions lie on the way, first away from the wrong match,
-# then to the right one, and the gradient sees the beginning of the first. On other prompts of this kind the estimate is
-# too *small* more often than too large: the error has no fixed sign.
+# *What to see:* the curve jumps to .3 within a tenth or two, rests there until three quarters of the way, and rises
+# again to .9. Its slope at the start promises 3.7. Two softmax decisions lie on the way, first away from the wrong
+# match, then to the right one, and the gradient sees the beginning of the first. On other prompts of this kind the
+# exact value is near 1, and the estimate too large on half of them and too small on the other half (last table): the
+# error has no fixed sign.
 #
 # ### Where it fails: cancellation
 #
@@ -646,10 +674,11 @@ table = {"to the logits directly": {"exact": directly[giver], "estimated": direc
 show_table(table, caption=f"Lost by noising {head_name(giver)}", digits=2)
 
 # %% [markdown]
-# *What to see:* +.23 directly, -.15 through 24.4, +.07 in all. The estimate of the second path is too large by .06, four
-# tenths of it, and that is the whole of the sum: 23.0 is estimated at 0.00. A screen by gradient would have dropped the
-# third strongest writer for the answer. AtP* (Kramar et al. 2024, arXiv 2403.00745) recomputes the softmax against
-# saturation and drops parts of the gradient against cancellation.
+# *What to see:* +.23 directly, -.15 through 24.4, +.07 in all. The estimate of the second path is too large by .06,
+# four tenths of it, and that is the whole of the sum: 23.0 is estimated at 0.00. A screen by the gradients of noising
+# would have dropped the third strongest writer for the answer. (Denoised, the same head is estimated well: .11 for
+# .10.) AtP* (Kramar et al. 2024, arXiv 2403.00745) recomputes the softmax against saturation and drops parts of the
+# gradient against cancellation.
 #
 # And estimates cannot be added up. A gate again:
 
@@ -756,9 +785,9 @@ plot_matrix(torch.tensor(rows),
 print(f"nearest token: {noisy[0].names:.1f} from a name, {noisy[0].distance:.1f} from a noised one")
 
 # %% [markdown]
-# *What to see:* the noised vector lies six times as far from any token as a name lies from its neighbour. The heads of the
-# last layers come out alike. 17.4 does not: .26 and .16 with names, .06 to .12 with noise. It compares S2 with the
-# earlier names, and is given a vector that is no name at all. A name is a name.
+# *What to see:* the noised vector lies six times as far from any token as a name lies from its neighbour. The heads
+# of the last layers come out alike. 17.4 does not: .26 and .16 with names, .06 to .12 with noise. It compares S2 with
+# the earlier names, and is given a vector that is no name at all.
 #
 # ## 10. Which metric?
 #
@@ -791,10 +820,10 @@ plot_matrix(on_scale,
             unit="restored", diverging=True)
 
 # %% [markdown]
-# *What to see:* in the row "probability" the negative heads all but vanish: -.02 and -.02, where the logit difference has -.25
-# and -.14. In the corrupted run the right answer has a probability of .009, so there is nothing left to lose (Zhang and
-# Nanda 2024). Log-probability has room below. The
-# rank flies off the scale: it counts tokens that were close together.
+# *What to see:* in the row "probability" the negative heads all but vanish: -.02 and -.02, where the logit difference
+# has -.25 and -.14. In the corrupted run the right answer has a probability of .009, so there is nothing left to lose
+# (Zhang and Nanda 2024). Log-probability has room below. The rank flies off the scale: it counts tokens that were
+# close together.
 
 # %%
 chapter.reveal("negative_heads", model=real)
@@ -817,8 +846,10 @@ table["clean run"] = {"right answer rises": up, "wrong answer falls": down}
 show_table(table, caption="Change of log-probability, in nats", digits=2)
 
 # %% [markdown]
-# *What to see:* half and half in the clean run (4.8 and 4.8), and about two thirds of each head's effect is a rise of the right answer.
-# So no head here works by damage alone, and now you know it. Report both parts, or a second metric.
+# *What to see:* half and half in the clean run (4.8 and 4.8), and about two thirds of each head's effect is a rise of
+# the right answer. So no head here works by damage alone. (23.3 writes *against* the name at S2. In the corrupted run
+# that is the right answer: restored, it stops pushing it down, and pushes the other one down instead.) Report both
+# parts, or a second metric.
 #
 # ## 11. Zero, mean, resample
 #
@@ -848,10 +879,10 @@ sizes = {way: torch.tensor(x[: len(first_layer)]).abs().mean().item() for way, x
 show_table(sizes, ["put in its place", "mean size of the change, layer 0"], digits=2)
 
 # %% [markdown]
-# *What to see:* zeroed, the heads of the first layer move the logit difference by .42 in the mean, 0.8 by more than 1. Replaced by
-# their mean they move it by less than a tenth. They say much the same on every prompt, and later layers expect it: zero is an input they
-# have never had. On another template other heads of the layer look important, some with the other sign. The mean keeps
-# what is constant. Resampling keeps the output one that really occurs, and scatters with the prompt it came from.
+# *What to see:* zeroed, the heads of the first layer move the logit difference by .42 in the mean, 0.8 by more than
+# 1. Replaced by their mean they move it by less than a tenth. They say much the same on every prompt, and later
+# layers expect it: zero is an input they have never had. The mean keeps what is constant. Resampling keeps the output
+# one that really occurs, and scatters with the prompt it came from.
 
 # %%
 table = {head_name(head): {"by its mean": cost["mean"][len(first_layer) + i],

@@ -285,6 +285,7 @@ chapter.reveal("backup_alone")
 # ### Is it enough?
 #
 # **Faithfulness**: leave only the circuit in place, ablate all else. How much of the model's predictions remains?
+# (Chapter 06 gave a distance in logits, 0 being best. Here it is a share, and 1 is best.)
 
 # %% exercise="faithfulness"
 

@@ -70,8 +70,10 @@ verdict("the package's engine has the same", edges == [tuple(e) for e in discove
 chapter.reveal("how_many_edges")
 
 # %% [markdown]
-# The number grows with the square of the model: counted like this GPT-2 small has 32,491 edges, SmolLM2 70,651.
-# Of sets of edges, which is what circuits are, there are $2^{81}$ even here. Nobody tries them all. What follows are two ideas for not having to.
+# The number grows with the square of the model: counted like this, with MLPs as senders and receivers, GPT-2 small
+# has 32,491 edges and SmolLM2 70,651 (three query heads share their keys and values, which are counted once). Of sets
+# of edges, which is what circuits are, there are $2^{81}$ even here. Nobody tries them all. What follows are two
+# ideas for not having to.
 #
 # ## 2. Running a circuit
 #
@@ -208,7 +210,7 @@ chapter.reveal("backup_under_acdc")
 
 # %%
 chapter.predict("estimate_of_the_keys",
-                choices=["about 13", "less than a tenth of it", "several times as much"])
+                choices=["about 13", "a quarter of it or less", "several times as much"])
 
 # %% exercise="edge_attribution"
 
@@ -240,9 +242,11 @@ print(f"EAP gives less than a tenth of the truth on {int((ratios.abs() < 0.1).su
       f"and on {int((ratios.abs() > 1).sum())} more than all of it, up to {max(map(abs, each)):.0f}")
 
 # %% [markdown]
-# *What to see:* the exact effects lie close together. The estimates lie at zero, and a few anywhere between -77 and +60. In most clean runs the induction head has made
-# up its mind, and a small step does not change it. Where it is in two minds, a small step is worth a lot, in either direction. So the mean is a draw from a lottery: with other seeds of the
-# same task it is anything from -1 to -13. A single gradient does not estimate this edge.
+# *What to see:* nearly all exact effects lie between -8 and -22. The estimates lie near zero, and a few anywhere
+# between -77 and +60. In most clean runs the induction head has made up its mind, and a small step does not change
+# it. Where it is in two minds, a small step is worth a lot, in either direction. So the mean is a draw from a
+# lottery: with eleven other seeds of the same task it lay anywhere from +2 to -15, where the exact mean stays between
+# -9 and -13. A single gradient does not estimate this edge.
 #
 # (In chapter 07 the gradient was taken in the *corrupted* run and said 0.00: the other end of the same curve.)
 
@@ -267,8 +271,10 @@ yours = integrated_edge_attribution(model, clean, corrupted, metric, steps=5)
 verdict("yours and the engine's agree", all(abs(yours[e] - along[5][e]) < 1e-2 for e in yours))
 
 # %% [markdown]
-# *What to see:* the keys are mended, 11 or 12 of 13, and with other seeds they stay so. But look at the values of 1.3: exact -13, EAP -13, EAP-IG -5. On the way from the corrupted
-# embeddings the head does not yet look at the right place, so its values do not yet matter, and the mean says so. Averaging exchanges one error for a smaller one.
+# *What to see:* the keys are mended, 11 or 12 of 13, and on other draws four fifths of the exact effect (last table).
+# But look at the values of 1.3: exact -13, EAP -13, EAP-IG -5. On the way from the corrupted embeddings the head does
+# not yet look at the right place, so its values do not yet matter, and the mean says so. Averaging exchanges one
+# error for a smaller one.
 
 # %%
 points = {"EAP": estimates, "EAP-IG": along[5]}
@@ -350,8 +356,10 @@ table = {"A: iolite, 0.1 to the logits alone": judged(iolite, its_task, first),
 show_table(table, digits=2)
 
 # %% [markdown]
-# *What to see:* A has a third of the edges and does everything. B has three quarters and does nothing: what is missing is the link through which all is said. Hanna et al. (2024) saw it in GPT-2 small: circuits found by EAP are less faithful than those found by EAP-IG, though both
-# overlap highly with circuits found by hand. Each number answers its own question: *is this how the model does it?*, and *would this do?*
+# *What to see:* A has a third of the edges and does everything. B has three quarters and does nothing: what is
+# missing is the link through which all is said. Hanna et al. (2024) saw it in GPT-2 small: circuits found by EAP are
+# less faithful than those found by EAP-IG, though both share most of their nodes with circuits found by causal
+# interventions. Each number answers its own question: *is this how the model does it?*, and *would this do?*
 
 # %%
 chapter.reveal("overlap_or_faithful")
@@ -385,11 +393,16 @@ show_table({kind: {name: "{:.2f} [{:.2f}, {:.2f}]".format(*recall_of(rows, name)
             for kind, rows in kinds.items()})
 
 # %% [markdown]
-# *What to see:* where one head does all, every method finds it. In chains EAP falls behind: half of induction, a quarter of the odd one out. Five steps along the way bring most of them back. Attribution to whole heads ("nodes") is
-# no better than EAP. "Random" names as many edges as are planted.
+# *What to see:* where one head does all, every method finds it. Where one head decides where another looks, EAP falls
+# behind: half of induction, a quarter of the odd one out. (Two back is a chain too, but through values, and EAP finds
+# it.) Five steps along the way bring back all of induction and two thirds of the odd one out. Attribution to whole
+# heads ("nodes") is no better than EAP. "Random" names as many edges as are planted.
 #
-# The last rows hide. Told where, told twice: a mark that is the same on every prompt. No method that holds one prompt against another finds it; edges that carry nothing at all ("silenced") give it away. Either will do: two heads of which one is enough. Exact patching
-# of single edges finds neither, ACDC keeps one of the two (which, its order decides), and EAP-IG with 5 steps finds both, because on the way from the corrupted embeddings neither is sure yet. With backups nobody finds all.
+# The last rows hide. Told where, told twice: a mark that is the same on every prompt. No method that holds one prompt
+# against another finds it; edges that carry nothing at all ("silenced") give it away. Either will do: two heads of
+# which one is enough. Exact patching of single edges finds neither, ACDC keeps one of the two (which, its order
+# decides), and EAP-IG with 5 steps finds both, because on the way from the corrupted embeddings neither is sure yet.
+# With backups nobody finds all, and on two backups the five steps find less than one gradient does (.17 against .30).
 #
 # So no column is best in every row, and exact is not the same as right: an exact answer to "what does this one edge do, here?" is not an answer to "what is the circuit?".
 #
@@ -407,7 +420,8 @@ show_table({str(e): {"another prompt's message": other[e], "no message": silence
             for e in hidden}, digits=2)
 
 # %% [markdown]
-# *What to see:* without any message the first edge matters as much as the second. With another prompt's it does not matter at all, and no gradient between two prompts will ever show it. As in chapter 10:
+# *What to see:* without any message the first edge matters nearly as much as the second (3.9 and 5.0 logits). With
+# another prompt's it does not matter at all, and no gradient between two prompts will ever show it. As in chapter 10:
 # what an experiment keeps the same, it cannot see.
 
 # %% [markdown]
@@ -432,22 +446,25 @@ entries = {"yours": my_discovery, "a gradient alone": gradient_alone}
 seeds = range(7000, 7012)  # a dozen models, made on the spot: take your own numbers
 rounds = contest(entries, seeds)
 better = interval(a.f1 - b.f1 for a, b in zip(*rounds.values()))
-print(f"yours less a gradient alone, model by model: {better}")
+ahead = [sum((a.f1 - b.f1) * sign > 0.01 for a, b in zip(*rounds.values())) for sign in (1, -1)]
+print(f"yours less a gradient alone: {better}; ahead on {ahead[0]}, behind on {ahead[1]} of {len(seeds)}")
 show_table({name: {"F1": str(interval(r.f1 for r in played)),
                    "recall": sum(r.recall for r in played) / len(played),
                    "cost in runs": sum(r.cost for r in played) / len(played)}
             for name, played in rounds.items()}, digits=2)
 
 # %% [markdown]
-# *What to see:* the reference takes a gradient to *choose* thirty edges and then tries these. That costs about 25 runs. The gradient alone costs 8, and misses edges into decided attention. Most of the
-# dozen are easy for both; on three trying gains a lot, on one, which has a backup, it loses. The interval of the difference reaches down to 0: a dozen models do not settle it. Take more seeds. F1 is the harmonic mean
-# of precision and recall, with its interval over models.
+# *What to see:* the reference takes a gradient to *choose* thirty edges and then tries these. That costs about 25
+# runs. The gradient alone costs 8, and misses edges into decided attention. Most of the dozen are as easy for one as
+# for the other (the first line counts). The interval of the difference reaches down to 0: a dozen models do not
+# settle it. Take more seeds. F1 is the harmonic mean of precision and recall, with its interval over models.
 #
 # And on circuits that were built to hide? (`circuits-course mystery new --hiding` makes one for you to open by hand.)
 
 # %%
 rounds = contest(entries, range(8000, 8008), hiding=True)
 show_table({name: {"F1": str(interval(r.f1 for r in played)),
+                   "precision": sum(r.precision for r in played) / len(played),
                    "recall": sum(r.recall for r in played) / len(played)}
             for name, played in rounds.items()}, digits=2)
 
@@ -470,8 +487,12 @@ print(f"{len(scores)} edges")
 show_table({str(e): {"EAP": scores[e], "exact": checked[e]} for e in top}, digits=2)
 
 # %% [markdown]
-# *What to see:* names that you know from chapters 06 and 07. 23.3, 29.1 and 23.0 write the answer; 29.0 and 24.4 write against it, and 24.4 does so because it hears 23.3 and 23.0 *through its queries*. 20.0 tells 23.7 whom
-# not to look at. Of 70,651 edges these twelve were found in seconds. Exact patching agrees in every sign and misses by half where an MLP or attention stands between.
+# *What to see:* names that you know from chapters 06 and 07. 23.3, 29.1 and 23.0 write the answer; 29.0 and 24.4
+# write against it, and 24.4 does so because it hears 23.3 and 23.0 *through its queries*. 20.0 tells 23.7 whom not to
+# look at. Of 70,651 edges these twelve were found in seconds. Exact patching agrees in every sign. Edges to the
+# logits are estimated within a hundredth or two; where an MLP or attention stands between, the estimate is up to
+# twice the exact effect, or two thirds of it. A letter `k` or `v` with a head is that of a *group*: "23.1 v" are the
+# values that 23.3, 23.4 and 23.5 share, not those of query head 23.1.
 #
 # Is it *the* circuit? It is a ranking, on eight prompts of one template, under one corruption. What to do with it you know: exact patches, controls, other templates.
 
@@ -499,8 +520,10 @@ chapter.progress()
 #
 # ### A dictionary for one head
 #
-# The head 1.3 writes 16 numbers at each position. They say which of 63 symbols it found. Sixty-three directions do not fit into 16 dimensions at right angles, so no single coordinate means anything: **superposition**. A
-# **dictionary** (a sparse autoencoder) learns 64 directions such that each output is one of them, times a size. Do its features stand for symbols?
+# The head 1.3 writes 16 numbers at each position. They say which of 63 symbols it found. Sixty-three directions do
+# not fit into 16 dimensions at right angles, so one coordinate has to serve many symbols: **superposition**. A
+# **dictionary** (a sparse autoencoder) learns 64 directions such that each output is one of them, times a size. Do
+# its features stand for symbols?
 
 # %%
 from circuits_course.circuits import best_f1, random_dictionary, train_dictionary
@@ -534,7 +557,11 @@ verdict("every dictionary beats 20 random ones", min(found) > max(controls))
 #
 # ### Steering with a difference of means
 #
-# The mean state after sentences like "The film was wonderful." minus that after "The film was terrible." is a direction. Add it to the stream from layer 12 on, at every position of other prompts, and see which words come next.
+# The mean state after sentences like "The film was wonderful." minus that after "The film was terrible." is a
+# direction. Add it, twice, to the stream after layer 12, at every position of other prompts, and see which words come
+# next: words that stand in none of the sentences. Two controls, both of the same length: random directions, and
+# contrasts of the same sentences that mean something else (half of the praise and half of the blame against the other
+# halves).
 
 # %%
 from circuits_course.circuits import beats, random_directions, residual_states, steered
@@ -545,9 +572,17 @@ KINDS = {"praise": "wonderful great lovely delightful brilliant excellent",
 THINGS, LAYER = ("film", "meal", "trip", "song"), min(12, real.cfg.n_layers - 1)
 texts = {kind: [f"The {thing} was {word}." for thing in THINGS for word in words.split()]
          for kind, words in KINDS.items()}
-means = {kind: residual_states(real, real.to_tokens(said), [LAYER])[0, :, -1].mean(0)
-         for kind, said in texts.items()}
-direction = 2 * (means["praise"] - means["blame"])
+states = {kind: residual_states(real, real.to_tokens(said), [LAYER])[0, :, -1]
+          for kind, said in texts.items()}
+direction = 2 * (states["praise"].mean(0) - states["blame"].mean(0))
+
+# %%
+def other_contrast(seed: int) -> Float[Tensor, " d_model"]:
+    """Half of the praise and half of the blame against the other halves, as long as `direction`."""
+    dice = torch.Generator().manual_seed(seed)
+    halves = [each[torch.randperm(len(each), generator=dice)].chunk(2) for each in states.values()]
+    apart = torch.cat([h[0] for h in halves]).mean(0) - torch.cat([h[1] for h in halves]).mean(0)
+    return apart * direction.norm() / apart.norm()
 
 # %%
 people = ("sister", "brother", "friend", "teacher", "mother", "father", "uncle", "boss")
@@ -555,23 +590,30 @@ about = ("party", "letter", "school", "shop", "picture", "sea", "soup", "weather
 probes = real.to_tokens([f"My {who} told me about the {what}. It was"
                          for who, what in zip(people, about, strict=True)])
 good, bad = ([word_token(real, w) for w in ws.split()]
-             for ws in ("good great wonderful beautiful", "bad terrible awful horrible"))
-pushes = torch.cat([torch.zeros_like(direction)[None], direction[None], -direction[None],
-                    random_directions(direction, 20)])
+             for ws in ("good beautiful nice amazing", "bad sad ugly worst"))  # none in the sentences
+pushes = torch.cat([torch.stack([0 * direction, direction, -direction]),
+                    random_directions(direction, 20),
+                    torch.stack([other_contrast(seed) for seed in range(20)])])
 logits = steered(real, probes, LAYER, pushes)
 liking = logits[..., good].mean(-1) - logits[..., bad].mean(-1)  # [push, prompt]
-plain, up, down, *controls = liking
+up, down, *others = liking[1:] - liking[0]
+controls = {"random directions": others[:20], "other contrasts of the same sentences": others[20:]}
 
 # %%
-show_table({"with it": str(interval(up - plain)), "against it": str(interval(down - plain)),
-            "20 random directions of its length": "{:+.2f} to {:+.2f}".format(
-                *(float(f((c - plain).mean() for c in controls)) for f in (min, max)))},
-           ["steered", "change: logits of four good words minus four bad ones"])
-beaten = beats((up - plain).mean(), [(c - plain).mean() for c in controls])
-verdict("steering beats 20 random directions", beaten.more_than == 20, str(beaten), model=real)
+rows = {"with it": str(interval(up)), "against it": str(interval(down))}
+for name, changes in controls.items():
+    ends = (float(f(change.mean() for change in changes)) for f in (min, max))
+    rows[f"20 {name}, as long"] = "{:+.2f} to {:+.2f}".format(*ends)
+show_table(rows, ["steered", "change: logits of four good words minus four bad ones"])
+beaten = beats(up.mean(), [change.mean().abs() for change in others])
+verdict("steering beats 20 random directions and 20 other contrasts", beaten.more_than == 40,
+        str(beaten), model=real)
 
 # %% [markdown]
-# *What to see:* both directions work, by several logits, on prompts that have nothing of the sentences the direction came from. Random directions of the same length move the same words by a fraction of it.
+# *What to see:* both directions work, by several logits, on prompts and words that the sentences did not have. Random
+# directions are the weaker control: they point where no state ever lies. Contrasts of real states move the same words
+# more than twice as far, up to 3 logits. Beside them the push *with* praise still stands out; the push *against* it
+# hardly does.
 #
 # What it does not say: that the model *has* a variable "praise" there, or that it uses this direction by itself. A push shows what would happen, not what does.
 #

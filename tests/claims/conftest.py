@@ -68,7 +68,7 @@ def claim(request: pytest.FixtureRequest):
             controls=str(controls or ""),
             data=data,
         )
-        _keep(row)
+        _keep(row, request.function.__code__.co_firstlineno)
         assert bool(holds) is expected, f"{row.sentence}: {row.measured}, {row.interval}"
         if not FOLDER:
             _agrees_with_what_ships(row)
@@ -83,9 +83,10 @@ def _sentence(function) -> str:
     return text
 
 
-def _keep(row: Claim) -> None:
+def _keep(row: Claim, line: int) -> None:
+    """The file's name has the test's line, so that the table keeps the order of the tests."""
     if FOLDER:
-        path = Path(FOLDER) / f"{row.chapter}_{row.name}.json"
+        path = Path(FOLDER) / f"{row.chapter}_{line:04d}_{row.name}.json"
         path.write_text(json.dumps(row.as_json()))
 
 

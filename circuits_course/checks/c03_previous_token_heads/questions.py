@@ -146,6 +146,6 @@ questions.explanation(
     "verdict",
     "Do previous-token heads implement bigram statistics? Give your answer and its best evidence.",
     "No: without them text that is all bigrams, and famous pairs of words in a random context, are "
-    "predicted as before, while second copies are ruined; and the head whose weights do complete "
-    "the bigram table looks at the current token.",
+    "predicted about as before, while second copies are ruined; and the head whose weights do "
+    "complete the bigram table looks at the current token.",
 )

@@ -124,7 +124,7 @@ questions.prediction(
     {
         "all eight": "Looking at a token and writing it are the work of two different matrices.",
         "most of them": "Five do. The other three are among the strongest lookers.",
-        "about half": "Five of eight do, and they are not the five that look most.",
+        "two or three": "Three do *not*. Five do, and they are not the five that look most.",
         "none: others write": "Heads that look elsewhere do write more, but not alone.",
     },
     answer="most of them",

@@ -127,9 +127,11 @@ questions.prediction(
     "difference. You replace it by its mean. By how much does the logit difference fall?",
     {
         "by that amount": "Then the rest of the model would take no notice.",
-        "by less": "By a tenth less on these prompts. On other templates it falls by *more*: "
-        "the sum of what others make up and of what they lose stays near 0.",
-        "by more": "So it is on other templates: what others lose outweighs what they make up.",
+        "by less": "By a tenth less on these prompts. On six other templates it falls by a third "
+        "*more* in the mean, with an interval that spans 0: what others make up and what they lose "
+        "nearly cancel.",
+        "by more": "So it is on other templates in the mean: what others lose outweighs what they "
+        "make up.",
     },
     answer="by less",
 )

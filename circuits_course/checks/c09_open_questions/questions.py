@@ -110,9 +110,10 @@ questions.prediction(
     "which_family",
     "Equal parameters, equal training, the induction task. Which does worst?",
     {
-        "one head of 64 dimensions": "On this task it does nearly as well as eight heads. "
+        "one head of 64 dimensions": "On this task it does as well as eight heads, and sooner. "
         'What it cannot do is "all at once".',
-        "8 heads of 8 dimensions": "They learn early and end near 0.",
+        "8 heads of 8 dimensions": "They are half-way at step 228, later than one head or four, "
+        "and end near 0.",
         "32 heads of 2 dimensions": "After four times as many steps they have passed "
         "half-way, and have not arrived.",
     },
@@ -123,7 +124,7 @@ questions.explanation(
     "what_is_universal",
     "Of algorithm, heads and order of appearance: what did these models share, in one sentence?",
     "The algorithm (a previous-token head that an induction head depends on) in every model looked "
-    "at, and the order in which its two parts appear in most runs; not the heads, whose numbers "
+    "at, and which of its two parts begins to appear first; not the heads, whose numbers "
     "change with the seed and whose depth differs from model to model.",
 )
 

@@ -38,13 +38,12 @@ questions.quiz(
     "From chapter 10: ablating any one head of a model costs nothing, ablating all costs "
     "everything. What is there?",
     {
-        "a backup": "Each stands in for the other. Whoever tries parts one at a time is shown "
-        "nothing.",
+        "heads that stand in for each other": "Whoever tries parts one at a time is shown nothing.",
         "nothing: the heads do not matter": "All together they cost everything.",
         "a head that was measured on the wrong prompts": "Possible, but the loss of all together "
         "was measured on the same ones.",
     },
-    answer="a backup",
+    answer="heads that stand in for each other",
 )
 
 questions.prediction(
@@ -83,12 +82,13 @@ questions.prediction(
     "logits of 17. What does EAP, one gradient in the clean run, say of it on the typical prompt?",
     {
         "about 13": "It would, if the metric were a straight line in what the keys read.",
-        "less than a tenth of it": "The induction head has made up its mind. A small step does not "
-        "change where it looks, and the gradient knows of small steps only. The median is 6 %.",
+        "a quarter of it or less": "The induction head has made up its mind. A small step does not "
+        "change where it looks, and the gradient knows of small steps only. The median is 6 %, and "
+        "lay between 2 and 22 % on eleven other draws of 32 prompts.",
         "several times as much": "On some prompts, in either direction: where two places are about "
         "equal a small step is worth a lot. On the typical one the head is decided.",
     },
-    answer="less than a tenth of it",
+    answer="a quarter of it or less",
 )
 
 questions.prediction(
