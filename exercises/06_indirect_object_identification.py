@@ -211,8 +211,8 @@ chapter.reveal("largest_head_looks", model=model)
 
 # %% [markdown]
 # The largest head, 23.3, looks at the **subject**, at S2. Heads that look at the IO are there (23.0, 23.1, 23.7,
-# 23.2, 24.4): on ABC prompts each looks at all names alike, about .25, and with a repetition it
-# looks at the IO twice as much or more. Two, 29.1 and 29.0, look at END itself.
+# 23.2, 24.4): on ABC prompts each looks at all names alike (about .25, 23.2 about .1), and with a repetition it looks
+# at the IO twice as much or more. Two, 29.1 and 29.0, look at END itself.
 #
 # ### What do they write?
 #
@@ -247,12 +247,12 @@ plot_scatter(("attention from END to IO minus to S1 and S2",
                      if copied["against S2"][h].mean() > 0.5 else "neither" for h in readers])
 
 # %% [markdown]
-# *What to see:* four corners. Heads that copy and look at the IO help: **name movers** (23.0, 23.2,
-# 23.1, 23.7). One that writes the *negative* of a name and looks at the IO hurts: a **negative name
-# mover** (24.4). One that copies and looks at the subject more hurts: a **subject mover** (24.5).
-# And one that writes the negative and looks at the *subject* helps, more than all the others: 23.3,
-# a **subject suppressor**. Two ways to the same answer: raise the right name, or push the wrong one
-# down. SmolLM2 does mostly the second.
+# *What to see:* four corners. Heads that copy and look at the IO help: **name movers** (23.0, 23.2, 23.1, 23.7). One
+# that writes the *negative* of a name and looks at the IO hurts: a **negative name mover** (24.4). One that copies
+# and looks at the subject more hurts: a **subject mover** (24.5). And one that writes the negative and looks at the
+# *subject* helps, more than all the others: 23.3, a **subject suppressor**. Two ways to the same answer: raise the
+# right name, or push the wrong one down. SmolLM2 does both: the four movers together write 1.8 logits, the suppressor
+# alone 2.4 (on held-out prompts 1.6 and 1.5, section 9).
 #
 # You may meet the sentence "negative name movers suppress the subject's name". Here is your prediction of it:
 
@@ -288,11 +288,10 @@ show_table([
 ], digits=2)
 
 # %% [markdown]
-# *What to see:* without the control the lists would mislead. From S2 to S1+1, 17.4 and 17.5 fall
-# from .76 and .43 to nothing on ABC prompts: they see the repetition. Heads of layers 0 and 1 (1.6,
-# 0.6, 1.7) look there just as much when nothing is repeated: they look a few tokens back. 13.7
-# keeps nearly half of its .26. The duplicate-token heads are real, 8.1, 9.2 and 5.6 before all; 1.8
-# keeps a third.
+# *What to see:* without the control the lists would mislead. From S2 to S1+1, 17.4 and 17.5 fall from .76 and .44 to
+# .04 on ABC prompts: they see the repetition. Heads of layers 0 and 1 (1.6, 0.6, 1.7) look there just as much when
+# nothing is repeated: they look a few tokens back. 13.7 keeps nearly half of its .26. The duplicate-token heads are
+# real, 8.1, 9.2 and 5.6 before all; 1.8 keeps a third.
 #
 # ## 6. Who tells the movers where to look?
 #
@@ -334,9 +333,10 @@ verdict("20.0 and 19.2 speak to the movers, and no head more", inhibition == [(2
         ", ".join(f"{head_name(h)} {effect[h]:+.2f}" for h in inhibition), model=model)
 
 # %% [markdown]
-# *What to see:* one dark cell, 20.0, a lighter one, 19.2, and little else. Both look from END at
-# S2. Neither has a direct effect: they speak to heads, not to the logits, and direct attribution
-# cannot see them. Some heads have a small effect of the other sign.
+# *What to see:* one dark cell, 20.0, a lighter one, 19.2, and little else. Both look from END at S2. 20.0 does so on
+# ABC prompts too (.69): what a repetition changes is less where it looks than what it finds there. Neither has a
+# direct effect: they speak to heads, not to the logits, and direct attribution cannot see them. Some heads have a
+# small effect of the other sign.
 #
 # ### What does S-inhibition say?
 #
@@ -386,12 +386,11 @@ verdict("the suppressor says the name, not the place", token > 1 and abs(positio
         f"logit difference = {rest:.2f} {position:+.2f} place {token:+.2f} name", model=model)
 
 # %% [markdown]
-# *What to see:* with the pattern of a prompt without a repetition 23.3 keeps about half of its
-# effect: it looks at the last name that was said, repeated or not, and writes against it. With the
-# other prompt's values it has none, for it writes against the third name instead. So half of its
-# work needs no circuit before it: the name stands at S2, and "not the name that was said last" is a
-# good guess in these sentences. What the repetition adds is that 23.3 looks at S2 harder; section 9
-# shows what tells it.
+# *What to see:* with the pattern of a prompt without a repetition 23.3 keeps 1.4 of its 2.0 logits (about half on
+# other templates, see the last table): it looks at the last name that was said, repeated or not, and writes against
+# it. With the other prompt's values it has none, for it writes against the third name instead. So half of its work or
+# more needs no circuit before it: the name stands at S2, and "not the name that was said last" is a good guess in
+# these sentences. What the repetition adds is that 23.3 looks at S2 harder; section 9 shows what tells it.
 #
 # ## 7. Knock them out
 #
@@ -412,9 +411,8 @@ without_movers = knock_out(model, small, movers)
 verdict("the package's engine gives the same",
         abs(without_movers.mean() - F(everything - set(movers))) < 0.01)
 cost = without_movers - F.each(everything)
-verdict("without its name movers the model does no worse", circuits.pair_interval(cost).high > -0.3,
-        f"{F(everything):.2f}, then {without_movers.mean():.2f}: {circuits.pair_interval(cost)}",
-        model=model)
+print(f"whole {F(everything):.2f}, without the name movers {without_movers.mean():.2f}: "
+      f"{circuits.pair_interval(cost)}")
 
 # %% [markdown]
 # `KnockOuts` is that, made fast for many sets of heads. `F(heads)` is the mean logit difference
@@ -424,9 +422,10 @@ verdict("without its name movers the model does no worse", circuits.pair_interva
 chapter.reveal("knock_out_movers", model=model)
 
 # %% [markdown]
-# Are the movers idle? Before you say so, see
-# who else changes when they fall silent. The final norm's scale is held, or every head would seem
-# to gain when the residual stream gets shorter.
+# Eight prompts cannot tell that from no cost at all. On 96 prompts of other templates (last table) the model loses
+# 0.4 logits without them, a quarter of what they write themselves. Are they nearly idle? Before you say so, see who
+# else changes when they fall silent. The final norm's scale is held, or every head would seem to gain when the
+# residual stream gets shorter.
 
 # %%
 before = circuits.direct_effects_without(model, F, [])
@@ -617,8 +616,8 @@ show_table({
 # head is left alone at S2 only, a name mover at END only. "Fits its role again" puts the rule to
 # each head on prompts that took no part in choosing it.
 #
-# One question is left. S-inhibition costs a lot when it is knocked out; the name movers, to whom it
-# speaks, cost nothing. Who listens? Path patching from S-inhibition to several sets of receivers:
+# One question is left. S-inhibition costs a lot when it is knocked out; the name movers, to whom it speaks, cost
+# little. Who listens? Path patching from S-inhibition to several sets of receivers:
 
 # %%
 heard = table["mechanism"]["who hears S-inhibition"]
@@ -630,12 +629,13 @@ show_table({path: text(*values) for path, values in table["mechanism"]["paths be
            columns=["senders, heard from ABC prompts, and what listens", "change of the logit difference"])
 
 # %% [markdown]
-# *What to see:* in the first table, the name movers listen, and the suppressor does not. Let the
-# movers alone hear a wrong word, and 24.4, which still hears the right one *and sees what the
-# movers write*, repairs half of it. Let movers and 24.4 hear it, and the loss is far larger. The
-# movers matter; the model has a thermostat behind them. In the second table, the suppressor: its
-# queries hear little, its values little more, and its **keys** most. The heads that see the
-# repetition write "said before" at S2, and 23.3 finds S2 by it.
+# *What to see:* in the first table, the name movers listen, and the suppressor does not. Let the movers alone hear a
+# wrong word, and 24.4, which still hears the right one *and sees what the movers write*, repairs half of it. Let
+# movers and 24.4 hear it, and the loss is far larger. The movers matter, and behind them stands a head that makes up
+# for what they say too much or too little. In the second table, the suppressor: its queries hear little, its values
+# little more, and its **keys** most. (That its values hear little from heads does not make them unimportant: the name
+# at S2 comes from the embedding.) The heads that see the repetition write "said before" at S2, and 23.3 finds S2 by
+# it.
 
 # %%
 draw("ioi_smollm2", suppressor=table["classes"]["subject suppressor"],
@@ -690,18 +690,23 @@ CircuitExplorer(at_work, f"One prompt: {batch.prompts[0]} ...", lanes=acts, leas
 chapter.predict("adversarial", choices=["it stays", "it falls", "it turns negative"])
 
 # %%
-variants = {}
+each = {}
 for variant in ("plain", "bystander", "duplicated_io"):
     tried = ioi_batch(model, 16, seed=4, variant=variant)
-    variants[variant] = circuits.pair_interval(tried.metric.each()(model(tried.tokens)))
+    each[variant] = tried.metric.each()(model(tried.tokens))
+variants = {name: circuits.pair_interval(values) for name, values in each.items()}
 show_table({name: str(found) for name, found in variants.items()}, columns=["prompts", "logits"])
+fall = circuits.pair_interval(each["duplicated_io"] - each["bystander"])
+verdict("it falls, against a sentence as long, and stays above 0",
+        fall.high < 0 < variants["duplicated_io"].low, f"prompt by prompt {fall}", model=model)
 plot_bars({name: found.mean for name, found in variants.items()},
           "Logit difference when the IO is said twice as well", y="logits",
           errors={name: (found.high - found.low) / 2 for name, found in variants.items()})
 
 # %% [markdown]
-# *What to see:* the third bar against the *second*, since a longer sentence alone may change
-# things. On these templates it falls, by one to two logits, and stays positive. Wang et al. (section 4.4) report 1.23 for GPT-2 small, from 3.56.
+# *What to see:* the third bar against the *second*, since a longer sentence alone may change things. On these
+# templates it falls, by one to two logits, and stays positive (last line: the difference prompt by prompt). Wang et
+# al. (section 4.4) report 1.23 for GPT-2 small, from 3.56.
 
 # %%
 chapter.reveal("adversarial", model=model)

@@ -8,6 +8,7 @@ from circuits_course.circuits import (
     KnockOuts,
     answer_directions,
     beats,
+    direct_effects_without,
     fit_signals,
     interval,
     looks_by_name,
@@ -103,10 +104,19 @@ def test_s_inhibition_says_the_place(claim, smollm2, batches):
     claim(place, unit="logits a sign of the place", holds=holds, data=DATA)
 
 
-def test_name_movers_carry_the_answer(claim, engines):
-    """SmolLM2 needs its name movers: without them the logit difference falls."""
+def test_name_movers_carry_little_of_the_answer(claim, smollm2, engines):
+    """Without its four name movers SmolLM2 loses a little, less than half of what they write."""
+    more = [ioi_batch(smollm2, 16, seed=seed, templates=TEMPLATES) for seed in range(42, 46)]
+    engines = [*engines, *(KnockOuts(smollm2, batch, seed=9) for batch in more)]
     cost = interval(each(engines, MOVERS) - each(engines, []))
-    claim(cost, unit="logits", holds=cost.high < -0.3, expected=False, data=DATA)
+    alone = [direct_effects_without(smollm2, F, []) for F in engines]
+    written = sum(effects[head].item() for effects in alone for head in MOVERS) / len(alone)
+    claim(
+        cost,
+        unit="logits",
+        holds=cost.high < 0 and -cost.low < written / 2,
+        data=f"96 prompts of four templates not in the course; directly they write {written:.1f}",
+    )
 
 
 def test_copy_suppression_hides_the_movers(claim, engines):

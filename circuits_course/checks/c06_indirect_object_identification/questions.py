@@ -97,8 +97,8 @@ questions.prediction(
     "how_many_heads",
     "How many of the model's heads does it take to keep at least half of the logit difference?",
     {
-        "a tenth or fewer": "Near: about an eighth of the heads keep almost all of it, and "
-        "half of it takes fewer.",
+        "a tenth or fewer": "26 of 270, a tenth of them, keep three quarters of it, so half of it "
+        "takes no more.",
         "about a third": "26 of 270 are enough: the other heads do other things.",
         "more than half": "26 of 270 are enough: the other heads do other things.",
     },
