@@ -9,15 +9,29 @@ import tempfile
 import pytest
 
 # What takes long, longest first: begun first, so that no worker is left alone with it at the end.
-LONG = ("checks/test_mutants", "browser/", "classroom/", "mystery/")
+LONG = (
+    "checks/test_mutants", "browser/", "checks/", "classroom/", "mystery/", "models/",
+    *(f"claims/test_c{chapter}" for chapter in ("08", "05", "04", "03", "06", "09", "11")),
+    *(f"{test}[{chapter}_" for chapter in ("04", "03", "06") for test in ("same", "shipped")),
+    "notebooks/test_rebuilt", "notebooks/test_as_shipped", "notebooks/test_other",
+)  # fmt: skip
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    def place(item: pytest.Item) -> int:
-        return next((i for i, n in enumerate(LONG) if item.nodeid.startswith(f"tests/{n}")), 9)
+    items.sort(key=lambda item: _place(item.nodeid))
 
-    items.sort(key=place)
+
+def _place(test: str) -> int:
+    return next((i for i, what in enumerate(LONG) if what in test), len(LONG))
+
+
+@pytest.fixture(scope="session")
+def smollm2():
+    """One load for all tests of a worker; they leave the model as it was."""
+    from circuits_course import load_model
+
+    return load_model("smollm2-135m")
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -1,24 +1,32 @@
-"""The models that ship with the course: their weights, and what is known of them."""
+"""The models that ship with the course: their weights, and what is known of them.
+
+What is known can be read without torch, which takes seconds to import.
+"""
 
 from __future__ import annotations
 
 import json
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING, Any
 
 from circuits_course.errors import CourseError, UnknownName
 from circuits_course.models.bridges import device
-from circuits_course.models.config import CourseConfig
-from circuits_course.models.transformer import CourseTransformer
 from circuits_course.storage import file_hash
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from circuits_course.models.config import CourseConfig
+    from circuits_course.models.transformer import CourseTransformer
 
 
 def model_with(config: CourseConfig, weights: dict[str, Tensor]) -> CourseTransformer:
     """A model of that shape with those weights, as float32."""
+    import torch
+
+    from circuits_course.models.transformer import CourseTransformer
+
     model = CourseTransformer.blank(replace(config))
     with torch.no_grad():
         for key, weight in model.named_parameters():
@@ -29,6 +37,8 @@ def model_with(config: CourseConfig, weights: dict[str, Tensor]) -> CourseTransf
 def load_weights(path: Path, facts: dict[str, Any], step: int) -> CourseTransformer:
     """A course model at one of its checkpoints; `facts` is the JSON beside the weights."""
     from safetensors import safe_open
+
+    from circuits_course.models.config import CourseConfig
 
     prefix = f"{step}/"
     with safe_open(path, framework="pt") as file:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import torch
 
 from circuits_course.checks.inputs import random_tokens
+from circuits_course.models.smollm2 import smollm2_folder
 
 PAD = 2  # what SmolLM2's tokenizer fills shorter prompts up with
 
@@ -15,12 +18,17 @@ def random_words(batch, pos, seed=0):
     return torch.where(tokens == PAD, PAD + 1, tokens)
 
 
+@cache
+def smollm2_tokenizer():
+    """Read once, without the model that it belongs to."""
+    from transformers import AutoTokenizer
+
+    return AutoTokenizer.from_pretrained(smollm2_folder())
+
+
 def _bridge(hf_model):
     from transformer_lens.model_bridge import TransformerBridge
 
-    from circuits_course import load_model
-
-    tokenizer = load_model("smollm2-135m").tokenizer
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
         for parameter in hf_model.parameters():
@@ -29,7 +37,7 @@ def _bridge(hf_model):
     bridge = TransformerBridge.boot_transformers(
         hf_model.config._name_or_path or "random",
         hf_model=hf_model,
-        tokenizer=tokenizer,
+        tokenizer=smollm2_tokenizer(),
         device="cpu",
     )
     bridge.enable_compatibility_mode()

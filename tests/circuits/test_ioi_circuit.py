@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from circuits.architectures import smollm2_tokenizer
 
 from circuits_course.checks.references import load_reference
 from circuits_course.circuits.heads import PUBLISHED_IOI, head_name
@@ -29,7 +30,6 @@ from circuits_course.circuits.ioi_signals import (
 )
 from circuits_course.data.ioi import ioi_batch
 from circuits_course.errors import CourseError
-from circuits_course.models.loading import load_model
 
 answers = load_reference("06_indirect_object_identification")
 
@@ -47,7 +47,7 @@ def gpt2_shaped():
             noise = torch.randn(parameter.shape)
             parameter.copy_(0.3 * noise if parameter.ndim > 1 else parameter + 0.1 * noise)
     bridge = TransformerBridge.boot_transformers(
-        "random", hf_model=hf_model, tokenizer=load_model("smollm2-135m").tokenizer, device="cpu"
+        "random", hf_model=hf_model, tokenizer=smollm2_tokenizer(), device="cpu"
     )
     bridge.enable_compatibility_mode()
     return bridge.eval()
@@ -55,8 +55,9 @@ def gpt2_shaped():
 
 @pytest.fixture(scope="module", params=["gpt2-shaped", "smollm2-135m"])
 def model(request):
+    random = request.param == "gpt2-shaped"
     with torch.no_grad():
-        yield gpt2_shaped() if request.param == "gpt2-shaped" else load_model(request.param)
+        yield gpt2_shaped() if random else request.getfixturevalue("smollm2")
 
 
 @pytest.fixture(scope="module")
@@ -216,11 +217,6 @@ def test_the_published_circuit_has_26_heads_in_seven_classes():
 def test_a_model_that_was_not_measured_says_so():
     with pytest.raises(CourseError, match="measures it"):
         measured_circuit(gpt2_shaped())
-
-
-@pytest.fixture(scope="module")
-def smollm2():
-    return load_model("smollm2-135m")
 
 
 @pytest.fixture(scope="module")

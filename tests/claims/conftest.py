@@ -34,11 +34,6 @@ def _one_thread():
 
 
 @pytest.fixture(scope="session")
-def smollm2():
-    return load_model("smollm2-135m")
-
-
-@pytest.fixture(scope="session")
 def induction_2l():
     return load_model("induction-2l")
 

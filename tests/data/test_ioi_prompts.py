@@ -13,8 +13,8 @@ from circuits_course.models.loading import load_model
 
 
 @pytest.fixture(scope="module")
-def model():
-    return load_model("smollm2-135m")
+def model(smollm2):
+    return smollm2
 
 
 @pytest.fixture(scope="module")

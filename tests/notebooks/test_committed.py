@@ -66,7 +66,7 @@ def test_solved_notebook_ran_without_error(chapter: str) -> None:
 
 @pytest.mark.parametrize("chapter", READY)
 def test_compared_outputs_are_there(chapter: str) -> None:
-    """Without a stored output nbval compares nothing and passes."""
+    """Without a stored output there is nothing to compare, and every run passes."""
     cells = code_cells(read(build.notebook_path(chapter, "solutions")))
     compared = [cell for cell in cells if build.COMPARED in cell.metadata.get("tags", ())]
     assert compared, f"{chapter} compares no output: tag cells {build.COMPARED}"

@@ -7,13 +7,11 @@ nothing: no cell may crash, and nothing may be said of heads that these models d
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
-import nbformat
 import pytest
 import torch
-from nbclient import NotebookClient
+from kernels import run_notebook
 
 from circuits_course import load_model
 from circuits_course.authoring import build
@@ -69,13 +67,5 @@ def test_the_models_are_what_they_are_meant_to_be(folder):
 
 @pytest.mark.parametrize("chapter", CHAPTERS)
 def test_a_chapter_runs_through(chapter: str, folder: Path, tmp_path: Path) -> None:
-    notebook = nbformat.read(build.notebook_path(chapter, "notebooks"), as_version=4)
-    environment = {
-        **os.environ,
-        "CIRCUITS_COURSE_HOME": str(tmp_path / "home"),
-        "CIRCUITS_COURSE_MODEL": str(folder),
-        "OMP_NUM_THREADS": "1",
-        "TQDM_DISABLE": "1",
-    }
-    client = NotebookClient(notebook, timeout=300, resources={"metadata": {"path": str(tmp_path)}})
-    client.execute(env=environment)
+    path = build.notebook_path(chapter, "notebooks")
+    run_notebook(path, tmp_path, tmp_path / "home", CIRCUITS_COURSE_MODEL=str(folder))
