@@ -781,11 +781,10 @@ show_table(rows, caption=f"{trained.cfg.vocabulary[start]!r} is how nearly all c
            digits=2)
 
 # %% [markdown]
-# *What to see:* the sequence carries, in its first two places, the symbol with which nearly all texts
-# of the *other* half of the training data begin, the Markov chain. Exchange that one symbol, and the model
-# repeats as well as ever. It had taken the sequence for chain text and put its induction head to rest.
-# Chapter 03 finds the head that does this, chapter 05 the path. Your circuit compares symbols and cannot
-# be fooled so.
+# *What to see:* the sequence carries, in its first two places, the symbol with which nearly all texts of the *other*
+# half of the training data begin, the Markov chain. Exchange that one symbol, and the model repeats as well as ever.
+# It had taken the sequence for chain text and put its induction head to rest. Chapter 03 finds the head that tells
+# the two kinds apart, and chapter 05 cuts its paths. Your circuit compares symbols and cannot be fooled so.
 #
 # And on that other half, the Markov chain, where nothing repeats on purpose:
 

@@ -750,8 +750,9 @@ verdict("the copying score from the effective embedding names the same five", ag
 chapter.reveal("who_writes", model=real)
 
 # %% [markdown]
-# **Five copy and three do not.** 17.3 and 17.4 look better than all but 18.6, and push the token they find by a few hundredths of a
-# logit at most; so does 17.5. 23.2, no more than a middling looker, pushes it most.
+# **On random tokens five copy and three do not.** 17.3 and 17.4 look better than all but 18.6, and push the token
+# they find by a few hundredths of a logit at most; so does 17.5. 23.2, no more than a middling looker, pushes it
+# most.
 #
 # See what the two copying scores say. From raw $W_E$ the score is wrong on three of them: 20.6 and 23.2 seem to
 # *suppress*, and 23.7 to do neither. One layer further, with the effective embedding, all five writers come out over
@@ -934,8 +935,8 @@ verdict("on English of this length they carry next to nothing of it",
 # %% [markdown]
 # On repeated random tokens the sentence is nearly right. Not wholly: nearly two nats are gained where **nothing**
 # repeats (the model comes to expect nonsense). About as much is left of the score without the eight. On a page of
-# English it is wrong for these heads: of the 0.6 to 0.8 nats that SmolLM2 gains from 60 tokens of context it loses a
-# few hundredths without them.
+# English it is wrong for these heads: of the 0.7 nats that SmolLM2 gains from 60 tokens of context it loses .03
+# without them.
 
 # %%
 chapter.reveal("icl_english", model=real)

@@ -185,11 +185,11 @@ show_table(rows, caption="1 is the clean answer, 0 the corrupted one", digits=2)
 #
 # ### Is that how the model works, or how it works here?
 #
-# One prompt is an anecdote. Two hundred others:
+# One prompt is an anecdote. A thousand others:
 
 # %%
-others = one_match_prompts(200, length=6, seed=1)
-rows, ends = torch.arange(200), [model(others.clean), model(others.corrupted)]
+others = one_match_prompts(1000, length=6, seed=1)
+rows, ends = torch.arange(1000), [model(others.clean), model(others.corrupted)]
 wrong = ends[1][:, -1].argmax(-1)
 solved = (ends[0][:, -1].argmax(-1) == others.answer) & (wrong != others.answer)
 
@@ -208,11 +208,15 @@ for head in (previous, side):
     above = int((cost > 0.05).sum())
     table[f"0.{head}"] = {"mean": cost.mean(), "median": cost.median(), "above 0.05": above}
 show_table(table, caption=f"Lost by noising, {int(solved.sum())} prompts", digits=2)
+first = (others.clean[:, 1] != others.corrupted[:, 1])[solved]
+print(f"of these {above}, {int((cost > 0.05)[first].sum())} have the changed symbol at the first place, "
+      f"as {int(first.sum())} of all have")
 
 # %% [markdown]
-# *What to see:* 0.3 is needed on every prompt. The side road of 0.0 shows on 6 of 196, and is nothing on the others: it needs a
-# symbol that 0.0 happens to look at, and a 1.3 that is undecided (it gives `x` only 0.56 of its attention in our prompt).
-# Both findings are true. "Head 0.0 matters" is true of one prompt, and that is how it has to be reported.
+# *What to see:* 0.3 is needed on every prompt. The side road of 0.0 shows on 20 of 981, and is nothing on the others.
+# 15 of the 20 have the changed symbol at the first place: there 0.0 looks (chapter 03). And it takes a 1.3 that is
+# undecided; in our prompt 1.3 gives `x` only 0.56 of its attention (chapter 04's trace). Both findings are true.
+# "Head 0.0 matters" is true of one prompt, and that is how it has to be reported.
 #
 # ## 4. Gates: when the two directions differ
 #

@@ -124,8 +124,9 @@ verdict("a model does not differ from itself", divergence(nothing, nothing) == 0
 verdict("with every head mean-ablated agate says something else", moved > 1, f"{moved:.1f} nats")
 
 # %% [markdown]
-# 1.5 nats is the size of the whole effect: how far the predictions move when no head says anything about this input
-# any more.
+# `Ablation` is chapter 07's: by "mean", each head says at each position what it says there on average over these 64
+# inputs. So 1.5 nats is the size of the whole effect: how far the predictions move when no head says anything about
+# this input any more.
 #
 # ## Where do the heads look?
 #
