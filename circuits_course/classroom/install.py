@@ -74,10 +74,14 @@ def environment(folder: Path) -> Path:
 
 
 def install(python: Path, *what: str) -> None:
-    """With the pip that lies on the stick: the system's may be old, or missing as on Debian."""
+    """With the pip that lies on the stick: the system's may be old, or missing as on Debian.
+
+    Python compiles what it imports when it does; all thirty thousand files beforehand take longer
+    than the rest of the installation.
+    """
     (pip,) = (HERE / "wheels").glob("pip-*.whl")
-    run(python, pip / "pip", "install", "-q", "--disable-pip-version-check", "--no-index",
-        "--find-links", HERE / "wheels", "pip", *what)  # fmt: skip
+    run(python, pip / "pip", "install", "-q", "--no-compile", "--no-index",
+        "--disable-pip-version-check", "--find-links", HERE / "wheels", "pip", *what)  # fmt: skip
 
 
 def notebooks(target: Path) -> None:

@@ -40,6 +40,7 @@ _INSIDE = {
     "HOME": "/tmp", "TMPDIR": "/tmp", "USER": "learner", "LOGNAME": "learner", "LANG": "C.UTF-8",
     "PATH": "/usr/bin:/bin", "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "TQDM_DISABLE": "1",
     "HF_HUB_OFFLINE": "1", "MPLBACKEND": "agg", "CIRCUITS_COURSE_HOME": "/tmp",
+    "CUDA_VISIBLE_DEVICES": "",  # no answer needs one, and autograd's threads for it bear no fork
 }  # fmt: skip
 _START = "from circuits_course.classroom.server import main; main({fork})"
 

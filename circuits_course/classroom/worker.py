@@ -13,6 +13,7 @@ import sys
 import types
 from collections.abc import Callable
 from contextlib import ExitStack
+from functools import cache
 from typing import Any, BinaryIO
 
 import torch
@@ -28,6 +29,7 @@ from circuits_course.classroom import limits
 from circuits_course.classroom.cells import CellStep, lines_of
 from circuits_course.classroom.wire import Packer, TooLarge, Unpacker, receive, send
 from circuits_course.errors import CourseError, UnknownName
+from circuits_course.storage import source_dir
 
 LONGEST_SOURCE = 100_000
 SECONDS = 300  # of processor time
@@ -38,6 +40,22 @@ def warm(chapter: str) -> None:
     load_reference(chapter)
     for exercise in load_checks(chapter).exercises.values():
         exercise.built_cases()
+
+
+@cache
+def rehearse(chapter: str) -> None:
+    """Imports what the chapter's notebook does and checks the course's own answers once.
+
+    Whatever is loaded and prepared on the way, every process forked from this one finds ready.
+    """
+    warm(chapter)
+    source = (source_dir("exercises") / f"{chapter}.py").read_text(encoding="utf-8")
+    for node in ast.parse(source).body:
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            exec(compile(ast.Module([node], []), chapter, "exec"), {})
+    reference = vars(load_reference(chapter))
+    for name, exercise in load_checks(chapter).exercises.items():
+        exercise.check(reference[name])
 
 
 # --- one learner's process --------------------------------------------------------------------
