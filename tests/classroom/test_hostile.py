@@ -247,6 +247,26 @@ def test_without_a_sandbox_it_is_asked_for_trust_and_root_is_refused(monkeypatch
         sandbox.require(trust=True)
 
 
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="bubblewrap is for Linux")
+def test_a_bubblewrap_that_may_not_run_is_told_apart_from_none(monkeypatch, tmp_path):
+    """As on Ubuntu 24.04, where it is installed and user namespaces are denied."""
+    denied = tmp_path / "bwrap"
+    denied.write_text(
+        "#!/bin/sh\necho 'bwrap: setting up uid map: Permission denied' >&2; exit 1\n"
+    )
+    denied.chmod(0o755)
+    monkeypatch.setattr(sandbox, "_programs", lambda: [str(denied)])
+    found = sandbox.confinement.__wrapped__()
+    assert found.program is None
+    monkeypatch.setattr(sandbox, "confinement", lambda: found)
+    for user in (0, 1000):
+        monkeypatch.setattr(os, "geteuid", lambda user=user: user)
+        with pytest.raises(CourseError, match="uid map: Permission denied") as error:
+            sandbox.require(trust=False)
+        assert "user namespaces" in str(error.value)
+        assert "Install" not in str(error.value)
+
+
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="a filter of Linux")
 def test_a_trusted_notebook_still_starts_no_process_and_is_stopped():
     box = Box(None)
@@ -254,6 +274,9 @@ def test_a_trusted_notebook_still_starts_no_process_and_is_stopped():
         start = attack("import subprocess\nsubprocess.run(['true'])")
         found = examine("a.ipynb", content(RIGHT, start), box, 20)
         assert found.answers["split_heads"].outcome == "PASSED"
+        assert "PermissionError" in found.answers["read_pattern"].text
+        speak = attack("import socket\nsocket.create_connection(('127.0.0.1', 9))")
+        found = examine("c.ipynb", content(speak), box, 20)
         assert "PermissionError" in found.answers["read_pattern"].text
         found = examine("b.ipynb", content(RIGHT, attack("while True: pass")), box, 2)
         assert "took longer" in found.answers["read_pattern"].text
