@@ -146,11 +146,13 @@ def _finds(body: str) -> str:
 
 def intrusions(secret: Path, other: Path, process: int) -> dict[str, str]:
     home = Path.home()
+    needed = {Path(place).relative_to(home).parts[0] for place in sandbox._places()
+              if Path(place).is_relative_to(home)}  # fmt: skip
     return {
         "reads_a_file": f"open({str(secret)!r}).read()",
         "reads_the_neighbour": f"open({str(other)!r}).read()",
         "lists_the_home": f"import os\n"
-        f"assert set(os.listdir({str(home)!r})) - {{'.pyenv', '.local'}}",
+        f"assert set(os.listdir({str(home)!r})) - {needed!r}",
         "reads_passwords": "open('/etc/passwd').read(); open('/etc/shadow').read()",
         "reads_the_environment": "import os\nos.environ['CIRCUITS_COURSE_SECRET']",
         "reads_another_environment": "open('/proc/1/environ').read().index('SECRET')",
