@@ -457,7 +457,8 @@ show_table({name: {"F1": str(interval(r.f1 for r in played)),
 # *What to see:* the reference takes a gradient to *choose* thirty edges and then tries these. That costs about 25
 # runs. The gradient alone costs 8, and misses edges into decided attention. Most of the dozen are as easy for one as
 # for the other (the first line counts). The interval of the difference reaches down to 0: a dozen models do not
-# settle it. Take more seeds. F1 is the harmonic mean of precision and recall, with its interval over models.
+# settle it. Twenty others do (last table). F1 is the harmonic mean of precision and recall, with its interval over
+# models.
 #
 # And on circuits that were built to hide? (`circuits-course mystery new --hiding` makes one for you to open by hand.)
 

@@ -8,6 +8,7 @@ from random import Random
 import torch
 from scipy.stats import spearmanr
 
+from circuits_course.checks.references import load_reference
 from circuits_course.circuits import (
     acdc,
     beats,
@@ -30,7 +31,7 @@ from circuits_course.circuits import (
 from circuits_course.circuits.discovery import EdgeRuns
 from circuits_course.data import word_token
 from circuits_course.errors import CourseError
-from circuits_course.mystery import make_planted, planted_edges, planted_task
+from circuits_course.mystery import contest, make_planted, planted_edges, planted_task
 
 MODELS, PROMPTS = 12, 16
 FOUND = 0.05  # of the gap between clean and corrupted run: a score from here on is a find
@@ -376,4 +377,24 @@ def test_praise_minus_blame_steers(claim, smollm2):
         holds=interval(up).low > 0 and won.share >= 0.95,
         controls=won,
         data="other things, prompts and words; controls: halves against halves, as long",
+    )
+
+
+def test_trying_beats_a_gradient_alone(claim):
+    """Thirty edges chosen by a gradient and then tried are nearer to the truth than it alone."""
+
+    def gradient_alone(model, task):
+        scores = edge_attribution(model, *task)
+        least = FOUND * metric_gap(model, *task)
+        return [edge for edge, score in scores.items() if abs(score) > least]
+
+    answers = load_reference("11_automatic_discovery")
+    entries = {"tried": answers.my_discovery, "alone": gradient_alone}
+    tried, alone = contest(entries, range(7100, 7120)).values()
+    found = interval(a.f1 - b.f1 for a, b in zip(tried, alone, strict=True))
+    claim(
+        found,
+        unit="F1, tried less alone",
+        holds=found.low > 0,
+        data="20 planted models of all kinds, seeds 7100 to 7119",
     )
