@@ -190,12 +190,25 @@ def _mapping_difference(
     if fields is None:
         return _type_difference(f"something with {_names(expected)}", got, where)
     if set(fields) != set(expected):
-        return Difference("keys", f"expected {_names(expected)}, got {_names(fields)}{where}")
+        text = f"expected {_names(expected)}, got {_names(fields)}{where}"
+        return Difference("keys", text, _keys_relation(expected, fields))
     for key, value in expected.items():
         found = find_difference(value, fields[key], tolerance, f"{where} in {key!r}")
         if found:
             return found
     return None
+
+
+def _keys_relation(expected: Mapping[str, Any], got: Mapping[str, Any]) -> str:
+    """Which keys are missing and which are too many, where both share some."""
+    missing = [key for key in expected if key not in got]
+    more = [key for key in got if key not in expected]
+    if len(missing) == len(expected):
+        return ""
+    texts = {"Missing": missing, "Too many": more}
+    return " ".join(
+        f"{what}: {', '.join(map(repr, keys[:6]))}." for what, keys in texts.items() if keys
+    )
 
 
 def _sequence_difference(
@@ -215,7 +228,7 @@ def _sequence_difference(
             f"expected {len(wanted)} entries, got {len(items)}{where}: "
             f"expected {_short(wanted)}, got {_short(items)}"
         )
-        return Difference("length", text)
+        return Difference("length", text, _list_relation(wanted, items))
     return None
 
 
@@ -228,7 +241,8 @@ def _item_difference(
         want, have = _short(wanted[index]), _short(items[index])
         text = f"expected {want}, got {have} at index {index}{where}"
     whole = f"{text}; the whole: expected {_short(wanted)}, got {_short(items)}"
-    return Difference(found.kind, whole, _order_relation(wanted, items))
+    relation = _order_relation(wanted, items) or _list_relation(wanted, items)
+    return Difference(found.kind, whole, relation)
 
 
 def _type_difference(wanted: str, got: Any, where: str, relation: str = "") -> Difference:
@@ -304,6 +318,18 @@ def _kind(value: Any) -> str:
 def _short(value: Any, limit: int = 120) -> str:
     text = repr(value)
     return text if len(text) <= limit else f"{text[: limit - 3]}..."
+
+
+def _list_relation(wanted: list[Any], items: list[Any]) -> str:
+    """What of two lists is missing and what is too many, where they share some entries."""
+    missing, more = list(wanted), []
+    for have in items:
+        match = next((i for i, want in enumerate(missing) if same(want, have)), None)
+        more.append(have) if match is None else missing.pop(match)
+    if not items or len(more) == len(items):
+        return ""
+    texts = {"Missing in yours": missing, "Too many in yours": more}
+    return " ".join(f"{what}: {_short(some)}." for what, some in texts.items() if some)
 
 
 def _order_relation(wanted: list[Any], items: list[Any]) -> str:

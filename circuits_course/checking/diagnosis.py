@@ -1,8 +1,8 @@
 """The wrong answer on file that an attempt behaves like, and how sure that is.
 
 A false cause is worse than none: it sends people to mend what works. So a cause is named where the
-attempt and the wrong answer do the same on most of the cases that either of them fails, with
-"perhaps" where they do on some, and not at all where that could be chance.
+attempt and the wrong answer do the same on most of the cases that either of them fails, and not at
+all where that could be chance. A case on which many mistakes look alike counts less.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from circuits_course.checking.tolerance import Tolerance
 from circuits_course.checking.variations import explain
 
 MOST = 0.5  # of the cases that either fails: from here on the cause is named as likely
-SOME = 0.3  # from here on as possible, if no other cause fits as well
 FAULT = 0.5  # what the same broken property counts, where outputs differ or cannot be compared
+LITTLE = 0.4  # what a case counts whose output is one plain number or so, which many mistakes give
 
 
 class Likeness(IntEnum):
@@ -37,12 +37,14 @@ class Likeness(IntEnum):
 class Cause:
     """What explains an attempt: a wrong answer on file, or other arguments.
 
-    sure: on most cases, not only on some.
+    sure: on most cases, not only on some. of_numbers: other numbers in an argument explain it, and
+    a relation of the results themselves, if there is one, is the plainer word.
     """
 
     name: str
     because: str
     sure: bool
+    of_numbers: bool = False
 
     @property
     def sentence(self) -> str:
@@ -55,7 +57,7 @@ def diagnose(exercise: Declaration, findings: list[Finding]) -> Cause | None:
     if on_file and on_file.sure:
         return on_file
     other = explain(exercise, findings)
-    return Cause(other.name, other.because, sure=True) if other else on_file
+    return Cause(other.name, other.because, True, other.of_numbers) if other else on_file
 
 
 def _on_file(exercise: Declaration, findings: list[Finding]) -> Cause | None:
@@ -66,12 +68,10 @@ def _on_file(exercise: Declaration, findings: list[Finding]) -> Cause | None:
     if not ranked or ranked[0][0] == (0.0, 0.0):
         return None
     (outputs, faults), wrong = ranked[0]
-    alone = len(ranked) == 1 or ranked[1][0] != ranked[0][0]
-    if outputs >= MOST:
-        return Cause(wrong.name, wrong.because, sure=True)
+    alone = len(ranked) == 1 or ranked[1][0] != ranked[0][0] or outputs == 1.0
     if outputs + FAULT * faults >= MOST and alone:
         return Cause(wrong.name, wrong.because, sure=outputs > 0 or faults == 1.0)
-    return Cause(wrong.name, wrong.because, sure=False) if outputs >= SOME and alone else None
+    return None
 
 
 def _share(
@@ -85,14 +85,25 @@ def _share(
         for mine, other in zip(findings, theirs, strict=False)
         if not (mine.ok and other.ok)
     ]
-    alike = [likeness(mine, other, exercise.tolerance) for mine, other in pairs]
-    if not alike:
-        return 0.0, 0.0
-    count = len(alike)
-    return (
-        alike.count(Likeness.SAME_OUTPUT) / count,
-        alike.count(Likeness.SAME_FAULT) / count,
-    )
+    whole = sum(_weight(mine, other) for mine, other in pairs)
+    shares = dict.fromkeys(Likeness, 0.0)
+    for mine, other in pairs:
+        shares[likeness(mine, other, exercise.tolerance)] += _weight(mine, other) / whole
+    return round(shares[Likeness.SAME_OUTPUT], 6), round(shares[Likeness.SAME_FAULT], 6)
+
+
+def _weight(mine: Finding, theirs: Finding) -> float:
+    """What a case counts: less where the output is one that many mistakes give."""
+    shown = theirs if mine.ok else mine
+    return LITTLE if _holds_little(shown.output if shown.seen is None else shown.seen) else 1.0
+
+
+def _holds_little(output: Any) -> bool:
+    if isinstance(output, Tensor) and output.numel() == 1 and _is_plain(output):
+        output = output.item()
+    if isinstance(output, list | tuple):
+        return len(output) < 2
+    return isinstance(output, int | float) and float(output) * 12 % 1 == 0
 
 
 def agreement(exercise: Declaration, one: WrongAnswer, other: WrongAnswer) -> float:
@@ -139,8 +150,19 @@ def _text(finding: Finding) -> str:
     return finding.difference.text if finding.difference else ""
 
 
+def _is_plain(output: Tensor) -> bool:
+    return output.layout == torch.strided and not (
+        output.is_meta or output.is_nested or output.is_complex()
+    )
+
+
 def _says_nothing(output: Any) -> bool:
-    """Whether an output is NaN or 0 throughout: two of them are alike whatever made them."""
+    """Whether an output is NaN or 0 throughout, or one whole number: two of them are alike
+    whatever made them."""
+    if isinstance(output, Tensor) and not _is_plain(output):
+        return False
+    if isinstance(output, Tensor) and output.dtype == torch.int64 and output.numel() > 3:
+        return bool((output == output.flatten()[0]).all())
     if isinstance(output, Tensor) and output.is_floating_point() and output.numel():
         return bool((torch.isnan(output) | (output == 0)).all())
     return isinstance(output, float) and (output != output or output == 0)

@@ -10,7 +10,10 @@ from itertools import permutations
 import torch
 from torch import Tensor
 
+from circuits_course.checking.along import along_relation, place_relation
 from circuits_course.checking.tolerance import Tolerance, close
+
+EXPLAINED = 0.95  # of the difference, where a wide tolerance would let many a sentence pass
 
 
 def relation_of(expected: Tensor, got: Tensor, tolerance: Tolerance) -> str:
@@ -25,7 +28,9 @@ def relation_of(expected: Tensor, got: Tensor, tolerance: Tolerance) -> str:
         or _axis_relation(e, g, tolerance)
         or _shift_relation(e, g, tolerance)
         or _function_relation(e, g, tolerance)
+        or along_relation(e, g, tolerance)
         or _part_relation(e, g, tolerance)
+        or place_relation(e, g, tolerance)
     )
 
 
@@ -58,12 +63,17 @@ def _constant_relation(e: Tensor, g: Tensor, tolerance: Tolerance) -> str:
     if e.numel() < 3 or e.std() == 0:
         return ""
     scale = (g * e).sum() / (e * e).sum()
-    if scale.abs() > 1e-6 and close(scale * e, g, tolerance):
+    if scale.abs() > 1e-6 and _explains(scale * e, e, g, tolerance):
         return f"Yours is the expected result times {scale:.4g} everywhere: look at the scale."
     offset = (g - e).mean()
-    if close(e + offset, g, tolerance):
+    if _explains(e + offset, e, g, tolerance):
         return f"Yours is the expected result plus {offset:.4g} everywhere."
     return ""
+
+
+def _explains(made: Tensor, e: Tensor, g: Tensor, tolerance: Tolerance) -> bool:
+    near = (made - g).norm() <= (1 - EXPLAINED) * (e - g).norm()
+    return bool(near) and close(made, g, tolerance, equal_nan=False)
 
 
 def _axis_relation(e: Tensor, g: Tensor, tolerance: Tolerance) -> str:
@@ -109,7 +119,7 @@ def _function_relation(e: Tensor, g: Tensor, tolerance: Tolerance, along: bool =
     if e.numel() < 3 or e.ndim == 0 or len(e.unique()) < 3:
         return ""
     for name, function in {**_FUNCTIONS, **(_FUNCTIONS_ALONG if along else {})}.items():
-        if close(function(e), g, tolerance, equal_nan=False):
+        if _explains(function(e), e, g, tolerance):
             return f"Yours is {name} the expected result."
     for axis in range(e.ndim if along else 0):
         if e.shape[axis] > 2 and close(e.flip(axis), g, tolerance):

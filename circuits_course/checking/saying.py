@@ -8,6 +8,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from circuits_course.checking.attempt import leaves_stub_line
+from circuits_course.checking.beside import Pair, argument_relation, as_pair, scale_relation
 from circuits_course.checking.compare import Difference, shape_text
 from circuits_course.checking.declaring import Case, Declaration
 from circuits_course.checking.diagnosis import diagnose
@@ -42,7 +43,12 @@ def not_attempted(exercise: Declaration, attempt: Callable[..., Any]) -> Result:
 def failure(exercise: Declaration, findings: list[Finding]) -> Result:
     """What the first failed case shows, and the likely cause, if one on file fits."""
     first = next(finding for finding in findings if not finding.ok)
-    cause = diagnose(exercise, findings)
+    cause, relation = diagnose(exercise, findings), ""
+    if first.difference and (cause is None or cause.of_numbers):
+        relation = _relation(exercise, findings, first.difference)
+        if relation and not relation.startswith("Only"):  # of one part only: the cause says more
+            cause = None
+        relation = "" if cause else relation
     likely = f" {cause.sentence}" if cause else ""
     name = cause.name if cause else None
     if first.raised:
@@ -51,7 +57,6 @@ def failure(exercise: Declaration, findings: list[Finding]) -> Result:
         message = f"{verb}{text} {_on(exercise, first.case)}.{likely}"
         return Result(exercise.name, Outcome.CRASHED, message, name, first.raised.trace)
     assert first.difference is not None
-    relation = "" if cause else _relation(exercise, findings, first.difference)
     return wrong(
         exercise, _complaint(exercise, first.case, first.difference, relation) + likely, name
     )
@@ -71,6 +76,16 @@ def keeps_something(exercise: Declaration, again: Finding) -> Result:
 def _relation(exercise: Declaration, findings: list[Finding], first: Difference) -> str:
     """What is wrong in the same way on most of the failed cases."""
     expected = exercise.expectations()
+    pairs = [
+        pair for f, e in zip(findings, expected, strict=False) if (pair := _pair(exercise, f, e))
+    ]
+    by_arguments = ""
+    if pairs and len(pairs) == sum(not f.ok for f in findings):
+        by_arguments = scale_relation(pairs, exercise.tolerance) or argument_relation(
+            pairs, exercise.tolerance
+        )
+    if by_arguments:
+        return by_arguments
     if all(_is_number(value) for value in [*expected, *(f.output for f in findings)]):
         got = [float(finding.output) for finding in findings]
         together = numbers_relation([float(e) for e in expected], got, exercise.tolerance)
@@ -78,6 +93,14 @@ def _relation(exercise: Declaration, findings: list[Finding], first: Difference)
             return together
     failed = [f.difference for f in findings if f.difference]
     return relation_in_most([d.relation for d in failed if d.kind == first.kind])
+
+
+def _pair(exercise: Declaration, finding: Finding, expected: Any) -> Pair | None:
+    if finding.ok or finding.raised or finding.broken or expected is None:
+        return None
+    arguments = dict(zip(exercise.parameters(), finding.case.args, strict=False))
+    seen = finding.output if finding.seen is None else finding.seen
+    return as_pair(arguments | finding.case.kwargs, expected, seen)
 
 
 def _is_number(value: object) -> bool:

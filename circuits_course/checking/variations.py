@@ -8,12 +8,14 @@ down for every exercise, and what is said is true wherever outputs agree.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from itertools import combinations
 from typing import Any
 
 from torch import Tensor, nn
 
+from circuits_course.checking.changes import CHANGES, CHANGES_OF_LISTS, OF_PLACES, unit
 from circuits_course.checking.compare import same
 from circuits_course.checking.declaring import Case, Declaration
 from circuits_course.checking.running import Finding
@@ -28,12 +30,14 @@ Arguments = dict[str, Any]
 class Variation:
     """A change of the arguments. name: for progress and reports; because: what the learner did.
 
-    change: from the arguments to those changed, or None where it does not apply.
+    change: from the arguments to those changed, or None where it does not apply. of_numbers: of
+    the numbers in a tensor, which shows only in results that hold more than yes and no.
     """
 
     name: str
     because: str
     change: Callable[[Arguments], Arguments | None]
+    of_numbers: bool = False
 
 
 def explain(exercise: Declaration, findings: list[Finding]) -> Variation | None:
@@ -43,7 +47,11 @@ def explain(exercise: Declaration, findings: list[Finding]) -> Variation | None:
         return None
     tried = [_arguments(exercise, case) for case in exercise.built_cases()]
     fits = (v for v in variations(tried) if _gives(exercise, v, failed[0]))
-    return next((v for v in fits if _explains(exercise, v, findings)), None)
+    explaining = [v for v in fits if _explains(exercise, v, findings)]
+    plain = [v for v in explaining if not v.of_numbers]
+    if plain or len(explaining) == 1:
+        return (plain or explaining)[0]
+    return None  # nothing, or several changes of numbers: which of them it was cannot be said
 
 
 def variations(tried: list[Arguments]) -> Iterator[Variation]:
@@ -52,6 +60,9 @@ def variations(tried: list[Arguments]) -> Iterator[Variation]:
     for one, other in combinations(names, 2):
         if type(tried[0][one]) is type(tried[0][other]):
             yield _exchanged(one, other)
+        if isinstance(tried[0][one], Tensor):
+            yield from (_in_place_of(one, other), _in_place_of(other, one))
+    yield _unit_vectors(names)
     for name in names:
         values = [arguments[name] for arguments in tried if name in arguments]
         yield from _of_one(name, values)
@@ -65,6 +76,30 @@ def _exchanged(one: str, other: str) -> Variation:
 
     because = f"`{one}` and `{other}` are exchanged."
     return Variation(f"{one} and {other} exchanged", because, change)
+
+
+def _in_place_of(one: str, other: str) -> Variation:
+    because = f"`{other}` has not been used: `{one}` stands in its place."
+
+    def change(arguments: Arguments) -> Arguments | None:
+        if one not in arguments or other not in arguments:
+            return None
+        return {**arguments, other: arguments[one]}
+
+    return Variation(f"{one} for {other}", because, change)
+
+
+def _unit_vectors(names: list[str]) -> Variation:
+    def change(arguments: Arguments) -> Arguments | None:
+        shorter = {
+            name: unit(arguments[name])
+            for name in names
+            if isinstance(arguments.get(name), Tensor) and arguments[name].is_floating_point()
+        }
+        return {**arguments, **shorter} if len(shorter) > 1 else None
+
+    because = "each vector was divided by its length first, so that only directions count."
+    return Variation("unit vectors", because, change)
 
 
 def _of_one(name: str, values: list[Any]) -> Iterator[Variation]:
@@ -86,20 +121,37 @@ def _of_one(name: str, values: list[Any]) -> Iterator[Variation]:
 
 
 def _of_a_tensor(name: str) -> Iterator[Variation]:
-    turned = f"`{name}` is used transposed."
-    yield _with(name, "transposed", turned, lambda v: v.mT if _is_square(v) else _NOTHING)
-    first = f"every row got the result of the first row of `{name}`."
-    yield _with(name, "first row", first, lambda v: v[:1].expand_as(v) if v.ndim > 1 else _NOTHING)
+    for what, (because, change) in CHANGES.items():
+        made = _with(name, what, because.format(name), partial(_or_nothing, change))
+        yield replace(made, of_numbers=what not in OF_PLACES)
+
+
+def _or_nothing(change: Callable[[Any], Any], value: Any) -> Any:
+    changed = change(value)
+    return _NOTHING if changed is None else changed
 
 
 def _of_a_list(name: str) -> Iterator[Variation]:
-    last = (
-        f"only the last of `{name}` counts. (A function made in a loop sees the last value of the "
-        "loop's variable, unless it is handed over: head=head.)"
+    for what, (because, change) in CHANGES_OF_LISTS.items():
+        yield _with(name, what, because.format(name), partial(_or_nothing, change))
+    yield _in_every_layer(name)
+
+
+def _in_every_layer(name: str) -> Variation:
+    """Pairs (layer, head) of which the layer is not looked at."""
+
+    def change(arguments: Arguments) -> Arguments | None:
+        pairs, model = arguments.get(name), arguments.get("model")
+        if model is None or not pairs or not all(_is_pair(pair) for pair in pairs):
+            return None
+        heads = dict.fromkeys(head for _, head in pairs)
+        every = [(layer, head) for layer in range(model.cfg.n_layers) for head in heads]
+        return {**arguments, name: every}
+
+    because = (
+        f"the layers in `{name}` are not heeded: heads of these numbers are taken in every layer."
     )
-    yield _with(name, "last only", last, lambda v: v[-1:] if len(v) > 1 else _NOTHING)
-    first = f"only the first of `{name}` counts."
-    yield _with(name, "first only", first, lambda v: v[:1] if len(v) > 1 else _NOTHING)
+    return Variation(f"{name} in every layer", because, change)
 
 
 def _always(name: str, value: Any) -> Variation:
@@ -131,6 +183,8 @@ def _explains(exercise: Declaration, variation: Variation, findings: list[Findin
         if not finding.ok or _differs(exercise, variation, finding.case, expected)
     ]
     alike = [finding for finding in concerned if _gives(exercise, variation, finding)]
+    if variation.of_numbers and not any(_is_telling(finding.output) for finding in alike):
+        return False
     if len(alike) < ENOUGH * len(concerned):
         return False
     return len(alike) > 1 or any(_holds_much(finding.output) for finding in alike)
@@ -138,6 +192,13 @@ def _explains(exercise: Declaration, variation: Variation, findings: list[Findin
 
 def _holds_much(output: Any) -> bool:
     return isinstance(output, Tensor) and output.numel() > 3
+
+
+def _is_telling(output: Any) -> bool:
+    """Whether it holds numbers that hardly agree by chance."""
+    if isinstance(output, Tensor) and output.is_floating_point():
+        return len(output.unique()) > 2
+    return isinstance(output, float) and output * 12 % 1 != 0
 
 
 def _gives(exercise: Declaration, variation: Variation, finding: Finding) -> bool:
@@ -173,5 +234,5 @@ def _expected(exercise: Declaration, variation: Variation, case: Case) -> Any:
         return _NOTHING
 
 
-def _is_square(value: Tensor) -> bool:
-    return value.ndim >= 2 and value.shape[-1] == value.shape[-2] > 1
+def _is_pair(value: Any) -> bool:
+    return isinstance(value, tuple) and len(value) == 2

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 
 from circuits_course.checking.declaring import Case
 from circuits_course.checking.exercise import Exercise
+from circuits_course.checking.tolerance import Tolerance
 from circuits_course.checks.inputs import normal
 
 
 @pytest.fixture
 def cube():
-    """Exercise: a cube [batch, row, column] as it is."""
+    """Exercise: each number of a cube [batch, row, column] plus its third power."""
     exercise = Exercise("cube", difficulty=1, importance=1, minutes=1, hints=["a", "b"])
 
     @exercise.cases
@@ -20,8 +23,12 @@ def cube():
         for seed in range(3):
             yield Case(f"cube {seed}", normal(4, 5, 3, seed=seed))
 
-    exercise.oracle(lambda x: x + 0)
+    exercise.oracle(bent)
     return exercise
+
+
+def bent(x):
+    return x**3 + x
 
 
 @pytest.mark.parametrize(
@@ -41,16 +48,24 @@ def cube():
         (lambda x: x.flip(1), "Yours runs backwards along axis 1"),
         (lambda x: torch.cat([x[:1], 0 * x[1:]]), "Only entry 0 of axis 0 is right"),
         (lambda x: list(x), "torch.stack(..., dim=0)"),
+        (lambda x: x - x.mean(1, keepdim=True), "less its mean along axis 1"),
+        (lambda x: x / x.norm(dim=2, keepdim=True), "divided by its length along axis 2"),
+        (lambda x: x.softmax(0), "Yours is the softmax along axis 0 of the expected result"),
+        (lambda x: x.cumsum(1), "Yours is the running sum along axis 1 of the expected result"),
+        (lambda x: x[:, -1:].expand_as(x), "holds its last entry of axis 1 of the expected"),
+        (lambda x: x + x[:, :1].cos(), "Along axis 1 yours is off by one and the same number"),
+        (lambda x: x * x[:, :1].exp(), "Along axis 1 yours is the expected result times one and"),
+        (lambda x: torch.where(x > 1, 0, x), "Where yours differs it is 0"),
     ],
 )
 def test_what_was_done_to_the_right_result_is_said(cube, answer, words):
-    assert words in cube.check(answer).message
+    assert words in cube.check(lambda x: answer(bent(x))).message
 
 
 def test_what_holds_on_one_case_of_three_is_not_said(cube):
     first = normal(4, 5, 3)
     message = cube.check(
-        lambda x: x.abs() if torch.equal(x, first) else x.sin().cos() + x**3
+        lambda x: bent(x).abs() if torch.equal(x, first) else x.sin().cos() + x**3
     ).message
     assert "Yours is" not in message
 
@@ -118,3 +133,71 @@ def test_of_a_list_only_the_last_counts():
     exercise.oracle(lambda x, places: sum(x[:, place] for place in places))
     message = exercise.check(lambda x, places: x[:, places[-1]]).message
     assert "Likely: only the last of `places` counts" in message
+
+
+@pytest.fixture
+def scaled():
+    """Exercise: row sums of a table, times 2, without a look at `n`."""
+    exercise = Exercise("scaled", difficulty=1, importance=1, minutes=1, hints=["a", "b"])
+
+    @exercise.cases
+    def cases():
+        for n, width in [(3, 4), (7, 5), (4, 9)]:
+            yield Case(f"n = {n}", normal(6, width, seed=n), n)
+
+    exercise.oracle(lambda x, n: 2 * x.sin())
+    return exercise
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        (lambda x, n: 2 * x.sin() * n, "Yours is the expected result times `n`"),
+        (lambda x, n: 2 * x.sin() / x.shape[1] ** 0.5, "divided by the root of the length of"),
+        (lambda x, n: 2 * x.sin() * (n + 0.5), "times a number that changes from case to case"),
+        (lambda x, n: 2 * x.sin() / math.log(2), "1 / ln 2, as of a logarithm to base 2"),
+        (lambda x, n: 2 * x.sin() + x, "Yours is the expected result plus `x`"),
+        (lambda x, n: 2 * x.sin() * x, "Yours is the expected result times `x`"),
+        (lambda x, n: x.clone(), "Yours is `x` as it came"),
+        (lambda x, n: 2 * x.softmax(-1).sin(), "a softmax has been taken of `x` first"),
+        (lambda x, n: 2 * x.square().sin(), "the square of `x` is used"),
+    ],
+)
+def test_what_the_result_has_to_do_with_the_arguments_is_said(scaled, answer, words):
+    assert words in scaled.check(answer).message
+
+
+def test_within_a_wide_tolerance_no_scale_is_made_up():
+    exercise = Exercise(
+        "near",
+        difficulty=1,
+        importance=1,
+        minutes=1,
+        hints=["a", "b"],
+        tolerance=Tolerance(0.3, 0.3),
+    )
+    exercise.cases(lambda: [Case(f"{seed}", normal(40, seed=seed)) for seed in range(3)])
+    exercise.oracle(lambda x: x + 3)
+    message = exercise.check(lambda x: x + 3 + 0.31 * (x * 50).sin().sign()).message
+    assert "Yours is" not in message
+
+
+def test_keys_and_entries_that_lack_are_listed():
+    exercise = Exercise("kept", difficulty=1, importance=1, minutes=1, hints=["a", "b"])
+    exercise.cases(lambda: [Case("four", [1, 2, 3, 4])])
+    exercise.oracle(lambda x: [n for n in x if n != 3])
+    message = exercise.check(lambda x: [n for n in x if n != 4]).message
+    assert "Missing in yours: [4]. Too many in yours: [3]." in message
+    table = Exercise("table", difficulty=1, importance=1, minutes=1, hints=["a", "b"])
+    table.cases(lambda: [Case("four", [1, 2, 3, 4])])
+    table.oracle(lambda x: {n: float(n) for n in x})
+    assert "Missing: 1." in table.check(lambda x: {n: float(n) for n in x[1:]}).message
+
+
+def test_of_two_causes_that_fit_alike_none_is_named():
+    exercise = Exercise("first_one", difficulty=1, importance=1, minutes=1, hints=["a", "b"])
+    exercise.cases(lambda: [Case("a", normal(5)), Case("b", normal(5, seed=1) * 0 + 2)])
+    exercise.oracle(lambda x: x.argmax() + x)
+    exercise.wrong("one of the two.")(lambda x: x if x[0] != 2 else x + 1)
+    exercise.wrong("the other.")(lambda x: x if x[0] != 2 else x + 2)
+    assert "one of the two" not in exercise.check(lambda x: x if x[0] != 2 else x + 3).message
