@@ -18,6 +18,7 @@ from circuits_course.checks.c01_attention_math.shared import (
     product_view,
 )
 from circuits_course.checks.inputs import normal
+from circuits_course.checks.slips import slip
 
 qk_circuit = Exercise(
     "qk_circuit",
@@ -110,3 +111,12 @@ def scale_included(W_Q: Tensor, W_K: Tensor) -> FactoredMatrix:
 )
 def all_axes_turned(W_Q: Tensor, W_K: Tensor) -> FactoredMatrix:
     return FactoredMatrix(W_Q, W_K.permute(*reversed(range(W_K.ndim))))
+
+
+slip(
+    qk_circuit,
+    "factors_turned",
+    "each factor is transposed, so that the product compares the head's inner dimensions. "
+    "W_Q stands as it is, and W_K is transposed.",
+    ("FactoredMatrix(W_Q, W_K.transpose(-2, -1))", "FactoredMatrix(W_Q.transpose(-2, -1), W_K)"),
+)

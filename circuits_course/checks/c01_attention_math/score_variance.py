@@ -87,23 +87,36 @@ def _other_seed_other_number(
     return f"seeds {seed} and {seed + 1} gave exactly the same number, {drawn[0]:.3f}"
 
 
-@score_variance.trial
-def _spread_of_products(
-    attempt: Any, d_head: int, n_samples: int, scaled: bool, seed: int
-) -> str | None:
+def _spread(attempt: Any) -> tuple[float, str]:
     """One number a vector: the variance of n products is off by sqrt(8 / n) or so of itself; that
-    of n normal numbers, of which none is multiplied, by sqrt(2 / n)."""
-    if (d_head, scaled) != (64, False):
-        return None  # once is enough
+    of n normal numbers, of which none is multiplied, by sqrt(2 / n). Over that, and in words."""
     n = 400
     found = torch.tensor([float(attempt(1, n, False, other)) for other in range(80)])
-    spread = float(found.std()) * (n / 8) ** 0.5
-    if 0.65 < spread < 1.5:
-        return None
-    return (
+    words = (
         f"with one number a vector and {n} pairs, variances of products q k differ from seed to "
         f"seed by about {(8 / n) ** 0.5:.2f}, and yours by {float(found.std()):.2f}"
     )
+    return float(found.std()) * (n / 8) ** 0.5, words
+
+
+@score_variance.trial
+def _products_spread_enough(
+    attempt: Any, d_head: int, n_samples: int, scaled: bool, seed: int
+) -> str | None:
+    if (d_head, scaled) != (64, False):
+        return None  # once is enough
+    spread, words = _spread(attempt)
+    return words if spread <= 0.65 else None
+
+
+@score_variance.trial
+def _products_do_not_spread_too_much(
+    attempt: Any, d_head: int, n_samples: int, scaled: bool, seed: int
+) -> str | None:
+    if (d_head, scaled) != (64, False):
+        return None
+    spread, words = _spread(attempt)
+    return words if spread >= 1.5 else None
 
 
 def _samples(d_head: int, n_samples: int, seed: int) -> tuple[Tensor, Tensor]:
@@ -183,3 +196,30 @@ def seed_not_used(d_head: int, n_samples: int, scaled: bool, seed: int) -> float
 )
 def told_not_measured(d_head: int, n_samples: int, scaled: bool, seed: int) -> float:
     return 1.0 if scaled else float(d_head)
+
+
+@score_variance.wrong(
+    "every query met every key. The pairs are then not independent: query i meets key i "
+    "alone, (q * k).sum(-1)."
+)
+def every_pair(d_head: int, n_samples: int, scaled: bool, seed: int) -> float:
+    q, k = _samples(d_head, n_samples, seed)
+    return (q @ k.mT / (d_head**0.5 if scaled else 1.0)).var().item()
+
+
+@score_variance.wrong(
+    "one query met all keys, so the result hangs on that query's length. Each sample has a "
+    "query of its own."
+)
+def one_query(d_head: int, n_samples: int, scaled: bool, seed: int) -> float:
+    q, k = _samples(d_head, n_samples, seed)
+    return (k @ q[0] / (d_head**0.5 if scaled else 1.0)).var().item()
+
+
+@score_variance.wrong(
+    "you summed over the samples. A score is a sum over the d_head numbers of one query and "
+    "one key, the last axis."
+)
+def summed_over_samples(d_head: int, n_samples: int, scaled: bool, seed: int) -> float:
+    q, k = _samples(d_head, n_samples, seed)
+    return ((q * k).sum(0) / (d_head**0.5 if scaled else 1.0)).var().item()

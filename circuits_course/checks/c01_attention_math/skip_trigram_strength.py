@@ -180,3 +180,15 @@ slip(
         "return attention.T[:, :, None] + ov[:, None, :]",
     ),
 )
+
+
+slip(
+    skip_trigram_strength,
+    "masked_by_vocabulary",
+    "the words are masked as if they stood in the order of the vocabulary. No word comes "
+    "first here: a softmax alone, without a mask.",
+    (
+        "(qk / model.cfg.d_head**0.5).softmax(dim=-1)",
+        "attention_pattern((qk / model.cfg.d_head**0.5)[None, None])[0, 0]",
+    ),
+)

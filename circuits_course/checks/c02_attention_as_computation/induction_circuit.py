@@ -141,8 +141,11 @@ def _predictions(basis: Basis, ran: HandBuiltRun) -> tuple[Tensor, Tensor]:
 
 @induction_circuit.observe
 def _pair_seen(heads: Any, basis: Basis) -> Tensor:
+    """Where the heads look; and what is predicted, if layer 1 looks where it should."""
     ran = _pair(basis, heads)
-    return summary(basis, ran.writes[0], *ran.patterns, ran.logits.softmax(-1))
+    astray = _pair_matches(heads, basis) or _pair_rests(heads, basis)
+    says = torch.zeros_like(ran.logits) if astray else ran.logits.softmax(-1)
+    return summary(basis, ran.writes[0], *ran.patterns, says)
 
 
 def _second(

@@ -84,7 +84,8 @@ def _lookup_writes(head: HeadWeights, basis: Basis, table: Tensor) -> str | None
 @lookup.observe
 def _lookup_seen(head: HeadWeights, basis: Basis, table: Tensor) -> Tensor:
     write = run(basis, head).writes[0][:, 1:]
-    return summary(basis, write, shares(basis, write))
+    loud = write.norm(dim=-1, keepdim=True) > 0.1  # what leaks in from elsewhere says nothing
+    return summary(basis, write, shares(basis, write) * loud)
 
 
 @lookup.wrong(

@@ -129,3 +129,12 @@ slip(
     ("query = W_E @ second.W_Q", "query = W_E @ second.W_K"),
     ("@ second.W_K\n    return", "@ second.W_Q\n    return"),
 )
+
+
+slip(
+    match_matrix,
+    "both_sides_fetched",
+    "the query has gone through the first head too. What stands at the query is the "
+    "embedding itself; the first head has prepared the key alone.",
+    ("query = W_E @ second.W_Q", "query = W_E @ first.W_V @ first.W_O @ second.W_Q"),
+)

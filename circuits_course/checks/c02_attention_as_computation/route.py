@@ -210,3 +210,21 @@ slip(
     "the symbol is written along `previous`. Asked for is `out`.",
     ("W_O=basis.out", "W_O=basis.previous"),
 )
+
+
+slip(
+    route,
+    "coordinates_for_directions",
+    "positions are taken for coordinates of the residual stream: row q of W_Q. Position q is"
+    " the direction basis.position[q], wherever that lies.",
+    ("W_Q[:, q - offset] = basis.position[q]", "W_Q[q, q - offset] = 1.0"),
+)
+
+
+slip(
+    route,
+    "last_query_missing",
+    "the last position asks for nothing: the loop ends one too early. Queries run from "
+    "offset to n_ctx - 1.",
+    ("range(offset, basis.n_ctx)", "range(offset, basis.n_ctx - 1)"),
+)

@@ -187,3 +187,12 @@ slip(
     ('W_Q = basis.direction("one")[:, None]', "W_Q = basis.direction(feature)[:, None]"),
     ("2 * gap * basis.direction(feature)", '2 * gap * basis.direction("one")'),
 )
+
+
+slip(
+    select,
+    "feature_asks",
+    "the query reads the feature, so that only positions that have it look for it. Every "
+    "position should ask: let the query read `one`.",
+    ('basis.direction("one")', "basis.direction(feature)"),
+)

@@ -9,6 +9,7 @@ import torch
 
 from circuits_course.checking import Exercise
 from circuits_course.checking.declaring import Case
+from circuits_course.checks.slips import slip
 
 sharpness = Exercise(
     "sharpness",
@@ -89,3 +90,20 @@ def sign_turned(n_keys: int, share: float) -> float:
 )
 def divided_by_others(n_keys: int, share: float) -> float:
     return math.log(share / (1 - share) / (n_keys - 1))
+
+
+slip(
+    sharpness,
+    "odds_turned",
+    "the odds are turned round: the share stands over what is left, share / (1 - share).",
+    ("share / (1 - share)", "(1 - share) / share"),
+)
+
+
+slip(
+    sharpness,
+    "odds_not_in_the_logarithm",
+    "the odds stand outside of the logarithm. It is taken of the whole: odds times the "
+    "number of other keys.",
+    ("math.log(share / (1 - share) * (n_keys - 1))", "math.log(n_keys - 1) + share / (1 - share)"),
+)

@@ -115,3 +115,15 @@ slip(
     "W_OV is used transposed: what is read meets W_V first, then W_O.",
     ("@ W_OV @", "@ W_OV.T @"),
 )
+
+
+slip(
+    bigram_table,
+    "direct_path_again",
+    "the direct path is added once more for each head. It counts once, and each head adds "
+    "its own part.",
+    (
+        "table = table + model.W_E @ W_OV",
+        "table = table + model.W_E @ model.W_U + model.W_E @ W_OV",
+    ),
+)

@@ -12,6 +12,7 @@ from typing import Any
 from circuits_course.checking import Exercise
 from circuits_course.checking.declaring import Case
 from circuits_course.checks.c03_previous_token_heads.shared import Head
+from circuits_course.checks.slips import slip
 
 control_sets = Exercise(
     "control_sets",
@@ -262,3 +263,21 @@ def any_layer(heads: list[Head], n_heads: int, n_sets: int, seed: int) -> list[l
     free = [(la, h) for la in range(9) for h in range(n_heads) if (la, h) not in heads]
     wanted = min(n_sets, _how_many_exist(heads, n_heads))
     return [rng.sample(free, len(heads)) for _ in range(wanted)]
+
+
+slip(
+    control_sets,
+    "number_ignored",
+    "`n_sets` is not heeded: the number of sets is written into the function.",
+    ("order[:n_sets]", "order[:23]"),
+)
+
+
+@control_sets.wrong(
+    "the heads of a set come from any of the layers under test. Each layer gives as many as "
+    "`heads` has there: combinations of each layer by itself, then product."
+)
+def layers_mixed(heads: list[Head], n_heads: int, n_sets: int, seed: int) -> list[list[Head]]:
+    free = [pair for la in sorted({la for la, _ in heads}) for pair in _free(heads, n_heads, la)]
+    every = [list(chosen) for chosen in combinations(free, len(heads))]
+    return random.Random(seed).sample(every, min(n_sets, len(every)))

@@ -11,6 +11,7 @@ from torch import Tensor
 from circuits_course.checking import Exercise
 from circuits_course.checking.declaring import Case
 from circuits_course.checks.c03_previous_token_heads.shared import looks_back, random_pattern
+from circuits_course.checks.slips import slip
 
 diagonal_scores = Exercise(
     "diagonal_scores",
@@ -127,3 +128,11 @@ def late_queries_only(pattern: Tensor, max_offset: int) -> Tensor:
         pattern.diagonal(-o, -2, -1)[..., max_offset - o :].mean(-1) for o in range(max_offset + 1)
     ]
     return torch.stack(late, dim=-1)
+
+
+slip(
+    diagonal_scores,
+    "largest_of_the_diagonal",
+    "this is the largest attention on the diagonal, which one lucky query can give: take the mean.",
+    (".mean(-1)", ".amax(-1)"),
+)

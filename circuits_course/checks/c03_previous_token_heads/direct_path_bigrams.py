@@ -11,6 +11,7 @@ import torch
 from circuits_course.checking import Exercise
 from circuits_course.checking.declaring import Case
 from circuits_course.checks.inputs import random_model
+from circuits_course.checks.slips import slip
 from circuits_course.models.config import CourseConfig
 from circuits_course.models.transformer import CourseTransformer
 
@@ -105,3 +106,12 @@ def whole_model(model: Any, token: int, k: int) -> list[int]:
 )
 def itself_left_out(model: Any, token: int, k: int) -> list[int]:
     return [t for t in _direct_oracle(model, token, k + 1) if t != token][:k]
+
+
+slip(
+    direct_path_bigrams,
+    "without_a_sign",
+    "you took absolute values, so that tokens which the direct path lowers stand among those"
+    " it raises.",
+    ("(model.W_E[token] @ model.W_U).topk", "(model.W_E[token] @ model.W_U).abs().topk"),
+)

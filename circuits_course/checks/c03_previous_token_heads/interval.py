@@ -120,7 +120,8 @@ def mean_over_draws(values: Tensor, n_resamples: int, seed: int) -> tuple[float,
     "value is drawn from all n, some more than once: torch.randint, not randperm."
 )
 def without_replacement(values: Tensor, n_resamples: int, seed: int) -> tuple[float, float, float]:
-    return _ends(values, values.mean().expand(n_resamples))
+    shuffled = normal(n_resamples, len(values), seed=seed).argsort(1)
+    return _ends(values, values[shuffled].mean(1))
 
 
 @interval.wrong(
@@ -179,4 +180,12 @@ slip(
         "spread = 1.96 * values.std().item()\n    low, high = values.mean().item() - spread, "
         "values.mean().item() + spread",
     ),
+)
+
+
+slip(
+    interval,
+    "medians",
+    "these are medians of the draws. The interval is about the mean: take the mean of each draw.",
+    ("values[drawn].mean(1)", "values[drawn].median(1).values"),
 )

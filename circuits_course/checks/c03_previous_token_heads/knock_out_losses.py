@@ -213,3 +213,51 @@ def _logits_of(model: Any, tokens: Tensor, heads: list[Head], mode: str) -> Tens
 )
 def one_mean_loss(model: Any, tokens: Tensor, heads: list[Head], mode: str) -> Tensor:
     return _losses_oracle(model, tokens, heads, mode).mean()
+
+
+@knock_out_losses.wrong(
+    "your mean runs over the chosen heads too, so that they all write the same. Each head "
+    "gets its own mean."
+)
+def mean_over_the_heads(model: Any, tokens: Tensor, heads: list[Head], mode: str) -> Tensor:
+    def edit(z: Tensor, chosen: list[int]) -> Tensor | float:
+        return 0.0 if mode == "zero" else z[:, :, chosen].mean((0, 1, 2))
+
+    return _losses_by_layer(model, tokens, heads, edit)
+
+
+def _losses_by_layer(
+    model: Any,
+    tokens: Tensor,
+    heads: list[Head],
+    edit: Callable[[Tensor, list[int]], Tensor | float],
+) -> Tensor:
+    def hook_for(layer: int) -> tuple[str, Callable[..., Tensor]]:
+        chosen = [head for at, head in heads if at == layer]
+
+        def hook(z: Tensor, hook: Any) -> Tensor:
+            new = z.clone()
+            new[:, :, chosen] = edit(z, chosen)
+            return new
+
+        return f"blocks.{layer}.attn.hook_z", hook
+
+    hooks = [hook_for(layer) for layer in {layer for layer, _ in heads}]
+    return _cross_entropy(model.run_with_hooks(tokens, fwd_hooks=hooks), tokens)
+
+
+@knock_out_losses.wrong(
+    "this is what the knock-out adds. Return the losses themselves; the difference is taken "
+    "in the next exercise."
+)
+def added_loss(model: Any, tokens: Tensor, heads: list[Head], mode: str) -> Tensor:
+    return _losses_oracle(model, tokens, heads, mode) - _losses_oracle(model, tokens, [], mode)
+
+
+@knock_out_losses.wrong(
+    "one head number serves all layers: a function made in a loop sees the last value of the"
+    " loop's variable. Let it look up its heads when it runs, or hand it over (head=head)."
+)
+def last_head_everywhere(model: Any, tokens: Tensor, heads: list[Head], mode: str) -> Tensor:
+    same = [(layer, heads[-1][1]) for layer, _ in heads]
+    return _losses_oracle(model, tokens, same, mode)

@@ -138,3 +138,11 @@ slip(
     "the largest score of any sequence counts. One lucky sequence is no finding: take the mean.",
     (".mean(0) for", ".amax(0) for"),
 )
+
+
+slip(
+    previous_token_scores,
+    "layer_zero_for_all",
+    "every row holds the scores of layer 0: take each layer's own pattern.",
+    ('cache["pattern", layer]', 'cache["pattern", 0]'),
+)

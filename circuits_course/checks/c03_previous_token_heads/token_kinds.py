@@ -166,3 +166,26 @@ slip(
     "entry i is about tokens[:, i + 1]; yours is about tokens[:, i].",
     ("torch.arange(1, pos)", "torch.arange(pos - 1)"),
 )
+
+
+slip(
+    token_kinds,
+    "halves_with_bos",
+    "BOS was counted to the first half, so that each token meets another one. The first copy"
+    " begins at position 1.",
+    ("tokens[:, 1 : 1 + n] == tokens[:, pos - n :]", "tokens[:, :n] == tokens[:, n : 2 * n]"),
+)
+
+
+@token_kinds.wrong(
+    "each place was judged by itself. A row repeats if all of its places agree: .all(1), and"
+    " then the same for all of its entries."
+)
+def place_by_place(tokens: Tensor) -> dict[str, Tensor]:
+    pos = tokens.shape[1]
+    n, target = (pos - 1) // 2, torch.arange(1, pos)
+    repeats = torch.zeros(len(tokens), pos - 1, dtype=torch.bool)
+    if pos == 1 + 2 * n:
+        repeats = (tokens[:, 1 : 1 + n] == tokens[:, 1 + n :]).repeat(1, 2)
+    first, second = repeats & (target <= n), repeats & (target > n + 1)
+    return {"first copy": first, "second copy": second, "ordinary text": ~repeats}

@@ -170,3 +170,15 @@ slip(
     "the sum is divided by the largest eigenvalue. Divide by the sum of all their absolute values.",
     (".abs().sum()", ".abs().max()"),
 )
+
+
+slip(
+    copying_score,
+    "diagonal_for_eigenvalues",
+    "these are diagonal entries, not eigenvalues: a head that raises every token would seem "
+    "to copy. torch.linalg.eigvals of B @ A.",
+    (
+        "torch.linalg.eigvals(W_full_OV.B @ W_full_OV.A)",
+        "(W_full_OV.A * W_full_OV.B.T).sum(-1).to(torch.complex64)",
+    ),
+)

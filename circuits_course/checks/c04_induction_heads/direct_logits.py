@@ -10,6 +10,7 @@ from torch import Tensor
 from circuits_course.checking import Case, Exercise
 from circuits_course.checking.compare import Tolerance
 from circuits_course.checks.inputs import normal, random_tokens
+from circuits_course.checks.slips import slip
 
 direct_logits = Exercise(
     "direct_logits",
@@ -155,3 +156,23 @@ def normed_alone(z: Tensor, W_O: Tensor, scale: Tensor, W_U: Tensor, targets: Te
 @direct_logits.wrong("this is the mean over the sequences: keep one row for each.")
 def mean_over_batch(z: Tensor, W_O: Tensor, scale: Tensor, W_U: Tensor, targets: Tensor) -> Tensor:
     return _direct_oracle(z, W_O, scale, W_U, targets).mean(0)
+
+
+slip(
+    direct_logits,
+    "mean_over_positions",
+    "the mean runs over positions. Take off the mean over the vocabulary, at each position "
+    "by itself.",
+    (
+        "[..., 0] - logits.mean(-1)",
+        "[..., 0] - logits.gather(-1, targets[..., None])[..., 0].mean(1, keepdim=True)",
+    ),
+)
+
+
+slip(
+    direct_logits,
+    "largest_taken_off",
+    "the largest logit is taken off. What changes no probability is the mean over the vocabulary.",
+    ("logits.mean(-1)", "logits.amax(-1)"),
+)

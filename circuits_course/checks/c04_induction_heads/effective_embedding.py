@@ -117,3 +117,11 @@ def whole_model(model: Any, words: Tensor, layer: int = 1) -> Tensor:
 )
 def both_positions(model: Any, words: Tensor, layer: int = 1) -> Tensor:
     return _residual(model, torch.stack([torch.zeros_like(words), words], 1), layer)
+
+
+@effective_embedding.wrong(
+    "the embedding is taken off: that is what the layers below have added. Asked for is the "
+    "whole residual stream."
+)
+def only_what_was_added(model: Any, words: Tensor, layer: int = 1) -> Tensor:
+    return _effective_oracle(model, words, layer) - model.W_E[words]

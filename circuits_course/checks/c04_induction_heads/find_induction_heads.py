@@ -89,26 +89,42 @@ def heeds_periods_batch_and_seed(attempt: Any, model: Any, *rest: Any, **options
     return None
 
 
+def _found_where(attempt: Any, model: Any, *perfect: Tensor) -> list[tuple[int, int]]:
+    """The heads found where head 0.i does induction on the sequences `perfect[i]` of eight."""
+
+    def perfect_on_some(pattern: Tensor, hook: Any) -> Tensor:
+        period = pattern.shape[-1] // 2
+        queries = torch.arange(1 + period, 1 + 2 * period)
+        pattern[:, : len(perfect), queries] = 0.0
+        for head, rows in enumerate(perfect):
+            pattern[rows[:, None], head, queries, queries - period + 1] = 1.0
+        return pattern
+
+    with model.hooks(fwd_hooks=[("blocks.0.attn.hook_pattern", perfect_on_some)]):
+        return [(int(layer), int(head)) for layer, head in attempt(model, periods=(9,), batch=8)]
+
+
 @find_induction_heads.live_trial
 def takes_the_mean_over_sequences(attempt: Any, model: Any, *rest: Any, **options: Any):
     """With head 0.0 perfect on two sequences of eight, and head 0.1 on six."""
     if "threshold" not in options or model.cfg.n_layers > 1:
         return None
-
-    def perfect_on_some(pattern: Tensor, hook: Any) -> Tensor:
-        period = pattern.shape[-1] // 2
-        queries = torch.arange(1 + period, 1 + 2 * period)
-        pattern[:, :2, queries] = 0.0
-        pattern[:2, 0, queries, queries - period + 1] = 1.0
-        pattern[2:, 1, queries, queries - period + 1] = 1.0
-        return pattern
-
-    with model.hooks(fwd_hooks=[("blocks.0.attn.hook_pattern", perfect_on_some)]):
-        found = [(int(layer), int(head)) for layer, head in attempt(model, periods=(9,), batch=8)]
+    some, most = torch.tensor([1, 2]), torch.tensor([0, 3, 4, 5, 6, 7])
+    found = _found_where(attempt, model, some, most)
     if (0, 0) in found:
         return "a head that does induction on two sequences of eight, mean score 0.25, was found"
     if (0, 1) not in found:
         return "a head that does induction on six sequences of eight, mean 0.75, was not found"
+    return None
+
+
+@find_induction_heads.live_trial
+def looks_past_the_first_sequence(attempt: Any, model: Any, *rest: Any, **options: Any):
+    """With head 0.0 perfect on the first sequence of eight alone."""
+    if "threshold" not in options or model.cfg.n_layers > 1:
+        return None
+    if (0, 0) in _found_where(attempt, model, torch.tensor([0])):
+        return "a head that does induction on the first sequence of eight alone was found"
     return None
 
 
@@ -286,4 +302,12 @@ slip(
     "largest_over_sequences",
     "the largest score of any sequence counts; take the mean over the batch.",
     (".mean(0)\n", ".amax(0)\n"),
+)
+
+
+slip(
+    find_induction_heads,
+    "first_sequence_only",
+    "only the first sequence counts: take the mean over the batch.",
+    ('cache["pattern", layer], period).mean(0)', 'cache["pattern", layer], period)[0]'),
 )

@@ -192,3 +192,35 @@ slip(
     ("late - 1 : late - 1 + width", ": late"),
     ("early - 1 : early - 1 + width", ": early"),
 )
+
+
+slip(
+    in_context_learning_score,
+    "one_token_too_many",
+    "each window holds one token too many: the end of a slice is not included, late - 1 + width.",
+    ("late - 1 + width", "late + width"),
+    ("early - 1 + width", "early + width"),
+)
+
+
+slip(
+    in_context_learning_score,
+    "centred_windows",
+    "the windows are centred on `late` and `early`. They begin there.",
+    (
+        "loss[..., late - 1 : late - 1 + width]",
+        "loss[..., late - 1 - width // 2 : late - 1 - width // 2 + width]",
+    ),
+    (
+        "loss[..., early - 1 : early - 1 + width]",
+        "loss[..., early - 1 - width // 2 : early - 1 - width // 2 + width]",
+    ),
+)
+
+
+slip(
+    in_context_learning_score,
+    "quotient",
+    "you divided the two means. The score is their difference, in nats.",
+    ("at_late - at_early", "at_late / at_early"),
+)

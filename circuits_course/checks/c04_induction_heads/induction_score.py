@@ -11,6 +11,7 @@ from circuits_course.checking import Exercise
 from circuits_course.checking.declaring import Case
 from circuits_course.checks.c04_induction_heads.shared import mean_attention, second_copy
 from circuits_course.checks.inputs import normal
+from circuits_course.checks.slips import slip
 
 induction_score = Exercise(
     "induction_score",
@@ -157,3 +158,12 @@ def largest(pattern: Tensor, period: int) -> Tensor:
 def share_of_brightest(pattern: Tensor, period: int) -> Tensor:
     target = torch.arange(2, 2 + period)
     return (pattern[..., 1 + period :, :].argmax(-1) == target).float().mean(-1)
+
+
+slip(
+    induction_score,
+    "first_query_missing",
+    "the first query of the second copy is left out: it already has an earlier copy to look "
+    "after. Take all `period` queries.",
+    ("[..., -period:]", "[..., 1 - period :]"),
+)

@@ -157,3 +157,12 @@ slip(
     "does both at once.",
     ("log_softmax(-1)", "softmax(-1).log()"),
 )
+
+
+slip(
+    loss_per_token,
+    "softmax_over_all_positions",
+    "the softmax runs over positions, the last one included. Probabilities sum to 1 over the"
+    " vocabulary, the last axis.",
+    ("logits[:, :-1].log_softmax(-1)", "logits.log_softmax(1)[:, :-1]"),
+)

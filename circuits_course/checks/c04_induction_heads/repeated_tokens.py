@@ -111,6 +111,14 @@ def neighbours_are_not_doubled(
 
 
 @repeated_tokens.prop
+def runs_forwards(output: Tensor, batch: int, period: int, d_vocab: int, bos: int, seed: int):
+    first, second = output[:, 1 : 1 + period], output[:, 1 + period :]
+    if (first != second).any() and (first == second.flip(1)).all():
+        return f"the second copy runs backwards: {first[0].tolist()} and then {second[0].tolist()}"
+    return None
+
+
+@repeated_tokens.prop
 def repeats(output: Tensor, batch: int, period: int, d_vocab: int, bos: int, seed: int):
     first, second = output[:, 1 : 1 + period], output[:, 1 + period :]
     if (first != second).any():

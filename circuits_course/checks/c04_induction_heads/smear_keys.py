@@ -158,3 +158,12 @@ slip(
     "the first key is 0. It has none before it and stays as it is.",
     ("k.clone()", "torch.zeros_like(k)"),
 )
+
+
+slip(
+    smear_keys,
+    "one_share_for_all",
+    "every head mixes with the share of head 0. Each has its own alpha: s has one entry for "
+    "each head.",
+    ("alpha.sigmoid()[:, None]", "alpha.sigmoid()[0]"),
+)

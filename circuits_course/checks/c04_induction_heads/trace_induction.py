@@ -17,6 +17,7 @@ from circuits_course.checks.c04_induction_heads.shared import (
     patterns_by_layer,
 )
 from circuits_course.checks.inputs import matching_model
+from circuits_course.checks.slips import slip
 from circuits_course.circuits.heads import InductionTrace
 
 trace_induction = Exercise(
@@ -148,3 +149,27 @@ def always_layer_zero(model: Any, prompt: str) -> InductionTrace:
 def all_heads(model: Any, prompt: str) -> InductionTrace:
     heads = [(i, j) for i in range(model.cfg.n_layers) for j in range(model.cfg.n_heads)]
     return _trace(model, prompt, heads=heads)
+
+
+slip(
+    trace_induction,
+    "mean_of_the_queries",
+    "you averaged over the queries. The question is where the last position looks: its row alone.",
+    ("[0, head, last]", "[0, head].mean(0)"),
+)
+
+
+slip(
+    trace_induction,
+    "last_layer_for_all",
+    "every head was read in the last layer: take each head's pattern from its own layer.",
+    ('cache["pattern", layer][0', 'cache["pattern", model.cfg.n_layers - 1][0'),
+)
+
+
+slip(
+    trace_induction,
+    "strongest_head_only",
+    "only the strongest head is listed: all induction heads are asked for.",
+    ("for layer, head in heads}", "for layer, head in heads[:1]}"),
+)

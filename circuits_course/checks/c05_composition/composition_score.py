@@ -158,3 +158,21 @@ slip(
     "you divided by the sum of the two lengths; by their product.",
     ("written.norm() * read.norm()", "written.norm() + read.norm()"),
 )
+
+
+slip(
+    composition_score,
+    "keys_not_transposed",
+    "for keys QK has to be transposed. Its rows are the query side, so `OV @ QK` puts the "
+    "source's write into the query.",
+    ("target.QK.T", "target.QK"),
+)
+
+
+slip(
+    composition_score,
+    "source_looks",
+    "the source's QK stands for what it writes. QK says where it looks; what it writes goes "
+    "through its OV.",
+    ("written = source.OV", "written = source.QK"),
+)

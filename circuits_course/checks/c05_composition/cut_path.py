@@ -215,3 +215,38 @@ slip(
     "everything else is gone and the path alone is left. Take it away: subtract.",
     ("x[:, :, head] -=", "x[:, :, head] ="),
 )
+
+
+slip(
+    cut_path,
+    "weights_of_another_head",
+    "the write went through the matrix of the head that has the source's number. The target "
+    "reads it through its own: W[target].",
+    ("written @ W[target]", "written @ W[layer, source[1]]"),
+)
+
+
+slip(
+    cut_path,
+    "last_position_only",
+    "the path is cut at the last position alone. Every position reads it: x[:, :, head].",
+    ("x[:, :, head] -= written @ W[target]", "x[:, -1, head] -= (written @ W[target])[:, -1]"),
+)
+
+
+slip(
+    cut_path,
+    "always_through_W_K",
+    "the write went through W_K whatever `kind` says. Queries read it through W_Q, values "
+    "through W_V.",
+    ('{"Q": model.W_Q, "K": model.W_K, "V": model.W_V}[kind]', "model.W_K"),
+)
+
+
+slip(
+    cut_path,
+    "mean_of_the_write",
+    "the write was averaged over positions first, so each position lost the same. Take away "
+    "what was written at each.",
+    ("x[:, :, head] -= written @ W[target]", "x[:, :, head] -= (written @ W[target]).mean((0, 1))"),
+)

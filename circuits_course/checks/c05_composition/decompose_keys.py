@@ -204,3 +204,32 @@ slip(
     'cache["q", layer].',
     ('cache["q", layer][:, :, head]', "written[0] @ model.W_Q[layer, head]"),
 )
+
+
+slip(
+    decompose_keys,
+    "values_for_z",
+    "a head's values are taken for what it writes. It writes what it has gathered, z: the "
+    "values mixed by its pattern.",
+    ('cache["z", below]', 'cache["v", below]'),
+)
+
+
+slip(
+    decompose_keys,
+    "softmax_of_each",
+    "each term has been through a softmax. The terms are scores and sum to the scores; a "
+    "softmax comes after the sum.",
+    (
+        "return query @ keys.mT / model.cfg.d_head**0.5",
+        "return (query @ keys.mT / model.cfg.d_head**0.5).softmax(-1)",
+    ),
+)
+
+
+slip(
+    decompose_keys,
+    "layer_zero_only",
+    "only the heads of layer 0 are there: all layers below `layer` have written to the keys.",
+    ("for below in range(layer)", "for below in range(min(layer, 1))"),
+)

@@ -114,3 +114,31 @@ slip(
     "where no path matters you divided 0 by 0. The answer is then 1.0.",
     ("if not matters.any():\n        return 1.0", ""),
 )
+
+
+slip(
+    found_by_shortlist,
+    "counted_not_divided",
+    "this is how many of them are found. Divide by the number of paths that matter.",
+    ("(matters[shortlist].sum() / matters.sum()).item()", "float(matters[shortlist].sum())"),
+)
+
+
+slip(
+    found_by_shortlist,
+    "share_of_the_effect",
+    "this is the share of the summed effect. Each path that matters counts one, whatever its size.",
+    (
+        "(matters[shortlist].sum() / matters.sum()).item()",
+        "((effects * matters)[shortlist].sum() / (effects * matters).sum()).item()",
+    ),
+)
+
+
+slip(
+    found_by_shortlist,
+    "first_paths",
+    "these are the first `size` paths as they come. The shortlist holds those with the "
+    "highest scores.",
+    ("scores.topk(size).indices", "torch.arange(size)"),
+)

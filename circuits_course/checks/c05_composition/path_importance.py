@@ -122,3 +122,22 @@ slip(
         "added\n        rises[path] = loss(logits) - whole",
     ),
 )
+
+
+slip(
+    path_importance,
+    "added_once_more",
+    "the path was added once more instead of being left out: subtract it.",
+    ("loss(logits - added)", "loss(logits + added)"),
+)
+
+
+@path_importance.wrong(
+    "longer paths through the same heads were left out with it. Each path is taken out by itself."
+)
+def with_all_that_pass(paths: dict[Path, Tensor], tokens: Tensor) -> dict[Path, float]:
+    whole, rises = _whole(paths), {}
+    for path in paths:
+        passing = {other: x for other, x in paths.items() if set(path) <= set(other)}
+        rises[path] = _loss(whole - _whole(passing), tokens) - _loss(whole, tokens)
+    return rises

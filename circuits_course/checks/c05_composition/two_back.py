@@ -56,8 +56,34 @@ def _two_back_oracle(basis: Basis) -> Tensor:
 
 
 @two_back.observe
+def _seen(heads: Any, basis: Basis) -> Tensor:
+    """What is predicted; where the chain is open, what each head reads and writes."""
+    told = _open_links(heads, basis)
+    if not told:
+        return _predicted(heads, basis)
+    return torch.tensor([[[group in part for group in GROUPS] for part in parts] for parts in told])
+
+
 def _predicted(heads: Any, basis: Basis) -> Tensor:
     return basis.model(*heads)(_sequences(basis))[:, 3:].argmax(-1)
+
+
+GROUPS = ("token", "previous", "out")
+
+
+def _links(basis: Basis, head: HeadWeights) -> tuple[list[str], list[str]]:
+    """The groups of directions that a head reads its values from, and those that it writes to."""
+    _, _, W_V, W_O = map(torch.as_tensor, head)
+    reads = [group for group in GROUPS if (basis.group(group) @ W_V).norm() > 0.1]
+    return reads, [group for group in GROUPS if (W_O @ basis.group(group).T).norm() > 0.1]
+
+
+def _open_links(heads: Any, basis: Basis) -> list[tuple[list[str], list[str]]]:
+    """What each head reads and writes, where no symbol gets from `token` to `out` that way."""
+    first, second = (_links(basis, head) for head in heads)
+    handed_on = "token" in first[0] and set(first[1]) & set(second[0]) and "out" in second[1]
+    at_once = any("token" in reads and "out" in writes for reads, writes in (first, second))
+    return [] if handed_on or at_once else [first, second]
 
 
 @two_back.prop
@@ -65,6 +91,19 @@ def two_heads(heads: Any, basis: Basis) -> str | None:
     if isinstance(heads, tuple | list) and len(heads) == 2 and all(len(h) == 4 for h in heads):
         return None
     return "expected two heads (first, second), each with W_Q, W_K, W_V and W_O"
+
+
+@two_back.prop
+def passes_the_symbol_on(heads: Any, basis: Basis) -> str | None:
+    """Where nothing arrives at the unembedding: which link of the chain is open?"""
+    told = [
+        f"the {which} head reads {' and '.join(map(repr, reads)) or 'nothing'} and writes "
+        f"{' and '.join(map(repr, writes)) or 'nothing'}"
+        for which, (reads, writes) in zip(
+            ("first", "second"), _open_links(heads, basis), strict=False
+        )
+    ]
+    return f"{told[0]}, {told[1]}: so no symbol gets from 'token' to 'out'" if told else None
 
 
 @two_back.prop
@@ -187,3 +226,11 @@ slip(
     "answer to p + 1.",
     ("roll(1, dims=1)", "roll(-1, dims=1)"),
 )
+
+
+@two_back.wrong(
+    "the first head reads `previous`, where nothing stands yet. It moves the symbol itself: "
+    "let it read `token`."
+)
+def first_reads_previous(basis: Basis) -> Any:
+    return _two(basis, (basis.previous.T, basis.previous), (basis.previous.T, 10 * basis.out))

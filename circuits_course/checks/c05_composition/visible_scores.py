@@ -10,6 +10,7 @@ from torch import Tensor
 from circuits_course.checking import Exercise
 from circuits_course.checking.declaring import Case
 from circuits_course.checks.inputs import normal
+from circuits_course.checks.slips import slip
 
 visible_scores = Exercise(
     "visible_scores",
@@ -99,3 +100,22 @@ def pattern_instead(scores: Tensor) -> Tensor:
 def maximum_instead(scores: Tensor) -> Tensor:
     future = torch.ones_like(scores).triu(1).bool()
     return (scores - scores.masked_fill(future, -torch.inf).amax(-1, keepdim=True)).tril()
+
+
+slip(
+    visible_scores,
+    "own_key_left_out",
+    "the query's own position is left out. A query sees itself too: keys k <= q.",
+    ("torch.ones_like(scores).tril()", "torch.ones_like(scores).tril(-1)"),
+    ("past.sum(-1, keepdim=True)", "past.sum(-1, keepdim=True).clamp(min=1)"),
+)
+
+
+@visible_scores.wrong(
+    "each row is divided by its spread as well. The softmax sees how large the differences "
+    "are: take off the mean alone."
+)
+def divided_by_the_spread(scores: Tensor) -> Tensor:
+    seen = _visible_oracle(scores)
+    keys = torch.arange(1, scores.shape[-1] + 1)[:, None]
+    return seen / (seen.square().sum(-1, keepdim=True) / keys).sqrt().clamp(min=1e-6)
