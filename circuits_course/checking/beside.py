@@ -129,6 +129,8 @@ def _sizes_of(arguments: dict[str, Any]) -> Iterator[tuple[str, int]]:
                 yield f"the length of axis {axis} of `{name}`", length
         elif isinstance(value, list):
             yield f"the length of `{name}`", len(value)
+        elif hasattr(value, "_asdict"):
+            yield from _sizes_of({f"{name}.{part}": x for part, x in value._asdict().items()})
 
 
 # --- an argument in the result ----------------------------------------------------------------
@@ -147,7 +149,9 @@ def argument_relation(pairs: Sequence[Pair], tolerance: Tolerance) -> str:
     names = [
         name
         for name, value in pairs[0].arguments.items()
-        if isinstance(value, Tensor) and value.is_floating_point() and value.numel() > 3
+        if isinstance(value, Tensor)
+        and value.is_floating_point()
+        and max(pair.arguments[name].numel() for pair in pairs if name in pair.arguments) > 3
     ]
     for name in names:
         if all(_handed_back(pair, name, tolerance) for pair in pairs):

@@ -64,6 +64,8 @@ CHANGES: dict[str, tuple[str, Change]] = {
     "without sign": ("the absolute value of `{}` is used.", _if(_is_real, torch.abs)),
     "with sign turned": ("the sign of `{}` is turned.", _if(_is_real, torch.neg)),
     "squared": ("the square of `{}` is used.", _if(_is_real, torch.square)),
+    "doubled": ("twice `{}` is used.", _if(_is_real, lambda v: 2 * v)),
+    "halved": ("half of `{}` is used.", _if(_is_real, lambda v: v / 2)),
     "one later": (
         "`{}` is shifted by one along its last axis: entry i + 1 is used for entry i.",
         _if(lambda v: v.ndim > 0, lambda v: v.roll(-1, -1)),

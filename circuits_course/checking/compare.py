@@ -195,8 +195,25 @@ def _mapping_difference(
     for key, value in expected.items():
         found = find_difference(value, fields[key], tolerance, f"{where} in {key!r}")
         if found:
-            return found
+            relation = found.relation or _fields_relation(expected, fields, tolerance)
+            return dataclasses.replace(found, relation=relation)
     return None
+
+
+def _fields_relation(
+    expected: Mapping[str, Any], got: Mapping[str, Any], tolerance: Tolerance
+) -> str:
+    """Which of two entries are exchanged, or which one alone is wrong."""
+    wrong = [key for key, value in expected.items() if not same(value, got[key], tolerance)]
+    if len(wrong) == 2:
+        one, other = wrong
+        if same(expected[one], got[other], tolerance) and same(
+            expected[other], got[one], tolerance
+        ):
+            return f"{one!r} and {other!r} are exchanged."
+    if len(wrong) == 1 and len(expected) > 2:
+        return f"Only {wrong[0]!r} is wrong."
+    return ""
 
 
 def _keys_relation(expected: Mapping[str, Any], got: Mapping[str, Any]) -> str:

@@ -75,20 +75,20 @@ def _on_file(exercise: Declaration, findings: list[Finding]) -> Cause | None:
 
 
 def _share(
-    exercise: Declaration, wrong: WrongAnswer, findings: list[Finding]
+    exercise: Declaration, wrong: WrongAnswer, findings: list[Finding], weighted: bool = True
 ) -> tuple[float, float]:
     """Of the cases that the attempt or the wrong answer fails: the shares on which they give the
-    same output, and on which they break the same property."""
+    same output, and on which they break the same property. weighted: `LITTLE` counts."""
     theirs = _findings_of(exercise, wrong)
     pairs = [
         (mine, other)
         for mine, other in zip(findings, theirs, strict=False)
         if not (mine.ok and other.ok)
     ]
-    whole = sum(_weight(mine, other) for mine, other in pairs)
+    weights = [_weight(mine, other) if weighted else 1.0 for mine, other in pairs]
     shares = dict.fromkeys(Likeness, 0.0)
-    for mine, other in pairs:
-        shares[likeness(mine, other, exercise.tolerance)] += _weight(mine, other) / whole
+    for (mine, other), weight in zip(pairs, weights, strict=True):
+        shares[likeness(mine, other, exercise.tolerance)] += weight / sum(weights)
     return round(shares[Likeness.SAME_OUTPUT], 6), round(shares[Likeness.SAME_FAULT], 6)
 
 
@@ -108,7 +108,7 @@ def _holds_little(output: Any) -> bool:
 
 def agreement(exercise: Declaration, one: WrongAnswer, other: WrongAnswer) -> float:
     """The share of the cases that either of two wrong answers fails on which they do the same."""
-    return _share(exercise, other, _findings_of(exercise, one))[0]
+    return _share(exercise, other, _findings_of(exercise, one), weighted=False)[0]
 
 
 def _findings_of(exercise: Declaration, wrong: WrongAnswer) -> list[Finding]:

@@ -153,5 +153,5 @@ slip(
     "each query and each key was divided by its own length, which makes a cosine of the "
     "score. Lengths count: the dot product, over sqrt(d_head)."
 )
-def cosines(q: Tensor, k: Tensor) -> Tensor:
+def cosines_unscaled(q: Tensor, k: Tensor) -> Tensor:
     return torch.nn.functional.normalize(q, dim=-1) @ torch.nn.functional.normalize(k, dim=-1).mT

@@ -159,3 +159,22 @@ slip(
     "the square is as large as the number of heads. Its sides are positions: scores.shape[-1].",
     ("scores.shape[-1]", "scores.shape[1]"),
 )
+
+
+slip(
+    causal_mask,
+    "mask_alone",
+    "this is the mask by itself, 0 and -inf. The scores have to be in it: masked_fill of the"
+    " scores.",
+    ("return scores.masked_fill", "return torch.zeros_like(scores).masked_fill"),
+)
+
+
+@causal_mask.wrong(
+    "the first key is masked as well. BOS lies in the past of every query: everybody may "
+    "look at it."
+)
+def first_key_masked(scores: Tensor) -> Tensor:
+    future = torch.ones(scores.shape[-2:], dtype=torch.bool).triu(1)
+    future[1:, 0] = True
+    return scores.masked_fill(future, -torch.inf)

@@ -186,3 +186,12 @@ slip(
     "`sharpness` for a share near 1.",
     ("0.999", "0.6"),
 )
+
+
+slip(
+    aggregate,
+    "reads_one",
+    "the values read `one`, which is 1 everywhere, so the mean is 1 as well. Let W_V read "
+    "the feature.",
+    ("W_V = basis.direction(feature)", 'W_V = basis.direction("one")'),
+)

@@ -242,17 +242,8 @@ def too_quiet(basis: Basis) -> Pair:
 
 slip(
     induction_circuit,
-    "two_steps_back",
-    "layer 0 looks two back, so `previous` holds the symbol before the previous one. It has to "
-    "look one back.",
-    ("route(basis, 1)", "route(basis, 2)"),
-)
-
-
-slip(
-    induction_circuit,
-    "layer_one_never_rests",
-    "where the symbol is new, nothing matches and the attention of layer 1 spreads over "
-    "everything. Give BOS a score between a match and no match.",
-    ("gap * one]", "0 * one]"),
+    "bos_as_high_as_a_match",
+    "BOS scores as high as a match and takes half of its attention. Put it halfway between a"
+    " match and no match.",
+    ("gap * one]", "2 * gap * one]"),
 )

@@ -138,3 +138,12 @@ slip(
     "embedding itself; the first head has prepared the key alone.",
     ("query = W_E @ second.W_Q", "query = W_E @ first.W_V @ first.W_O @ second.W_Q"),
 )
+
+
+slip(
+    match_matrix,
+    "second_heads_values",
+    "the second head's OV stands where the first one's belongs. The first head has fetched "
+    "the symbol: first.W_V @ first.W_O.",
+    ("first.W_V @ first.W_O", "second.W_V @ second.W_O"),
+)

@@ -228,3 +228,11 @@ slip(
     "offset to n_ctx - 1.",
     ("range(offset, basis.n_ctx)", "range(offset, basis.n_ctx - 1)"),
 )
+
+
+slip(
+    route,
+    "target_avoided",
+    "the sign is turned: the query asks for anything but that position. Both scales are positive.",
+    ("scale * W_Q", "-scale * W_Q"),
+)

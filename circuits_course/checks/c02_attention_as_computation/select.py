@@ -196,3 +196,12 @@ slip(
     "position should ask: let the query read `one`.",
     ('basis.direction("one")', "basis.direction(feature)"),
 )
+
+
+slip(
+    select,
+    "bos_step_too_low",
+    "BOS lies hardly above the rest. Where the feature is on nowhere it should get all: a "
+    "full `sharpness` above the others.",
+    ("+ gap * basis.token[0]", "+ 0.1 * gap * basis.token[0]"),
+)

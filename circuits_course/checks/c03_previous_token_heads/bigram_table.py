@@ -127,3 +127,23 @@ slip(
         "table = table + model.W_E @ model.W_U + model.W_E @ W_OV",
     ),
 )
+
+
+slip(
+    bigram_table,
+    "mean_of_the_heads",
+    "the heads are averaged. Each adds all that it writes: sum over the heads.",
+    (
+        "table = table + model.W_E @ W_OV @ model.W_U",
+        "table = table + model.W_E @ W_OV @ model.W_U / len(heads)",
+    ),
+)
+
+
+slip(
+    bigram_table,
+    "embedding_with_position",
+    "positions are added to the embedding. In this model they enter queries and keys only; "
+    "the table is about tokens.",
+    ("table = model.W_E @ model.W_U", "table = (model.W_E + model.W_pos.mean(0)) @ model.W_U"),
+)

@@ -189,3 +189,13 @@ slip(
     "these are medians of the draws. The interval is about the mean: take the mean of each draw.",
     ("values[drawn].mean(1)", "values[drawn].median(1).values"),
 )
+
+
+slip(
+    interval,
+    "outermost_means",
+    "these are the smallest and the largest mean, which move further apart with every draw. "
+    "Take the quantiles 0.025 and 0.975.",
+    ("means.quantile(torch.tensor([0.025, 0.975])).tolist()", "means.aminmax()"),
+    ("values.mean().item(), low, high", "values.mean().item(), low.item(), high.item()"),
+)

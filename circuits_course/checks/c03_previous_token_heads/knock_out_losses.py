@@ -261,3 +261,20 @@ def added_loss(model: Any, tokens: Tensor, heads: list[Head], mode: str) -> Tens
 def last_head_everywhere(model: Any, tokens: Tensor, heads: list[Head], mode: str) -> Tensor:
     same = [(layer, heads[-1][1]) for layer, _ in heads]
     return _losses_oracle(model, tokens, same, mode)
+
+
+@knock_out_losses.wrong(
+    "the values v were replaced. A head's output is z, what its pattern has gathered from "
+    "them: hook_z."
+)
+def values_replaced(model: Any, tokens: Tensor, heads: list[Head], mode: str) -> Tensor:
+    def hook_for(layer: int, head: int) -> tuple[str, Callable[..., Tensor]]:
+        def hook(v: Tensor, hook: Any) -> Tensor:
+            new = v.clone()
+            new[:, :, head] = 0.0 if mode == "zero" else v[:, :, head].mean((0, 1))
+            return new
+
+        return f"blocks.{layer}.attn.hook_v", hook
+
+    logits = model.run_with_hooks(tokens, fwd_hooks=[hook_for(*pair) for pair in heads])
+    return _cross_entropy(logits, tokens)

@@ -176,3 +176,12 @@ slip(
     "the largest logit is taken off. What changes no probability is the mean over the vocabulary.",
     ("logits.mean(-1)", "logits.amax(-1)"),
 )
+
+
+slip(
+    direct_logits,
+    "one_mean_for_all",
+    "one mean is taken off everywhere, over positions and sequences too. Each position has "
+    "its own mean over the vocabulary.",
+    ("logits.mean(-1)", "logits.mean()"),
+)

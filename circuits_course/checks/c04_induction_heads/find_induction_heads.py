@@ -22,6 +22,7 @@ from circuits_course.checks.c04_induction_heads.shared import (
     stepping_model,
 )
 from circuits_course.checks.inputs import matching_model, random_tokens
+from circuits_course.checks.references import load_reference
 from circuits_course.checks.slips import slip
 
 find_induction_heads = Exercise(
@@ -106,14 +107,20 @@ def _found_where(attempt: Any, model: Any, *perfect: Tensor) -> list[tuple[int, 
 
 @find_induction_heads.live_trial
 def takes_the_mean_over_sequences(attempt: Any, model: Any, *rest: Any, **options: Any):
-    """With head 0.0 perfect on two sequences of eight, and head 0.1 on six."""
+    """With head 0.0 perfect on two sequences of eight."""
     if "threshold" not in options or model.cfg.n_layers > 1:
         return None
-    some, most = torch.tensor([1, 2]), torch.tensor([0, 3, 4, 5, 6, 7])
-    found = _found_where(attempt, model, some, most)
-    if (0, 0) in found:
+    if (0, 0) in _found_where(attempt, model, torch.tensor([1, 2])):
         return "a head that does induction on two sequences of eight, mean score 0.25, was found"
-    if (0, 1) not in found:
+    return None
+
+
+@find_induction_heads.live_trial
+def finds_two_in_a_layer(attempt: Any, model: Any, *rest: Any, **options: Any):
+    """With head 0.0 perfect on every sequence, and head 0.1 on six of eight."""
+    if "threshold" not in options or model.cfg.n_layers > 1:
+        return None
+    if (0, 1) not in _found_where(attempt, model, torch.arange(8), torch.arange(6)):
         return "a head that does induction on six sequences of eight, mean 0.75, was not found"
     return None
 
@@ -311,3 +318,17 @@ slip(
     "only the first sequence counts: take the mean over the batch.",
     ('cache["pattern", layer], period).mean(0)', 'cache["pattern", layer], period)[0]'),
 )
+
+
+@find_induction_heads.wrong(
+    "one head of each layer is listed. A layer may have several: compare every score with "
+    "the threshold."
+)
+def best_of_each_layer(
+    model: Any, periods: Periods = PERIODS, batch: int = 8, threshold: float = 0.35, seed: int = 0
+) -> Heads:
+    found = load_reference("04_induction_heads").find_induction_heads
+    best: dict[int, tuple[int, int]] = {}
+    for layer, head in found(model, periods, batch, threshold, seed):
+        best.setdefault(layer, (layer, head))
+    return list(best.values())

@@ -166,3 +166,14 @@ slip(
     " vocabulary, the last axis.",
     ("logits[:, :-1].log_softmax(-1)", "logits.log_softmax(1)[:, :-1]"),
 )
+
+
+slip(
+    loss_per_token,
+    "entropy_of_the_guess",
+    "this is how unsure the model was on average, its entropy. Pick the token that really came.",
+    (
+        "return -log_probs.gather(-1, target[..., None])[..., 0]",
+        "return -(log_probs.exp() * log_probs).sum(-1)",
+    ),
+)

@@ -167,3 +167,14 @@ slip(
     "each head.",
     ("alpha.sigmoid()[:, None]", "alpha.sigmoid()[0]"),
 )
+
+
+slip(
+    smear_keys,
+    "two_before",
+    "each key is mixed with the one two before it. Take the key just before.",
+    (
+        "smeared[:, 1:] = s * k[:, 1:] + (1 - s) * k[:, :-1]",
+        "smeared[:, 2:] = s * k[:, 2:] + (1 - s) * k[:, :-2]",
+    ),
+)

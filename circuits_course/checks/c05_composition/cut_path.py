@@ -250,3 +250,20 @@ slip(
     "what was written at each.",
     ("x[:, :, head] -= written @ W[target]", "x[:, :, head] -= (written @ W[target]).mean((0, 1))"),
 )
+
+
+slip(
+    cut_path,
+    "half_of_it",
+    "half of the write is still there: take away all of it.",
+    ("-= written @ W[target]", "-= 0.5 * (written @ W[target])"),
+)
+
+
+slip(
+    cut_path,
+    "another_targets_path",
+    "the head that has the source's number was cut. It is the target's queries, keys or "
+    "values that lose the write.",
+    ("x[:, :, head] -= written @ W[target]", "x[:, :, source[1]] -= written @ W[layer, source[1]]"),
+)

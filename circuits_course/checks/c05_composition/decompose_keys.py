@@ -233,3 +233,11 @@ slip(
     "only the heads of layer 0 are there: all layers below `layer` have written to the keys.",
     ("for below in range(layer)", "for below in range(min(layer, 1))"),
 )
+
+
+slip(
+    decompose_keys,
+    "output_of_another_head",
+    "every head's z went through W_O of head 0: take each head's own.",
+    ("model.W_O[below, source]", "model.W_O[below, 0]"),
+)

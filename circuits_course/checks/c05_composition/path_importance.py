@@ -141,3 +141,23 @@ def with_all_that_pass(paths: dict[Path, Tensor], tokens: Tensor) -> dict[Path, 
         passing = {other: x for other, x in paths.items() if set(path) <= set(other)}
         rises[path] = _loss(whole - _whole(passing), tokens) - _loss(whole, tokens)
     return rises
+
+
+slip(
+    path_importance,
+    "targets_not_shifted",
+    "each logit is compared with the token that stands there, not with the one that follows.",
+    ("logits[:, :-1].log_softmax(-1)", "logits.log_softmax(-1)"),
+    ("tokens[:, 1:, None]", "tokens[..., None]"),
+)
+
+
+slip(
+    path_importance,
+    "last_prediction_only",
+    "only the last prediction counts: take the mean over all of them.",
+    (
+        "log_probs.gather(-1, tokens[:, 1:, None]).mean()",
+        "log_probs.gather(-1, tokens[:, 1:, None])[:, -1].mean()",
+    ),
+)

@@ -102,3 +102,11 @@ def transposed_result(head_a: HeadCircuits, head_b: HeadCircuits) -> FactoredMat
 def outer_factors_only(head_a: HeadCircuits, head_b: HeadCircuits) -> FactoredMatrix:
     width = min(head_a.W_V.shape[1], head_b.W_O.shape[0])
     return FactoredMatrix(head_a.W_V[:, :width], head_b.W_O[:width])
+
+
+@virtual_ov.wrong(
+    "the first head's input has been added: b reads the token itself as well. A virtual head"
+    " is the product alone."
+)
+def with_the_direct_step(head_a: HeadCircuits, head_b: HeadCircuits) -> FactoredMatrix:
+    return FactoredMatrix(head_b.W_V + head_a.W_V @ head_a.W_O @ head_b.W_V, head_b.W_O)

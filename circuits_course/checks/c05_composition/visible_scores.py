@@ -119,3 +119,12 @@ def divided_by_the_spread(scores: Tensor) -> Tensor:
     seen = _visible_oracle(scores)
     keys = torch.arange(1, scores.shape[-1] + 1)[:, None]
     return seen / (seen.square().sum(-1, keepdim=True) / keys).sqrt().clamp(min=1e-6)
+
+
+slip(
+    visible_scores,
+    "first_key_taken_off",
+    "the first key's score is taken off. What the softmax does not see is shared by all keys"
+    " of the row: take off their mean.",
+    ("return (scores - mean) * past", "return (scores - scores[..., :1]) * past"),
+)
