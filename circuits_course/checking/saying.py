@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from circuits_course.checking.attempt import leaves_stub_line
@@ -15,6 +16,7 @@ from circuits_course.checking.diagnosis import diagnose
 from circuits_course.checking.outcome import Outcome, Result
 from circuits_course.checking.relations import numbers_relation, relation_in_most
 from circuits_course.checking.running import Finding
+from circuits_course.checking.tolerance import Tolerance
 
 
 def passed(exercise: Declaration) -> Result:
@@ -81,8 +83,10 @@ def _relation(exercise: Declaration, findings: list[Finding], first: Difference)
     ]
     by_arguments = ""
     if pairs and len(pairs) == sum(not f.ok for f in findings):
-        by_arguments = scale_relation(pairs, exercise.tolerance) or argument_relation(
-            pairs, exercise.tolerance
+        by_arguments = (
+            scale_relation(pairs, exercise.tolerance)
+            or argument_relation(pairs, exercise.tolerance)
+            or _pooled(pairs, exercise.tolerance)
         )
     if by_arguments:
         return by_arguments
@@ -93,6 +97,17 @@ def _relation(exercise: Declaration, findings: list[Finding], first: Difference)
             return together
     failed = [f.difference for f in findings if f.difference]
     return relation_in_most([d.relation for d in failed if d.kind == first.kind])
+
+
+def _pooled(pairs: list[Pair], tolerance: Tolerance) -> str:
+    """What the numbers of all cases have in common, of which single cases may hold too few."""
+    if any(pair.expected.shape != pair.got.shape for pair in pairs):
+        return ""
+    expected, got = (
+        torch.cat([side.flatten() for side in sides]).tolist()
+        for sides in ([p.expected for p in pairs], [p.got for p in pairs])
+    )
+    return numbers_relation(expected, got, tolerance)
 
 
 def _pair(exercise: Declaration, finding: Finding, expected: Any) -> Pair | None:

@@ -166,3 +166,12 @@ slip(
         "causal_mask(scores).exp() / causal_mask(scores).exp().sum(-1, keepdim=True)",
     ),
 )
+
+
+@attention_pattern.wrong(
+    "the diagonal is masked too, so nobody looks at itself, and the first row has nothing "
+    "left. Go through causal_mask."
+)
+def itself_left_out(scores: Tensor) -> Tensor:
+    square = torch.ones(scores.shape[-2:], dtype=torch.bool)
+    return scores.masked_fill(square.triu(), -torch.inf).softmax(-1).nan_to_num()

@@ -107,3 +107,10 @@ slip(
         "return pattern.sum(-1, keepdim=True) * v",
     ),
 )
+
+
+@mix_values.wrong(
+    "each number of the result is the largest of the weighted values. A query takes home their sum."
+)
+def largest_of_the_values(pattern: Tensor, v: Tensor) -> Tensor:
+    return (pattern[..., None] * v[:, :, None]).amax(3)

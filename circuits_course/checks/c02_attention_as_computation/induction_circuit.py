@@ -247,3 +247,18 @@ slip(
     " match and no match.",
     ("gap * one]", "2 * gap * one]"),
 )
+
+
+@induction_circuit.wrong(
+    "layer 0 writes into `token`, over the symbol that stands there, and `previous` stays "
+    "empty. Write to `previous`, which is free."
+)
+def written_over_the_token(basis: Basis) -> Pair:
+    return position_head(basis, 1)._replace(W_O=basis.token), _second(basis)
+
+
+@induction_circuit.wrong(
+    "layer 0 looks at the next position, which the mask hides. It has to look one back: offset 1."
+)
+def looks_ahead(basis: Basis) -> Pair:
+    return writes_previous(basis, -1), _second(basis)

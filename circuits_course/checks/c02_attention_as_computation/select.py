@@ -205,3 +205,15 @@ slip(
     "full `sharpness` above the others.",
     ("+ gap * basis.token[0]", "+ 0.1 * gap * basis.token[0]"),
 )
+
+
+slip(
+    select,
+    "looks_at_itself",
+    "the head looks at the position itself, whatever stands there. Whom it looks at should "
+    "depend on the key's feature: W_K reads the feature.",
+    (
+        "gap = sharpness(basis.n_ctx, 0.99)",
+        "return route(basis, 0)\n    gap = sharpness(basis.n_ctx, 0.99)",
+    ),
+)

@@ -199,3 +199,11 @@ slip(
     ("means.quantile(torch.tensor([0.025, 0.975])).tolist()", "means.aminmax()"),
     ("values.mean().item(), low, high", "values.mean().item(), low.item(), high.item()"),
 )
+
+
+slip(
+    interval,
+    "ninety_nine_per_cent",
+    "between these ends lie 99 % of the means. For 95 % cut 2.5 % off at each side.",
+    ("[0.025, 0.975]", "[0.005, 0.995]"),
+)

@@ -14,6 +14,7 @@ from circuits_course.checks.c03_previous_token_heads.knock_out_losses import _lo
 from circuits_course.checks.c03_previous_token_heads.shared import Head, repeated, text
 from circuits_course.checks.c03_previous_token_heads.token_kinds import _kinds_oracle
 from circuits_course.checks.inputs import random_model
+from circuits_course.checks.references import load_reference
 
 knock_out_effect = Exercise(
     "knock_out_effect",
@@ -139,3 +140,17 @@ def relative_change(model: Any, tokens: Tensor, heads: list[Head], mode: str) ->
     before = _effect(_losses_oracle(model, tokens, [], mode), tokens)
     change = _effect_oracle(model, tokens, heads, mode)
     return {kind: change[kind] / before[kind] for kind in change}
+
+
+@knock_out_effect.wrong(
+    "these are absolute changes. Where a knock-out makes the loss smaller, its effect is "
+    "negative: keep the sign."
+)
+def changes_without_sign(
+    model: Any, tokens: Tensor, heads: list[Head], mode: str = "mean"
+) -> dict[str, float]:
+    reference = load_reference("03_previous_token_heads")
+    losses = [reference.knock_out_losses(model, tokens, some, mode) for some in (heads, [])]
+    change = (losses[0] - losses[1]).abs()
+    masks = reference.token_kinds(tokens)
+    return {kind: float(change[mask].mean()) for kind, mask in masks.items() if mask.any()}

@@ -278,3 +278,12 @@ def values_replaced(model: Any, tokens: Tensor, heads: list[Head], mode: str) ->
 
     logits = model.run_with_hooks(tokens, fwd_hooks=[hook_for(*pair) for pair in heads])
     return _cross_entropy(logits, tokens)
+
+
+@knock_out_losses.wrong(
+    "the heads in `heads` are the ones that were kept, and all others were replaced. It is "
+    "the other way round."
+)
+def all_others_out(model: Any, tokens: Tensor, heads: list[Head], mode: str) -> Tensor:
+    every = [(la, h) for la in range(model.cfg.n_layers) for h in range(model.cfg.n_heads)]
+    return _losses_oracle(model, tokens, [pair for pair in every if pair not in heads], mode)

@@ -161,3 +161,11 @@ slip(
         "log_probs.gather(-1, tokens[:, 1:, None])[:, -1].mean()",
     ),
 )
+
+
+slip(
+    path_importance,
+    "quotient_of_losses",
+    "you divided the two losses. The rise is their difference, in nats.",
+    ("loss(logits - added) - whole", "loss(logits - added) / whole"),
+)

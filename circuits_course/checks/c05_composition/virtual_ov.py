@@ -110,3 +110,15 @@ def outer_factors_only(head_a: HeadCircuits, head_b: HeadCircuits) -> FactoredMa
 )
 def with_the_direct_step(head_a: HeadCircuits, head_b: HeadCircuits) -> FactoredMatrix:
     return FactoredMatrix(head_b.W_V + head_a.W_V @ head_a.W_O @ head_b.W_V, head_b.W_O)
+
+
+@virtual_ov.wrong(
+    "the first head's OV is transposed. Rows are what is read: its OV stands as it is."
+)
+def first_one_turned(head_a: HeadCircuits, head_b: HeadCircuits) -> FactoredMatrix:
+    return FactoredMatrix(head_a.W_O.mT, head_a.W_V.mT) @ head_b.OV
+
+
+@virtual_ov.wrong("the first head stands there twice and the second not at all: a first, then b.")
+def first_one_twice(head_a: HeadCircuits, head_b: HeadCircuits) -> FactoredMatrix:
+    return head_a.OV @ head_a.OV

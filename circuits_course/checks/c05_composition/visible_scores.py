@@ -128,3 +128,15 @@ slip(
     " of the row: take off their mean.",
     ("return (scores - mean) * past", "return (scores - scores[..., :1]) * past"),
 )
+
+
+slip(
+    visible_scores,
+    "own_key_taken_off",
+    "the score of the query's own position is taken off. What the softmax does not see is "
+    "shared by all keys of the row: take off their mean.",
+    (
+        "return (scores - mean) * past",
+        "return (scores - scores.diagonal(0, -2, -1)[..., None]) * past",
+    ),
+)
