@@ -505,9 +505,10 @@ show_table({
     f"all {len(everything)} heads": new(everything), f"the circuit, {len(circuit)} heads": new(circuit),
     "no heads": new(set()), "all but the circuit": new(everything - circuit),
 }, columns=["what is left", "logit difference"], digits=2)
-verdict("an eighth of the heads keeps three quarters of the logit difference, or more",
+verdict("about a tenth of the heads keeps three quarters of the logit difference, or more",
         new(circuit) > 0.75 * new(everything) and len(circuit) <= len(everything) / 8,
-        f"{new(circuit) / new(everything):.0%}; faithfulness {faithfulness(new, everything, circuit):.2f}",
+        f"{len(circuit)} heads keep {new(circuit) / new(everything):.0%}; "
+        f"faithfulness {faithfulness(new, everything, circuit):.2f}",
         model=model)
 
 # %%
@@ -734,9 +735,9 @@ chapter.progress()
 #
 # - Wang et al. 2022, *Interpretability in the Wild* (arXiv 2211.00593): the circuit of GPT-2 small,
 #   path patching, the three criteria. Their circuit is off by 0.46 logits (13 %).
-# - Merullo et al. 2023 report 78 % overlap between the IOI circuit of GPT-2 Medium and that of
+# - Merullo et al. 2023 (arXiv 2310.08744) report 78 % overlap between the IOI circuit of GPT-2 Medium and that of
 #   another task.
-# - Tigges et al. 2024 find in the Pythia models that the algorithm is stable over training and
+# - Tigges et al. 2024 (arXiv 2407.10827) find in the Pythia models that the algorithm is stable over training and
 #   scale, while the heads are not.
 #
 # What your circuit does not say: why the mean and not another prompt's output, whether ABC is the

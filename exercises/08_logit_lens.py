@@ -376,11 +376,10 @@ for sign in (1, -1):
 show_table(rows, digits=1)
 
 # %% [markdown]
-# *What to see:* two ways to favour a name. In SmolLM2 **29.1** and **23.0** raise ` Mary`, as the name
-# movers of GPT-2 do (Wang et al. 2022). **23.3**, the strongest of all, does the opposite: it *lowers*
-# ` John`, and what it raises most are no words. It attends to the subject and pushes it down. In GPT-2
-# small no head was reported to do that; its negative name movers lower whatever name they attend to, mainly
-# the right one.
+# *What to see:* two ways to favour a name. In SmolLM2 **29.1** and **23.0** raise ` Mary`, as the name movers of
+# GPT-2 do (Wang et al. 2022). **23.3**, the strongest of all, does the opposite: it *lowers* ` John`, and what it
+# raises most are no words. It attends to the subject (chapter 06) and pushes it down. In GPT-2 small no head was
+# reported to do that; its negative name movers lower whatever name they attend to, mainly the right one.
 #
 # So read both lists. A difference of two logits sees what a head does to these two; a list of what
 # it raises alone would have missed the strongest head of this model.

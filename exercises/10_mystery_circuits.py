@@ -130,9 +130,10 @@ verdict("with every head mean-ablated agate says something else", moved > 1, f"{
 #
 # ## Where do the heads look?
 #
-# You know four kinds of heads by their attention. `role_targets(tokens)` has them as masks [batch, q, k], as you
-# wrote them in chapter 09: for every query, at which keys should a head of that role look? (`role_targets??` shows how.)
-# For `BOS a b a`, from the second `a` (q = 3), the duplicate is at k = 1 and the induction target at k = 2.
+# You know four kinds of heads by their attention. `role_targets(tokens)` has them as masks [batch, q, k]: for every
+# query, at which keys should a head of that role look? (`role_targets??` shows how; chapter 09 has you write three of
+# the four.) For `BOS a b a`, from the second `a` (q = 3), the duplicate is at k = 1 and the induction target at k =
+# 2.
 #
 # Heads of these models **rest on BOS** when they find nothing to look at. A head that rests nine times out of ten
 # and looks one back the tenth time is still a previous-token head. So we ask: *of the attention that leaves
