@@ -82,7 +82,6 @@ from .heads import strongest_heads as strongest_heads
 from .induction import added_losses as added_losses
 from .induction import direct_scores as direct_scores
 from .induction import final_scale as final_scale
-from .induction import knock_out_hooks as knock_out_hooks
 from .induction import losses_without as losses_without
 from .induction import token_OV as token_OV
 from .induction import value_weights as value_weights
@@ -145,6 +144,7 @@ from .patching.sweep import gap_sweep as gap_sweep
 from .patching.sweep import patch_sweep as patch_sweep
 from .silencing import cache_without as cache_without
 from .silencing import input_cut as input_cut
+from .silencing import knock_out_hooks as knock_out_hooks
 from .silencing import mean_ablated as mean_ablated
 from .steering import random_directions as random_directions
 from .steering import steered as steered

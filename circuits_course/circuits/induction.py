@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from functools import partial
 from typing import Any, Literal
 
 import torch
@@ -13,6 +12,7 @@ from transformer_lens import FactoredMatrix
 
 from circuits_course.circuits.heads import Head
 from circuits_course.circuits.padding import require_one_length
+from circuits_course.circuits.silencing import knock_out_hooks
 
 
 def final_scale(cache: Any) -> Float[Tensor, "batch pos 1"] | Float[Tensor, "1 1 1"]:
@@ -70,33 +70,12 @@ def losses_without(
 ) -> Float[Tensor, "batch pos-1"]:
     """The loss on each token, nats, while the outputs z of some heads (layer, head) are replaced.
 
-    mode: "zero" puts zeros there; "mean" puts the head's own mean over all sequences and positions
-    of this run there. Entry i is about tokens[:, i + 1]. Leaves the model as it was. Raises
-    CourseError for prompts of different lengths.
+    mode: as in `knock_out_hooks`. Entry i is about tokens[:, i + 1]. Leaves the model as it was.
+    Raises CourseError for prompts of different lengths.
     """
     require_one_length(model, tokens)
     logits = model.run_with_hooks(tokens, fwd_hooks=knock_out_hooks(heads, mode))
     return _losses(logits, tokens)
-
-
-def knock_out_hooks(
-    heads: Iterable[Head], mode: Literal["zero", "mean"] = "mean"
-) -> list[tuple[str, Any]]:
-    """Hooks for `model.hooks(fwd_hooks=...)` that replace the outputs z of some heads.
-
-    mode: as in `losses_without`. For measurements of the model without these heads, on prompts of
-    one length: a hook does not see which positions are padding.
-    """
-    return [
-        (f"blocks.{layer}.attn.hook_z", partial(_replace, head=head, mode=mode))
-        for layer, head in heads
-    ]
-
-
-def _replace(z: Float[Tensor, "batch pos head d_head"], hook: Any, head: int, mode: str) -> Tensor:
-    z = z.clone()
-    z[:, :, head] = z[:, :, head].mean((0, 1)) if mode == "mean" else 0.0
-    return z
 
 
 @torch.no_grad()
@@ -108,7 +87,7 @@ def added_losses(
 ) -> Float[Tensor, "set batch pos-1"]:
     """How much loss (nats) on each token the knock-out of each set of heads adds.
 
-    mode: as in `losses_without`. The layers below a set's first head are run once for all sets.
+    mode: as in `knock_out_hooks`. The layers below a set's first head are run once for all sets.
     Raises CourseError for prompts of different lengths.
     """
     require_one_length(model, tokens)

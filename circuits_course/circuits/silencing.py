@@ -1,9 +1,15 @@
-"""What a model does without some of its heads: its activations, for a look at who misses them."""
+"""A model without some of its heads, to look at whatever is left: hooks replace their outputs z.
+
+The mean that stands in is over all sequences and positions of the same run, which asks for prompts
+of one length. For what a metric or the logits lose, with means at each position, over other prompts
+or from another prompt, see `Ablation`, which runs only the layers that change.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, Literal
 
 import torch
@@ -15,6 +21,26 @@ from circuits_course.circuits.padding import require_one_length
 from circuits_course.models.transformer import CourseTransformer
 
 
+def knock_out_hooks(
+    heads: Iterable[Head], mode: Literal["zero", "mean"] = "mean"
+) -> list[tuple[str, Any]]:
+    """Hooks for `model.hooks(fwd_hooks=...)` that replace the outputs z of some heads.
+
+    mode: "zero" puts zeros there; "mean" puts the head's own mean over all sequences and positions
+    of the run there. On prompts of one length: a hook does not see which positions are padding.
+    """
+    return [
+        (f"blocks.{layer}.attn.hook_z", partial(_replace, head=head, mode=mode))
+        for layer, head in heads
+    ]
+
+
+def _replace(z: Float[Tensor, "batch pos head d_head"], hook: Any, head: int, mode: str) -> Tensor:
+    z = z.clone()
+    z[:, :, head] = z[:, :, head].mean((0, 1)) if mode == "mean" else 0.0
+    return z
+
+
 @torch.no_grad()
 def cache_without(
     model: Any,
@@ -24,20 +50,10 @@ def cache_without(
 ) -> Any:
     """The cached activations on `tokens` while the outputs z of some heads are replaced.
 
-    mode: by zeros, or by the head's own mean over the sequences and positions of this run. For
-    other replacements, other prompts and losses see `Ablation`. Raises CourseError for prompts of
-    different lengths.
+    mode: as in `knock_out_hooks`. Raises CourseError for prompts of different lengths.
     """
     require_one_length(model, tokens)
-    silent = set(heads)
-
-    def replace(z: Tensor, hook: Any) -> Tensor:
-        chosen = [head for layer, head in silent if layer == hook.layer()]
-        z[:, :, chosen] = z[:, :, chosen].mean((0, 1)) if mode == "mean" else 0.0
-        return z
-
-    hooks = [(f"blocks.{layer}.attn.hook_z", replace) for layer in {layer for layer, _ in silent}]
-    with model.hooks(fwd_hooks=hooks):
+    with model.hooks(fwd_hooks=knock_out_hooks(heads, mode)):
         return model.run_with_cache(tokens)[1]
 
 
@@ -49,20 +65,11 @@ def mean_ablated(model: Any, heads: Iterable[Head]) -> Iterator[Any]:
 
     A bridge raises CourseError there for prompts of different lengths.
     """
-    gone: dict[int, list[int]] = {}
-    for layer, head in heads:
-        gone.setdefault(layer, []).append(head)
-
-    def flatten(z: Float[Tensor, "batch pos head d_head"], hook: Any) -> Tensor:
-        z = z.clone()
-        for head in gone[hook.layer()]:
-            z[:, :, head] = z[:, :, head].mean((0, 1))
-        return z
 
     def refuse_padding(tokens: Tensor, hook: Any) -> None:
         require_one_length(model, tokens)
 
-    hooks: list[tuple[str, Any]] = [(f"blocks.{layer}.attn.hook_z", flatten) for layer in gone]
+    hooks = knock_out_hooks(heads)
     if "embed.hook_in" in model.hook_dict:  # where a bridge sees its tokens
         hooks.append(("embed.hook_in", refuse_padding))
     with model.hooks(fwd_hooks=hooks):

@@ -1,7 +1,8 @@
 """Ablation: taking a head's output away, by zeros, by its mean, or by another prompt's.
 
 Zero is arbitrary, the mean keeps what a head says on every prompt, resampling brings in what it
-says on another one. The three can disagree; chapter 07 shows it.
+says on another one. The three can disagree; chapter 07 shows it. To look at the activations of a
+model without some heads see `silencing`.
 """
 
 from __future__ import annotations
