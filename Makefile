@@ -45,7 +45,7 @@ lab: $(VENV)/.lab
 	@$(if $(AS_ROOT),echo "$(ROOT_NOTE)",true)
 	$(BIN)/jupyter lab $(ROOT_ARGS) $(LAB_ARGS) notebooks/$(CHAPTER)_*.ipynb
 
-test: lint types rooms model unit book-tests claims notebooks
+test: lint types rooms model unit claims notebooks
 	@echo "Every test, every claim and every notebook passed."
 
 setup: $(VENV)/.test
@@ -83,15 +83,15 @@ model: $(VENV)/.test
 
 # In random order (pytest-randomly): a test that leaves something behind is found out.
 unit: $(VENV)/.test
-	$(TEST_ENV) $(PYTEST) --no-loadscope-reorder -m "not rebuild" --ignore=tests/claims --ignore=tests/book tests
+	$(TEST_ENV) $(PYTEST) --no-loadscope-reorder -m "not rebuild" --ignore=tests/claims tests
 
 # The chapters as a site that anyone can open; complains of every link that leads nowhere.
 book: $(VENV)/.test
 	$(PY) -m circuits_course.cli book build/book
 
-# The same in a scratch folder, twice, and used in a real browser where there is one.
+# The same in a scratch folder, twice, and used in a real browser where there is one; `unit` does so too.
 book-tests: $(VENV)/.test
-	$(TEST_ENV) $(PY) -m pytest -q -p no:randomly tests/book
+	$(TEST_ENV) $(PYTEST) tests/book
 
 # The headline claims on data that no notebook uses; fails where one no longer holds.
 claims: $(VENV)/.test

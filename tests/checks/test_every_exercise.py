@@ -4,15 +4,26 @@ from __future__ import annotations
 
 import linecache
 from importlib import import_module
+from itertools import combinations
 
 import pytest
 
+from circuits_course.checking.diagnosis import MOST, agreement
 from circuits_course.checking.outcome import Outcome
 from circuits_course.checks import load_checks, ready
 from circuits_course.checks.references import load_reference, stub_source
 
 EXERCISES = [(chapter, name) for chapter in ready() for name in load_checks(chapter).exercises]
 each_exercise = pytest.mark.parametrize(("chapter", "name"), EXERCISES)
+
+# Mistakes that do the same on most cases, by their nature; whoever makes one reads the first.
+SAME = {
+    ("find_induction_heads", "duplicate_token_heads", "last_layer_missing"),
+    ("largest_gap", "never_stops", "each_alone"),
+    ("compare_profiles", "mean_reaches", "weak_ones_kept"),
+    ("removable_heads", "costliest_first", "in_order_of_names"),
+    ("smallest_cuts", "sets_kept", "share_of_a_nat"),
+}
 
 
 def right_answers(chapter, name):
@@ -68,6 +79,17 @@ def test_wrong_answer_meets_its_own_sentence(chapter, name, wrong):
         f"{wrong.name} is met with the sentence of {result.diagnosis}: {result.text}"
     )
     assert wrong.because in result.message
+
+
+@each_exercise
+def test_causes_are_told_apart_by_at_least_half_of_the_cases(chapter, name):
+    exercise = load_checks(chapter).find_exercise(name)
+    alike = {
+        (name, one.name, other.name)
+        for one, other in combinations(exercise.wrong_answers, 2)
+        if agreement(exercise, one, other) > MOST
+    }
+    assert alike - SAME == set(), "add a case on which they differ"
 
 
 @pytest.mark.parametrize(
