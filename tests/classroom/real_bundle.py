@@ -11,12 +11,19 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 from circuits_course.classroom.bundle import bundle
 
 OTHERS = {"win_amd64": "x86_64-pc-windows-msvc", "macosx_14_0_arm64": "aarch64-apple-darwin"}
 PYTHONS = ["3.12", "3.13"]
+BEGAN = time.monotonic()
+
+
+def say(line: str) -> None:
+    """With the seconds since the beginning: where the time goes."""
+    print(f"{time.monotonic() - BEGAN:4.0f} s  {line}", flush=True)
 
 
 def main() -> None:
@@ -24,13 +31,13 @@ def main() -> None:
         stick = bundle(Path(place) / "stick", platforms=list(OTHERS), python_versions=PYTHONS)
         names = sorted(path.name for path in (stick / "wheels").iterdir())
         size = sum(path.stat().st_size for path in stick.rglob("*")) / 1e9
-        print(f"{len(names)} wheels, {size:.2f} GB")
+        say(f"{len(names)} wheels, {size:.2f} GB")
         for platform in OTHERS.values():
             for python in PYTHONS:
                 resolve(stick, platform, python)
         assert any(name.startswith("colorama") for name in names), "Windows needs colorama"
         install(stick, Path(place))
-    print("The stick installs here, and has all that the others need.")
+    say("The stick installs here, and has all that the others need.")
 
 
 def resolve(stick: Path, platform: str, python: str) -> None:
@@ -44,7 +51,7 @@ def resolve(stick: Path, platform: str, python: str) -> None:
     found = subprocess.run(command, input="circuits-course[lab]", capture_output=True, text=True,
                            env=environment)  # fmt: skip
     assert found.returncode == 0, f"{platform}, Python {python}: {found.stderr}"
-    print(f"{platform}, Python {python}: {len(found.stdout.splitlines())} packages, all there")
+    say(f"{platform}, Python {python}: {len(found.stdout.splitlines())} packages, all there")
 
 
 def install(stick: Path, place: Path) -> None:
@@ -52,10 +59,11 @@ def install(stick: Path, place: Path) -> None:
     environment = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "PIP_FIND_LINKS")}
     environment |= {"HOME": str(place), "PIP_NO_INDEX": "1",
                     "CIRCUITS_COURSE_CACHE": str(place / "cache")}  # fmt: skip
-    for _ in range(2):
+    for turn in ("Installed from it", "Installed again"):
         command = [sys.executable, str(stick / "install.py"), str(place / "course")]
         found = subprocess.run(command, env=environment, capture_output=True, text=True)
         assert found.returncode == 0, found.stdout + found.stderr
+        say(f"{turn}.")
     assert "Installed. Start with:" in found.stdout
 
 

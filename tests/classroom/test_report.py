@@ -235,3 +235,12 @@ def test_learners_stand_in_the_order_of_their_numbers(tmp_path):
     html = page(check_folder(tmp_path))
     places = [html.index(f"<th>ann_{number}</th>") for number in (1, 2, 10)]
     assert places == sorted(places)
+
+
+@in_a_sandbox
+def test_what_a_chapter_imports_is_there_for_every_learner(tmp_path):
+    """Prepared once in the process that theirs are copies of: else each costs seconds more."""
+    look = "import sys\nraise ValueError('circuits_course.plots.heatmaps' in sys.modules)"
+    notebook(tmp_path / "ann.ipynb", attack(look))
+    (report,) = check_folder(tmp_path, workers=1)
+    assert "ValueError: True" in report.answers["read_pattern"].text
