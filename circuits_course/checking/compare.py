@@ -211,7 +211,7 @@ def _fields_relation(
             expected[other], got[one], tolerance
         ):
             return f"{one!r} and {other!r} are exchanged."
-    if len(wrong) == 1 and len(expected) > 2:
+    if len(wrong) == 1 and len(expected) > 1:
         return f"Only {wrong[0]!r} is wrong."
     return ""
 

@@ -7,6 +7,7 @@ all where that could be chance. A case on which many mistakes look alike counts 
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any
@@ -137,13 +138,25 @@ def likeness(mine: Finding, theirs: Finding, tolerance: Tolerance) -> Likeness:
         alike = _text(mine) == _text(theirs)
         return Likeness.SAME_OUTPUT if alike else Likeness.NONE
     if "type" in kinds:
-        alike = type(mine.output) is type(theirs.output)
+        alike = _types(mine.output) == _types(theirs.output)
         return Likeness.SAME_OUTPUT if alike else Likeness.NONE
     seen = [f.output if f.seen is None else f.seen for f in (mine, theirs)]
     if same(seen[0], seen[1], tolerance):
         return Likeness.SAME_FAULT if _says_nothing(seen[0]) else Likeness.SAME_OUTPUT
     same_property = mine.broken is not None and mine.seen is None
+    same_property = same_property and _pattern(_text(mine)) == _pattern(_text(theirs))
     return Likeness.SAME_FAULT if same_property else Likeness.NONE
+
+
+def _types(output: Any) -> tuple[type, ...]:
+    """The type of an output, of its first entry, of that one's first entry."""
+    inside = isinstance(output, list | tuple) and output
+    return (type(output), *(_types(output[0]) if inside else ()))
+
+
+def _pattern(text: str) -> str:
+    """A complaint without its numbers and names."""
+    return re.sub(r"'[^']*'|-?\d[\d.]*", "#", text)
 
 
 def _text(finding: Finding) -> str:

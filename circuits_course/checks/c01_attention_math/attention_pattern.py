@@ -175,3 +175,20 @@ slip(
 def itself_left_out(scores: Tensor) -> Tensor:
     square = torch.ones(scores.shape[-2:], dtype=torch.bool)
     return scores.masked_fill(square.triu(), -torch.inf).softmax(-1).nan_to_num()
+
+
+@attention_pattern.wrong(
+    "the softmax runs over the heads. Each head shares out its own attention over the keys, "
+    "the last axis."
+)
+def heads_share_it_out(scores: Tensor) -> Tensor:
+    future = torch.ones(scores.shape[-2:], dtype=torch.bool).triu(1)
+    return scores.masked_fill(future, -torch.inf).softmax(1).nan_to_num()
+
+
+@attention_pattern.wrong(
+    "the future got a low score, which still leaves it some attention. Only -inf leaves it none."
+)
+def low_scores_for_the_future(scores: Tensor) -> Tensor:
+    future = torch.ones(scores.shape[-2:], dtype=torch.bool).triu(1)
+    return scores.masked_fill(future, -1.0).softmax(-1)

@@ -162,3 +162,11 @@ slip(
     "queries meet queries: the scores compare q with k.",
     ("attention_scores(q, k)", "attention_scores(q, q)"),
 )
+
+
+slip(
+    multi_head_attention,
+    "last_head_alone",
+    "only the last head's write is there: sum over the heads.",
+    ("writes.sum(dim=1)", "writes[:, -1]"),
+)

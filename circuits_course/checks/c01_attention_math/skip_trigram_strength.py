@@ -192,3 +192,14 @@ slip(
         "attention_pattern((qk / model.cfg.d_head**0.5)[None, None])[0, 0]",
     ),
 )
+
+
+slip(
+    skip_trigram_strength,
+    "words_look_backwards",
+    "queries and keys are exchanged: dest asks, through W_Q, and source answers, through W_K.",
+    (
+        "qk_circuit(model.W_Q[0, head], model.W_K[0, head])",
+        "qk_circuit(model.W_K[0, head], model.W_Q[0, head])",
+    ),
+)

@@ -147,3 +147,14 @@ slip(
     "the table is about tokens.",
     ("table = model.W_E @ model.W_U", "table = (model.W_E + model.W_pos.mean(0)) @ model.W_U"),
 )
+
+
+slip(
+    bigram_table,
+    "head_zero_of_the_layer",
+    "the head's number is not heeded: head 0 of each layer was taken.",
+    (
+        "model.W_V[layer, head] @ model.W_O[layer, head]",
+        "model.W_V[layer, 0] @ model.W_O[layer, 0]",
+    ),
+)

@@ -71,6 +71,18 @@ def is_a_list_of_sets(
 
 
 @control_sets.prop
+def layer_comes_first(
+    output: Any, heads: list[Head], n_heads: int, n_sets: int, seed: int
+) -> str | None:
+    layers, sets = sorted(layer for layer, _ in heads), _as_sets(output)
+    if any(sorted(layer for layer, _ in chosen) != layers for chosen in sets) and all(
+        sorted(second for _, second in chosen) == layers for chosen in sets
+    ):
+        return f"pairs are (layer, head), yours (head, layer): {sets[0]}"
+    return None
+
+
+@control_sets.prop
 def keeps_the_layers(
     output: Any, heads: list[Head], n_heads: int, n_sets: int, seed: int
 ) -> str | None:
@@ -281,3 +293,9 @@ def layers_mixed(heads: list[Head], n_heads: int, n_sets: int, seed: int) -> lis
     free = [pair for la in sorted({la for la, _ in heads}) for pair in _free(heads, n_heads, la)]
     every = [list(chosen) for chosen in combinations(free, len(heads))]
     return random.Random(seed).sample(every, min(n_sets, len(every)))
+
+
+@control_sets.wrong("the pairs are (head, layer): the layer comes first.")
+def head_before_layer(heads: list[Head], n_heads: int, n_sets: int, seed: int) -> list[list[Head]]:
+    sets = _distinct(heads, n_heads, n_sets, random.Random(seed))
+    return [[pair[::-1] for pair in chosen] for chosen in sets]

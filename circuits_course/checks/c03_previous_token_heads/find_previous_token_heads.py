@@ -12,6 +12,7 @@ from circuits_course.checking.declaring import Case
 from circuits_course.checks.c03_previous_token_heads.previous_token_scores import _previous_oracle
 from circuits_course.checks.c03_previous_token_heads.shared import Head, routing_model
 from circuits_course.checks.inputs import random_model, random_tokens
+from circuits_course.checks.references import load_reference
 
 find_previous_token_heads = Exercise(
     "find_previous_token_heads",
@@ -102,3 +103,21 @@ def flat_indices(model: Any, tokens: Tensor, threshold: float) -> list[int]:
     return [
         layer * model.cfg.n_heads + head for layer, head in _find_oracle(model, tokens, threshold)
     ]
+
+
+@find_previous_token_heads.wrong(
+    "only heads of layer 0 are there: a later layer may have such heads too."
+)
+def layer_zero_only(model: Any, tokens: Tensor, threshold: float = 0.5) -> list[Any]:
+    found = load_reference("03_previous_token_heads").find_previous_token_heads
+    return [head for head in found(model, tokens, threshold) if head[0] == 0]
+
+
+@find_previous_token_heads.wrong(
+    "the scores are still with them: return the pairs (layer, head) alone."
+)
+def with_their_scores(model: Any, tokens: Tensor, threshold: float = 0.5) -> list[Any]:
+    reference = load_reference("03_previous_token_heads")
+    scores = reference.previous_token_scores(model, tokens)
+    found = reference.find_previous_token_heads(model, tokens, threshold)
+    return [(head, scores[head].item()) for head in found]

@@ -207,3 +207,19 @@ slip(
     "between these ends lie 99 % of the means. For 95 % cut 2.5 % off at each side.",
     ("[0.025, 0.975]", "[0.005, 0.995]"),
 )
+
+
+slip(
+    interval,
+    "one_value_a_draw",
+    "each draw holds one value, whose spread is that of the values. Draw as many as there are.",
+    ("(n_resamples, n)", "(n_resamples, 1)"),
+)
+
+
+slip(
+    interval,
+    "ends_exchanged",
+    "the ends are exchanged: (mean, low, high).",
+    ("values.mean().item(), low, high", "values.mean().item(), high, low"),
+)

@@ -287,3 +287,11 @@ def values_replaced(model: Any, tokens: Tensor, heads: list[Head], mode: str) ->
 def all_others_out(model: Any, tokens: Tensor, heads: list[Head], mode: str) -> Tensor:
     every = [(la, h) for la in range(model.cfg.n_layers) for h in range(model.cfg.n_heads)]
     return _losses_oracle(model, tokens, [pair for pair in every if pair not in heads], mode)
+
+
+@knock_out_losses.wrong(
+    "another layer was hooked, the one above. The layer of a pair is that of its hook."
+)
+def layer_above(model: Any, tokens: Tensor, heads: list[Head], mode: str) -> Tensor:
+    above = [((layer + 1) % model.cfg.n_layers, head) for layer, head in heads]
+    return _losses_oracle(model, tokens, above, mode)

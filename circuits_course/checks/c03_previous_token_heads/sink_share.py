@@ -92,3 +92,11 @@ slip(
     "you summed: .mean(-1).",
     (".mean(-1)", ".sum(-1) / pattern.shape[-1]"),
 )
+
+
+slip(
+    sink_share,
+    "last_column",
+    "this is attention to the last token. The first token is column 0.",
+    ("[..., 1:, 0]", "[..., 1:, -1]"),
+)

@@ -332,3 +332,14 @@ def best_of_each_layer(
     for layer, head in found(model, periods, batch, threshold, seed):
         best.setdefault(layer, (layer, head))
     return list(best.values())
+
+
+slip(
+    find_induction_heads,
+    "layers_from_one",
+    "layers are counted from 1: they run from 0 to n_layers - 1.",
+    (
+        "lowest[layer, head] = min(score, lowest.get((layer, head), score))",
+        "lowest[layer + 1, head] = min(score, lowest.get((layer + 1, head), score))",
+    ),
+)

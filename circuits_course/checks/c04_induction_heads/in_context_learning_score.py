@@ -224,3 +224,12 @@ slip(
     "you divided the two means. The score is their difference, in nats.",
     ("at_late - at_early", "at_late / at_early"),
 )
+
+
+slip(
+    in_context_learning_score,
+    "windows_end_there",
+    "the windows end at `late` and `early`. They begin there.",
+    ("loss[..., late - 1 : late - 1 + width]", "loss[..., max(late - width, 0) : late]"),
+    ("loss[..., early - 1 : early - 1 + width]", "loss[..., max(early - width, 0) : early]"),
+)

@@ -167,3 +167,11 @@ slip(
     "after. Take all `period` queries.",
     ("[..., -period:]", "[..., 1 - period :]"),
 )
+
+
+slip(
+    induction_score,
+    "one_query_too_many",
+    "the last query of the first copy is counted too. The second copy has `period` queries.",
+    ("[..., -period:]", "[..., -period - 1 :]"),
+)

@@ -267,3 +267,16 @@ slip(
     "values that lose the write.",
     ("x[:, :, head] -= written @ W[target]", "x[:, :, source[1]] -= written @ W[layer, source[1]]"),
 )
+
+
+slip(
+    cut_path,
+    "gathered_not_written",
+    "z is what the source has gathered. What it writes has gone through its W_O, and the "
+    "target reads that through its own matrix.",
+    ("written @ W[target]", 'cache["z", source[0]][:, :, source[1]]'),
+    (
+        "_, cache = model.run_with_cache(tokens)\n    written",
+        "_, plain = model.run_with_cache(tokens)\n    cache = plain\n    written",
+    ),
+)

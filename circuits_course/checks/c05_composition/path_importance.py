@@ -169,3 +169,11 @@ slip(
     "you divided the two losses. The rise is their difference, in nats.",
     ("loss(logits - added) - whole", "loss(logits - added) / whole"),
 )
+
+
+slip(
+    path_importance,
+    "probability_lost",
+    "these are probabilities lost. The loss is the logarithm, in nats.",
+    ("log_probs = logits[:, :-1].log_softmax(-1)", "log_probs = logits[:, :-1].softmax(-1)"),
+)

@@ -122,3 +122,11 @@ def first_one_turned(head_a: HeadCircuits, head_b: HeadCircuits) -> FactoredMatr
 @virtual_ov.wrong("the first head stands there twice and the second not at all: a first, then b.")
 def first_one_twice(head_a: HeadCircuits, head_b: HeadCircuits) -> FactoredMatrix:
     return head_a.OV @ head_a.OV
+
+
+@virtual_ov.wrong(
+    "the first matrix is QK. Head a's QK decides where it looks; what it writes has gone "
+    "through its OV."
+)
+def first_one_looks(head_a: HeadCircuits, head_b: HeadCircuits) -> FactoredMatrix:
+    return head_a.QK @ head_b.OV

@@ -140,3 +140,11 @@ slip(
         "return (scores - scores.diagonal(0, -2, -1)[..., None]) * past",
     ),
 )
+
+
+slip(
+    visible_scores,
+    "sum_taken_off",
+    "the sum of the row is taken off: divide it by the number of keys first.",
+    (" / past.sum(-1, keepdim=True)", ""),
+)
