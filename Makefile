@@ -28,6 +28,7 @@ help:
 	@echo "make lab     set up what is needed, then JupyterLab on chapter 00 (CHAPTER=04: on that one)"
 	@echo "make book    the course as a site in build/book"
 	@echo "make test    set up what is needed, then every test and every notebook"
+	@echo "make unit    every test but the next two; make notebooks  every notebook, three ways"
 	@echo "make claims  test the headline claims again (claims-table: and write the table)"
 	@echo "make test-colab  every student notebook from the wheel, with Colab's versions"
 	@echo "make slides  six drawings for the projector"
