@@ -107,3 +107,19 @@ slip(
     "and keep it on the right.",
     ("einsum(x, W, pattern)", "einsum(x, W[-1:].expand_as(W), pattern)"),
 )
+
+
+slip(
+    project_heads,
+    "mean_over_d_model",
+    "the products were averaged over d_model. A matrix product sums them.",
+    ("return einsum(x, W, pattern)", "return einsum(x, W, pattern) / x.shape[-1]"),
+)
+
+
+slip(
+    project_heads,
+    "heads_joined",
+    "heads and their numbers were joined into one axis. Keep both: [batch, pos, head, d_head].",
+    ("return einsum(x, W, pattern)", "return einsum(x, W, pattern).flatten(2)"),
+)

@@ -10,6 +10,7 @@ from torch import Tensor
 from circuits_course.checking import Exercise
 from circuits_course.checking.declaring import Case
 from circuits_course.checks.inputs import normal
+from circuits_course.checks.slips import slip
 
 split_heads = Exercise(
     "split_heads",
@@ -78,3 +79,26 @@ def head_count_as_size(x: Tensor, n_heads: int) -> Tensor:
 def scrambled(x: Tensor, n_heads: int) -> Tensor:
     batch, pos, width = x.shape
     return x.reshape(batch, n_heads, pos, width // n_heads).transpose(1, 2)
+
+
+slip(
+    split_heads,
+    "batch_and_positions_joined",
+    "batch and positions were joined into one axis. Keep both: only the last axis is cut.",
+    (
+        '"batch pos (head d_head) -> batch pos head d_head"',
+        '"batch pos (head d_head) -> (batch pos) head d_head"',
+    ),
+)
+
+
+slip(
+    split_heads,
+    "heads_backwards",
+    "the heads come in reverse order: head 0 is the first piece.",
+    (
+        'return rearrange(x, "batch pos (head d_head) -> batch pos head d_head", head=n_heads)',
+        'return rearrange(x, "batch pos (head d_head) -> batch pos head d_head", '
+        "head=n_heads).flip(2)",
+    ),
+)

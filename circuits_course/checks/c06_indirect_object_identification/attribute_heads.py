@@ -199,3 +199,37 @@ slip(
     "W_O[layer, head].",
     ("z, W_O, read)", "z, W_O[:, :1].expand_as(W_O), read)"),
 )
+
+
+slip(
+    attribute_heads,
+    "heads_mean_scale",
+    "one scale, the mean over the prompts, serves for all; each prompt has its own.",
+    (
+        'read = direction / cache["ln_final.hook_scale"][:, -1]',
+        'read = direction / cache["ln_final.hook_scale"][:, -1].mean()',
+    ),
+)
+
+
+slip(
+    attribute_heads,
+    "the_other_heads",
+    "this is what the *other* heads of the layer add.",
+    (
+        'return torch.einsum("lbhd,lhdm,bm->lhb", z, W_O, read)',
+        'each = torch.einsum("lbhd,lhdm,bm->lhb", z, W_O, read)\n'
+        "    return each.sum(1, keepdim=True) - each",
+    ),
+)
+
+
+slip(
+    attribute_heads,
+    "running_sums",
+    "these are running sums over the layers. Asked is what each head adds by itself.",
+    (
+        'return torch.einsum("lbhd,lhdm,bm->lhb", z, W_O, read)',
+        'return torch.einsum("lbhd,lhdm,bm->lhb", z, W_O, read).cumsum(0)',
+    ),
+)

@@ -222,3 +222,20 @@ slip(
         'cache["mlp_out", layer], cache["mlp_out", layer]',
     ),
 )
+
+
+slip(
+    attribute_layers,
+    "mean_scale",
+    "one scale, the mean over the prompts, serves for all. Each prompt has its own: [batch, 1].",
+    ("(written / scale * direction).sum(-1)", "(written / scale.mean() * direction).sum(-1)"),
+)
+
+
+slip(
+    attribute_layers,
+    "written_and_read_at_others",
+    "each prompt's direction met another prompt's write. Both belong to one prompt: multiply "
+    "row by row.",
+    ("(written / scale * direction).sum(-1)", "(written / scale * direction.roll(1, 0)).sum(-1)"),
+)

@@ -177,3 +177,37 @@ slip(
         "return abs(F(circuit - removed) / F(circuit) - F(model_heads - removed) / F(model_heads))",
     ),
 )
+
+
+slip(
+    completeness,
+    "kept_at_0",
+    "a negative difference was set to 0. The score is a distance: take abs().",
+    (
+        "return abs(F(circuit - removed) - F(model_heads - removed))",
+        "return max(F(circuit - removed) - F(model_heads - removed), 0.0)",
+    ),
+)
+
+
+slip(
+    completeness,
+    "model_minus_circuit_kept_at_0",
+    "a circuit that does better than the model got 0. The score is a distance: take abs().",
+    (
+        "return abs(F(circuit - removed) - F(model_heads - removed))",
+        "return max(F(model_heads - removed) - F(circuit - removed), 0.0)",
+    ),
+)
+
+
+slip(
+    completeness,
+    "losses_added",
+    "the losses of circuit and model were added. Compare what is left of the two.",
+    (
+        "return abs(F(circuit - removed) - F(model_heads - removed))",
+        "return abs(F(circuit - removed) - F(circuit)) + abs(F(model_heads - removed) - "
+        "F(model_heads))",
+    ),
+)

@@ -324,3 +324,29 @@ slip(
     "name is among them: .any(-1).",
     ("(top == name[:, None]).any(-1)", "(top == name[:, None])"),
 )
+
+
+slip(
+    copy_score,
+    "values_of_layer_0",
+    'the values are those of layer 0. Read the head\'s own layer: cache["v", layer].',
+    ('names_filter=f"blocks.{layer}.attn.hook_v"', 'names_filter="blocks.0.attn.hook_v"'),
+    ('cache["v", layer]', 'cache["v", 0]'),
+)
+
+
+slip(
+    copy_score,
+    "mean_W_O",
+    "the value went through the mean of the layer's W_O. Each head has its own: W_O[layer, index].",
+    ("W_O[layer, index]", "W_O[layer].mean(0)"),
+)
+
+
+slip(
+    copy_score,
+    "position_for_token",
+    "the five tokens were compared with the place of the name. Compare with the token that "
+    "stands there.",
+    ("(top == name[:, None])", "(top == at[:, None])"),
+)

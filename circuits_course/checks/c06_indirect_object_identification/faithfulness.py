@@ -121,3 +121,11 @@ slip(
         "return abs((F(model_heads) - F(circuit)) / F(circuit))",
     ),
 )
+
+
+slip(
+    faithfulness,
+    "mean_of_both",
+    "the two were averaged. The score is how far apart they are: abs() of their difference.",
+    ("return abs(F(model_heads) - F(circuit))", "return (F(model_heads) + F(circuit)) / 2"),
+)

@@ -237,3 +237,31 @@ slip(
     "head].",
     ("z[:, :, head] = means[:, :, head]", "z[:, head] = means[:, head]"),
 )
+
+
+slip(
+    knock_out,
+    "io_alone",
+    "that is the IO's logit alone. Take the subject's away: logit_difference.",
+    (
+        "return logit_difference(at_end[:, None], batch.io, batch.s)",
+        "return at_end[torch.arange(len(at_end)), batch.io]",
+    ),
+)
+
+
+slip(
+    knock_out,
+    "mean_of_all_heads",
+    "the mean was taken over the heads as well. Each head has its own.",
+    ("z[:, :, head] = means[:, :, head]", "z[:, :, head] = means.mean(2)"),
+)
+
+
+slip(
+    knock_out,
+    "another_groups_mean",
+    "each prompt got the mean of another prompt's group. Compare reference_groups with the "
+    "prompt's own group.",
+    ("for group in batch.groups", "for group in batch.groups.roll(1)"),
+)

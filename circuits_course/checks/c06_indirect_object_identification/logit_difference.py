@@ -172,3 +172,23 @@ slip(
     "the IO is held against the mean of all logits. Hold it against the subject's.",
     ("return at_end[rows, io] - at_end[rows, s]", "return at_end[rows, io] - at_end.mean(-1)"),
 )
+
+
+slip(
+    logit_difference,
+    "logits_of_the_last_prompt",
+    "every prompt was read in the last prompt's logits: logits[-1] picks a prompt. Positions "
+    "are axis 1: logits[:, -1].",
+    ("logits[:, -1]", "logits[-1:, -1].expand(len(logits), -1)"),
+)
+
+
+slip(
+    logit_difference,
+    "in_units_of_the_spread",
+    "the difference was divided by the spread of the logits. Keep logits.",
+    (
+        "return at_end[rows, io] - at_end[rows, s]",
+        "return (at_end[rows, io] - at_end[rows, s]) / at_end.std(-1)",
+    ),
+)

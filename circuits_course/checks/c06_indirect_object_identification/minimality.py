@@ -164,3 +164,21 @@ slip(
         "return abs(abs(F(rest - {head}) - F(rest)) - abs(F(circuit - {head}) - F(circuit)))",
     ),
 )
+
+
+slip(
+    minimality,
+    "what_k_leaves_alone",
+    "the circuit without K and `head` is compared with K alone. Compare it with the circuit "
+    "without K.",
+    ("return abs(F(rest - {head}) - F(rest))", "return abs(F(rest - {head}) - F(set(removed)))"),
+)
+
+
+slip(
+    minimality,
+    "kept_at_0",
+    "where the circuit does better without the head the result is 0. A head that works "
+    "against the task matters too: take abs().",
+    ("return abs(F(rest - {head}) - F(rest))", "return max(F(rest) - F(rest - {head}), 0.0)"),
+)

@@ -160,3 +160,23 @@ slip(
     "the sign is lost. A head that looks there less when a name returns has a negative score.",
     ("return looks - control", "return (looks - control).abs()"),
 )
+
+
+slip(
+    repetition_scores,
+    "control_at_another_query",
+    "in the control the attention was read from END. Read it between the same two places.",
+    (
+        "batch.positions, [(query, key)])[query, key]",
+        'batch.positions, [(query if tokens is batch.tokens else "END", key)])[query if tokens '
+        'is batch.tokens else "END", key]',
+    ),
+)
+
+
+slip(
+    repetition_scores,
+    "control_twice",
+    "the control was subtracted twice.",
+    ("return looks - control", "return looks - 2 * control"),
+)

@@ -247,3 +247,30 @@ slip(
     "batch.metric(model(batch.tokens)).",
     ("return patched - batch.metric(model(batch.tokens))", "return patched - patched.mean()"),
 )
+
+
+slip(
+    s_inhibition_effect,
+    "whole_layers_hear",
+    'all heads of the movers\' layers heard it. Only the movers are receivers: (layer, head, "q").',
+    (
+        '[(layer, head, "q") for layer, head in movers]',
+        '[(layer, h, "q") for layer in {la for la, _ in movers} for h in range(model.cfg.n_heads)]',
+    ),
+)
+
+
+slip(
+    s_inhibition_effect,
+    "senders_at_the_io",
+    "the senders were patched at the IO. The movers' query is made at END: position=end.",
+    ("position=end", 'position=batch.positions["IO"]'),
+)
+
+
+slip(
+    s_inhibition_effect,
+    "senders_at_s1",
+    "the senders were patched at S1. The movers' query is made at END: position=end.",
+    ("position=end", 'position=batch.positions["S1"]'),
+)

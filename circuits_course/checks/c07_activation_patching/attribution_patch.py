@@ -290,3 +290,30 @@ slip(
     "once: sum.",
     ("(step * g).sum((0, 1, 3))", "(step * g).sum((0, 3)).amax(0)"),
 )
+
+
+slip(
+    attribution_patch,
+    "step_of_length_one",
+    "the step was made of length one. How far z moves counts: clean z minus corrupted z as it is.",
+    (
+        "(step * g).sum((0, 1, 3))",
+        "(step / step.norm(dim=-1, keepdim=True).clamp_min(1e-9) * g).sum((0, 1, 3))",
+    ),
+)
+
+
+slip(
+    attribution_patch,
+    "squared_step",
+    "the step was squared. The estimate is the step times the slope.",
+    ("(step * g).sum((0, 1, 3))", "(step**2 * g).sum((0, 1, 3))"),
+)
+
+
+slip(
+    attribution_patch,
+    "gains_only",
+    "only what raises the metric was added up. Add all parts with their signs.",
+    ("(step * g).sum((0, 1, 3))", "(step * g).clamp_min(0).sum((0, 1, 3))"),
+)

@@ -304,3 +304,32 @@ slip(
     "metric(model(base)).",
     ("metric(model(base))", "metric(model(source))"),
 )
+
+
+slip(
+    interactions,
+    "surplus_halved",
+    "the surplus was halved. Each entry holds the whole of it; that (i, j) and (j, i) are "
+    "the same is no double count.",
+    (
+        "result[i, j] = change([one, other]) - result[i, i] - result[j, j]",
+        "result[i, j] = (change([one, other]) - result[i, i] - result[j, j]) / 2",
+    ),
+)
+
+
+slip(
+    interactions,
+    "losses_for_changes",
+    "in noising the sign is turned, so that a loss is positive. A change is after minus "
+    "before in both directions.",
+    ("    return result", '    return -result if mode == "noising" else result'),
+)
+
+
+slip(
+    interactions,
+    "sizes_only",
+    "the signs are lost. A surplus may be negative: the pair does less than its parts.",
+    ("    return result", "    return result.abs()"),
+)

@@ -272,3 +272,32 @@ slip(
     "through the pairs.",
     ("for layer, head in heads:", "for layer, head in dict(heads).items():"),
 )
+
+
+slip(
+    mean_ablate,
+    "all_but_the_first_reference",
+    "the first reference prompt was left out of the mean.",
+    (
+        "z[:, :, head] = cache[hook.name][:, :, head].mean(0)",
+        "z[:, :, head] = cache[hook.name][1:, :, head].mean(0)",
+    ),
+)
+
+
+slip(
+    mean_ablate,
+    "one_run_for_each_head",
+    "each head was replaced in a run of its own and the logits were averaged. Replace all of "
+    "them in one run.",
+    (
+        "return model.run_with_hooks(prompt, fwd_hooks=[(name, replace) for name in "
+        "sorted(names)])",
+        "whole, runs = list(heads), []\n"
+        "    for pair in whole:\n"
+        "        heads = [pair]\n"
+        "        runs.append(model.run_with_hooks(prompt, fwd_hooks=[(name, replace) for"
+        " name in sorted(names)]))\n"
+        "    return torch.stack(runs).mean(0)",
+    ),
+)

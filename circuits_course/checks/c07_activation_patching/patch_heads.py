@@ -272,3 +272,34 @@ slip(
     ("for layer, _ in heads})", "for _, layer in heads})"),
     ("for layer, head in heads:", "for head, layer in heads:"),
 )
+
+
+slip(
+    patch_heads,
+    "next_head",
+    "the head after the right one was patched: heads count from 0.",
+    (
+        "z[:, :, head] = clean_cache[hook.name][:, :, head]",
+        "z[:, :, (head + 1) % z.shape[2]] = clean_cache[hook.name][:, :, (head + 1) % z.shape[2]]",
+    ),
+)
+
+
+slip(
+    patch_heads,
+    "up_to_the_head",
+    "all heads up to this one were patched: a slice where one index belongs.",
+    (
+        "z[:, :, head] = clean_cache[hook.name][:, :, head]",
+        "z[:, :, : head + 1] = clean_cache[hook.name][:, :, : head + 1]",
+    ),
+)
+
+
+slip(
+    patch_heads,
+    "before_that_layer_too",
+    "the head's number was patched in earlier layers as well. Compare hook.name with the "
+    "pair's own layer: ==.",
+    ('if hook.name == utils.get_act_name("z", layer):', "if hook.layer() <= layer:"),
+)

@@ -231,3 +231,28 @@ slip(
         "resid[:, position] = clean_cache[name][:, -1]",
     ),
 )
+
+
+slip(
+    patch_residual,
+    "first_coordinates",
+    "only part of the vector was replaced. Take the whole of it: resid[:, position].",
+    (
+        "resid[:, position] = clean_cache[name][:, position]",
+        "half = resid.shape[-1] // 2\n"
+        "        resid[:, position, :half] = clean_cache[name][:, position, :half]",
+    ),
+)
+
+
+slip(
+    patch_residual,
+    "length_kept",
+    "the clean direction got the corrupted length. Put the clean vector in as it is.",
+    (
+        "resid[:, position] = clean_cache[name][:, position]",
+        "new = clean_cache[name][:, position]\n"
+        "        resid[:, position] = new * (resid[:, position].norm(dim=-1) /"
+        " new.norm(dim=-1))[:, None]",
+    ),
+)

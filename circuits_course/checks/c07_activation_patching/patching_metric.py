@@ -336,3 +336,23 @@ slip(
         "return (run[rows, -1, right] - run[:, -1].mean(-1)).mean()",
     ),
 )
+
+
+slip(
+    patching_metric,
+    "both_answers_from_the_clean_run",
+    "both default answers are the clean run's: its first and its second. The wrong one is "
+    "the *corrupted* run's top token.",
+    ("corrupted[:, -1].argmax(-1) if wrong", "clean[:, -1].topk(2).indices[:, 1] if wrong"),
+)
+
+
+slip(
+    patching_metric,
+    "last_prompt_only",
+    "only the last prompt was read. Take the mean over all prompts.",
+    (
+        "return (run[rows, -1, right] - run[rows, -1, wrong]).mean()",
+        "return run[-1, -1, right[-1]] - run[-1, -1, wrong[-1]]",
+    ),
+)

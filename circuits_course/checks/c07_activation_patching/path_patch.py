@@ -322,3 +322,23 @@ slip(
     "what the receiver heard was added to what it reads. It takes its place: = and not +=.",
     ('x[:, :, head] = heard["x"]', 'x[:, :, head] += heard["x"]'),
 )
+
+
+slip(
+    path_patch,
+    "receiver_hears_the_first_prompt",
+    "every prompt's receiver got what the first prompt's heard.",
+    ('x[:, :, head] = heard["x"]', 'x[:, :, head] = heard["x"][:1]'),
+)
+
+
+slip(
+    path_patch,
+    "half_of_the_message",
+    "the sender spoke half clean, half corrupted. It speaks its corrupted output.",
+    (
+        "frozen[:, :, sender[1]] = corrupt_cache[hook.name][:, :, sender[1]]",
+        "frozen[:, :, sender[1]] = (frozen[:, :, sender[1]] + corrupt_cache[hook.name][:, :, "
+        "sender[1]]) / 2",
+    ),
+)

@@ -199,3 +199,39 @@ slip(
         "    return v[torch.arange(len(v))[:, None], i, head // group]",
     ),
 )
+
+
+slip(
+    read_values,
+    "without_bos",
+    "the first key was left out and the rest made to sum to 1. Take the pattern as it is.",
+    (
+        "return pattern[:, head] @ v[:, :, head // group]",
+        "p = pattern[:, head].clone()\n"
+        "    p[..., 0] = 0\n"
+        "    return p / p.sum(-1, keepdim=True).clamp_min(1e-9) @ v[:, :, head // group]",
+    ),
+)
+
+
+slip(
+    read_values,
+    "softmax_again",
+    "a softmax was taken of the pattern. It is one already: its rows sum to 1.",
+    (
+        "return pattern[:, head] @ v[:, :, head // group]",
+        "return pattern[:, head].softmax(-1) @ v[:, :, head // group]",
+    ),
+)
+
+
+slip(
+    read_values,
+    "own_position_only",
+    "only the value at the query's own position was read, weighted by the attention to it. "
+    "Sum over all keys.",
+    (
+        "return pattern[:, head] @ v[:, :, head // group]",
+        "return pattern[:, head].diagonal(0, -2, -1)[..., None] * v[:, :, head // group]",
+    ),
+)

@@ -234,3 +234,30 @@ slip(
         "return (clean - corrupted)[0].norm(dim=-1) / clean[0].norm(dim=-1)",
     ),
 )
+
+
+slip(
+    share_changed,
+    "lengths_over_prompts",
+    "the length runs over the prompts and the mean over d_head. Take each prompt's length "
+    "over d_head, the last axis, then the mean over prompts.",
+    (
+        "difference = (clean - corrupted).norm(dim=-1).mean(0)",
+        "difference = (clean - corrupted).norm(dim=0).mean(-1)",
+    ),
+    (
+        "return difference / clean.norm(dim=-1).mean(0)",
+        "return difference / clean.norm(dim=0).mean(-1)",
+    ),
+)
+
+
+slip(
+    share_changed,
+    "at_most_1",
+    "shares above 1 were cut off. An output may change by more than its size.",
+    (
+        "return difference / clean.norm(dim=-1).mean(0)",
+        "return (difference / clean.norm(dim=-1).mean(0)).clamp(max=1)",
+    ),
+)

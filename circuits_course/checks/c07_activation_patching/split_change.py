@@ -228,3 +228,29 @@ slip(
         "return torch.stack([change[0, right[0]], -change[0, wrong[0]]])",
     ),
 )
+
+
+slip(
+    split_change,
+    "mean_of_logits_first",
+    "the logits were averaged over prompts before the softmax. Take log-probabilities of "
+    "each prompt, then the mean.",
+    (
+        "change = after[:, -1].log_softmax(-1) - before[:, -1].log_softmax(-1)",
+        "change = (after[:, -1].mean(0).log_softmax(-1) - before[:, "
+        "-1].mean(0).log_softmax(-1)).expand(len(rows), -1)",
+    ),
+)
+
+
+slip(
+    split_change,
+    "all_other_answers",
+    "the second part counts the fall of all answers but the right one. It is that of `wrong` "
+    "alone.",
+    (
+        "return torch.stack([change[rows, right].mean(), -change[rows, wrong].mean()])",
+        "rest = [(1 - x[:, -1].softmax(-1)[rows, right]).log() for x in (before, after)]\n"
+        "    return torch.stack([change[rows, right].mean(), (rest[0] - rest[1]).mean()])",
+    ),
+)

@@ -241,3 +241,27 @@ slip(
         "return torch.stack([(held - before).median(0).values, (after - held).median(0).values])",
     ),
 )
+
+
+slip(
+    split_repair,
+    "means_before_the_ratio",
+    "effects and ratios were averaged over prompts before they were multiplied. Each prompt "
+    "has its own ratio.",
+    (
+        "return torch.stack([(held - before).mean(0), (after - held).mean(0)])",
+        "held = after.mean(0) * (scale_after / scale_before).mean()\n"
+        "    return torch.stack([held - before.mean(0), after.mean(0) - held])",
+    ),
+)
+
+
+slip(
+    split_repair,
+    "sizes_only",
+    "the signs are lost. What is written may help or harm.",
+    (
+        "return torch.stack([(held - before).mean(0), (after - held).mean(0)])",
+        "return torch.stack([(held - before).mean(0), (after - held).mean(0)]).abs()",
+    ),
+)

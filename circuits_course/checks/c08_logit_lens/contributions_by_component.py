@@ -256,3 +256,28 @@ slip(
     "a softmax was taken of the values. Keep logits: they add up.",
     ("(normed @ direction)", "(normed @ direction).softmax(0)"),
 )
+
+
+slip(
+    contributions_by_component,
+    "centred_unembedding",
+    "W_U was centred over the vocabulary. Then the values sum to the logit minus the mean of "
+    "all logits: take the column as it is.",
+    ("(normed @ direction)", "(normed @ (direction - model.W_U.mean(1)))"),
+)
+
+
+slip(
+    contributions_by_component,
+    "bias_twice",
+    "the bias counts twice.",
+    ("bias.item()", "2 * bias.item()"),
+)
+
+
+slip(
+    contributions_by_component,
+    "bias_of_the_token_alone",
+    "the bias is that of `token` alone. With `other` it is a difference, like the direction.",
+    ("bias - model.b_U[other]", "bias"),
+)

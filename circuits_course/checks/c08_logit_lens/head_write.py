@@ -192,3 +192,28 @@ slip(
     "the scale is that of the first position: pos_slice=-1, where the write is.",
     ("layer=-1, pos_slice=-1", "layer=-1, pos_slice=0"),
 )
+
+
+slip(
+    head_write,
+    "vocabulary_centred",
+    "the mean over the vocabulary was taken away. Return what the head adds to each logit.",
+    (
+        "return (cache.apply_ln_to_stack(write[None], layer=-1, pos_slice=-1) @ model.W_U)[0, 0]",
+        "logits = (cache.apply_ln_to_stack(write[None], layer=-1, pos_slice=-1) @"
+        " model.W_U)[0, 0]\n"
+        "    return logits - logits.mean()",
+    ),
+)
+
+
+slip(
+    head_write,
+    "with_the_stream",
+    "the stream that enters the layer was added. Asked is the head's own write.",
+    (
+        'write = cache["z", layer][:, -1, head] @ model.W_O[layer, head]',
+        'write = cache["z", layer][:, -1, head] @ model.W_O[layer, head] + cache["resid_pre", '
+        "layer][:, -1]",
+    ),
+)

@@ -223,3 +223,19 @@ slip(
         "    return kl_divergence(final, Categorical(logits=logits))",
     ),
 )
+
+
+slip(
+    lens_kl,
+    "softer_logits",
+    "the logits were divided by 2 before the softmax. Take them as they are.",
+    ("logits.log_softmax(-1)", "(logits / 2).log_softmax(-1)"),
+)
+
+
+slip(
+    lens_kl,
+    "entropy_of_the_state",
+    "that is the state's own entropy. Compare it with the final distribution.",
+    ("return (log_p.exp() * (log_p - log_q)).sum(-1)", "return -(log_q.exp() * log_q).sum(-1)"),
+)

@@ -215,3 +215,19 @@ slip(
         "shift = TunedLens(same.weight, (mean[-1] - mean.mean(0)).expand_as(same.bias))",
     ),
 )
+
+
+slip(
+    lenses_of_means,
+    "all_but_the_first_place",
+    "the first place was left out of the means. Average over all places.",
+    ("mean = states.mean(1)", "mean = states[:, 1:].mean(1)"),
+)
+
+
+slip(
+    lenses_of_means,
+    "zero_constant",
+    "the constant lens says 0. Its bias is the mean final state.",
+    ("mean[-1:].expand_as(same.bias))", "torch.zeros_like(same.bias))"),
+)

@@ -209,3 +209,28 @@ slip(
         "    return logits - logits.mean(-1, keepdim=True)",
     ),
 )
+
+
+slip(
+    logit_lens,
+    "embedding_added_to_each",
+    "the embedding was added to every state. A state holds it already.",
+    (
+        "return model.unembed(model.ln_final(states))",
+        "states = torch.cat([states[:1], states[1:] + states[:1]])\n"
+        "    return model.unembed(model.ln_final(states))",
+    ),
+)
+
+
+slip(
+    logit_lens,
+    "running_mean",
+    "the states up to each layer were averaged or added up. A state is the residual stream after that "
+    "layer, as it is.",
+    (
+        "return model.unembed(model.ln_final(states))",
+        "states = states.cumsum(0) / torch.arange(1, len(states) + 1)[:, None, None]\n"
+        "    return model.unembed(model.ln_final(states))",
+    ),
+)

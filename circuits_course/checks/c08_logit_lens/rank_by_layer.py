@@ -150,3 +150,35 @@ slip(
     "this is the rank of the model's own answer, whatever `token` is.",
     ("logits[:, [token]]", "logits[:, [int(logits[-1].argmax())]]"),
 )
+
+
+slip(
+    rank_by_layer,
+    "by_size",
+    "logits were compared by their size, without the sign.",
+    ("logits > logits[:, [token]]", "logits.abs() > logits[:, [token]].abs()"),
+)
+
+
+slip(
+    rank_by_layer,
+    "best_so_far",
+    "this is the best rank so far. Give each state's own: a token may sink again.",
+    (
+        "return (logits > logits[:, [token]]).sum(-1)",
+        "return (logits > logits[:, [token]]).sum(-1).cummin(0).values",
+    ),
+)
+
+
+slip(
+    rank_by_layer,
+    "mean_over_positions",
+    "the ranks of all positions were averaged. The prediction is at the last one.",
+    (
+        "logits = logit_lens(model, prompt)[:, -1]\n"
+        "    return (logits > logits[:, [token]]).sum(-1)",
+        "logits = logit_lens(model, prompt)\n"
+        "    return (logits > logits[..., [token]]).sum(-1).float().mean(1).round().long()",
+    ),
+)

@@ -148,3 +148,24 @@ slip(
         "    return int(alike[0]) if len(alike) else len(top) - 1",
     ),
 )
+
+
+slip(
+    settles_at,
+    "two_in_a_row",
+    "that is the first state from which the answer stands twice in a row. It has to stay to "
+    "the end.",
+    (
+        "return int(other.max()) + 1 if len(other) else 0",
+        "pairs = ((top[:-1] == top[-1]) & (top[1:] == top[-1])).nonzero()\n"
+        "    return int(pairs[0]) if len(pairs) else len(top) - 1",
+    ),
+)
+
+
+slip(
+    settles_at,
+    "the_token_itself",
+    "that is the final token. Return the number of the state.",
+    ("return int(other.max()) + 1 if len(other) else 0", "return int(top[-1])"),
+)

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from circuits_course.checking.compare import Tolerance
-from circuits_course.checks.inputs import normal, random_model
+from circuits_course.checks.inputs import normal, random_model, random_tokens
+from circuits_course.circuits.lens import residual_states
 from circuits_course.models.config import CourseConfig
 from circuits_course.models.transformer import CourseTransformer
 
@@ -29,6 +30,12 @@ def normed_model(n_layers: int = 3, seed: int = 0) -> CourseTransformer:
         model.unembed.W_U.add_(normal(1, 30, seed=seed + 1))
         model.unembed.b_U.copy_(normal(30, seed=seed + 2))
     return model.requires_grad_(False)
+
+
+@cache
+def random_states(model: CourseTransformer, seed: int) -> Tensor:
+    """States of 40 random sequences of 9 tokens, [state, n, d_model]."""
+    return residual_states(model, random_tokens(40, 9, seed=seed)).flatten(1, 2)
 
 
 def models_to_try() -> Iterator[tuple[str, CourseTransformer]]:

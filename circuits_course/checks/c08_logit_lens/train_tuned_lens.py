@@ -14,10 +14,10 @@ from circuits_course.checking import Exercise
 from circuits_course.checking.compare import same
 from circuits_course.checking.declaring import Case
 from circuits_course.checks.c08_logit_lens.lens_kl import _kl_oracle
-from circuits_course.checks.c08_logit_lens.shared import normed_model
-from circuits_course.checks.inputs import random_model, random_tokens
+from circuits_course.checks.c08_logit_lens.shared import normed_model, random_states
+from circuits_course.checks.inputs import random_model
 from circuits_course.checks.slips import slip
-from circuits_course.circuits.lens import TunedLens, residual_states
+from circuits_course.circuits.lens import TunedLens
 from circuits_course.models.transformer import CourseTransformer
 
 train_tuned_lens = Exercise(
@@ -35,22 +35,16 @@ train_tuned_lens = Exercise(
 )
 
 
-@cache
-def _text(model: CourseTransformer, seed: int) -> Tensor:
-    """States of random sequences, [state, n, d_model]."""
-    return residual_states(model, random_tokens(40, 9, seed=seed)).flatten(1, 2)
-
-
 @train_tuned_lens.cases
 def _training_cases() -> Iterator[Case]:
     model = normed_model()
-    states = _text(model, 0)
+    states = random_states(model, 0)
     start = TunedLens.identity(len(states) - 1, states.shape[-1])
     yield Case(
         "a model with norms and MLPs, from the identity", model, states, start, 60, 64, 0.02, 0
     )
     model = random_model(2, 3, seed=1)
-    states = _text(model, 1)
+    states = random_states(model, 1)
     yield Case("a model without norm, from a shift", model, states, _shift(states), 60, 64, 0.02, 1)
 
 
@@ -73,7 +67,7 @@ def _through(lens: Any, states: Tensor) -> Tensor:
 
 def _held_out(model: Any, lens: Any | None, seed: int) -> Tensor:
     """KL(final || lens) of each map on sequences it was not trained on; the logit lens for None."""
-    states = _text(model, seed + 1000)
+    states = random_states(model, seed + 1000)
     states = states if lens is None else _through(lens, states)
     return _kl_oracle(model.unembed(model.ln_final(states)))[:-1].mean(-1)
 
@@ -190,7 +184,7 @@ def _trained(
 @cache
 def _within_reach(model: CourseTransformer, seed: int) -> Tensor:
     """KL(final || lens) of each map on held-out sequences after training from the identity."""
-    states = _text(model, seed)
+    states = random_states(model, seed)
     start = TunedLens.identity(len(states) - 1, states.shape[-1])
     return _held_out(model, _trained(model, states, start, 60, 64, 0.02, seed), seed)
 
@@ -381,4 +375,24 @@ slip(
     "target_of_other_places",
     "the target was read at other places than the states. Both come from `places`.",
     ("states[-1:, places]", "states[-1:, :batch]"),
+)
+
+
+slip(
+    train_tuned_lens,
+    "next_state_as_target",
+    "each map was trained to give the *next* state's prediction. The target is the last "
+    "one's: states[-1:].",
+    ("states[-1:, places]", "states[1:, places]"),
+)
+
+
+slip(
+    train_tuned_lens,
+    "last_map_only",
+    "only the last map was trained. Sum the loss over all maps.",
+    (
+        "loss = (log_p.exp() * (log_p - log_q)).sum(-1).mean(-1).sum()",
+        "loss = (log_p.exp() * (log_p - log_q)).sum(-1).mean(-1)[-1]",
+    ),
 )

@@ -253,3 +253,23 @@ slip(
         "share = (before - after) @ w / (w @ w)\n    share = share / share[layer]",
     ),
 )
+
+
+slip(
+    write_survival,
+    "write_silenced",
+    "the write was set to zero in the second run. Put the other prompt's write in its place: "
+    "what both have in common is not in question.",
+    ("return attn_out\n", "attn_out[:, -1] = 0\n        return attn_out\n"),
+)
+
+
+slip(
+    write_survival,
+    "root_of_the_share",
+    "a root was taken. The share is (change . w) / (w . w).",
+    (
+        "share = (before - after) @ w / (w @ w)",
+        "share = ((before - after) @ w / (w @ w)).clamp_min(0).sqrt()",
+    ),
+)

@@ -270,3 +270,19 @@ slip(
     "the hook in that same layer.",
     ('get_act_name("z", layer)', 'get_act_name("z", model.cfg.n_layers - 1 - layer)'),
 )
+
+
+slip(
+    ablation_costs,
+    "first_position_spared",
+    "the first position kept its own z. Replace it everywhere.",
+    ("z[:, :, head] = z[:, :, head].mean((0, 1))", "z[:, 1:, head] = z[:, :, head].mean((0, 1))"),
+)
+
+
+slip(
+    ablation_costs,
+    "mean_without_the_first_position",
+    "the first position was left out of the mean. It runs over all positions.",
+    ("z[:, :, head] = z[:, :, head].mean((0, 1))", "z[:, :, head] = z[:, 1:, head].mean((0, 1))"),
+)

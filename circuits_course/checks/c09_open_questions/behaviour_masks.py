@@ -265,3 +265,28 @@ slip(
         "same = (tokens[:1, :, None] == tokens[:1, None, :]).expand(batch, pos, pos)",
     ),
 )
+
+
+slip(
+    behaviour_masks,
+    "one_copy_only",
+    "induction is marked only where there is one earlier copy. Every earlier copy counts, "
+    "however many there are.",
+    (
+        '"induction": after_same & (key <= query),',
+        '"induction": after_same & (key <= query) & ((after_same & (key <= query)).sum(-1, '
+        "keepdim=True) == 1),",
+    ),
+)
+
+
+slip(
+    behaviour_masks,
+    "first_follower_only",
+    "only what followed the *first* copy is marked for induction: every earlier copy counts.",
+    (
+        '"induction": after_same & (key <= query),',
+        '"induction": after_same & (key <= query) & ((after_same & (key <= query)).cumsum(-1) '
+        "== 1),",
+    ),
+)

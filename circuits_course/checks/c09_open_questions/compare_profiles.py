@@ -312,3 +312,38 @@ slip(
     "scores were rounded. Give them as they are.",
     ("Place(depth, scores.max().item())", "Place(depth, round(scores.max().item(), 2))"),
 )
+
+
+slip(
+    compare_profiles,
+    "depth_has_to_reach",
+    "the depth was held against at_least. It is the score that has to reach it.",
+    ("scores.max() >= at_least", "depth >= at_least"),
+)
+
+
+slip(
+    compare_profiles,
+    "empty_behaviours_kept",
+    "a behaviour without any place is still there, empty. Leave it out.",
+    (
+        "    return places",
+        "    for profile in profiles.values():\n"
+        "        for behaviour in profile:\n"
+        "            places.setdefault(behaviour, {})\n"
+        "    return places",
+    ),
+)
+
+
+slip(
+    compare_profiles,
+    "best_model_only",
+    "only the model with the highest score has a place. Give every model whose strongest "
+    "head reaches at_least.",
+    (
+        "    return places",
+        "    return {b: {max(found, key=lambda m: found[m].score): max(found.values(), "
+        "key=lambda p: p.score)} for b, found in places.items()}",
+    ),
+)

@@ -208,3 +208,14 @@ slip(
         "return torch.where(squares > 0, (harm >= harm.amax(0) / 2).sum(0).float(), 0.0)",
     ),
 )
+
+
+slip(
+    effective_number,
+    "softmax_of_costs",
+    "a softmax was taken of the costs. Divide each by their sum: costs are weights as they are.",
+    (
+        "return torch.where(squares > 0, harm.sum(0) ** 2 / squares.clamp_min(1e-30), 0.0)",
+        "return 1 / costs.softmax(0).pow(2).sum(0)",
+    ),
+)

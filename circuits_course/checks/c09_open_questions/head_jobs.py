@@ -312,3 +312,30 @@ slip(
     "the median loss of each sequence was taken: its mean is asked for.",
     ("return loss.mean(1)", "return loss.median(1).values"),
 )
+
+
+slip(
+    head_jobs,
+    "perplexities",
+    "these are differences of perplexities. The cost is in nats: take the losses as they are.",
+    ('found | {"cost": without - whole}', 'found | {"cost": without.exp() - whole.exp()}'),
+)
+
+
+slip(
+    head_jobs,
+    "scores_above_the_layers_mean",
+    "the layer's mean was taken away from the scores. Give the head's own.",
+    ("scores[layer, index].item()", "(scores[layer, index] - scores[layer].mean()).item()"),
+)
+
+
+slip(
+    head_jobs,
+    "first_position_spared",
+    "the first position kept its own z. Replace it everywhere.",
+    (
+        "z[:, :, index] = z[:, :, index].mean((0, 1))",
+        "z[:, 1:, index] = z[:, :, index].mean((0, 1))",
+    ),
+)

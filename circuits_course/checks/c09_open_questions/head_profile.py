@@ -233,3 +233,29 @@ slip(
         "profile[behaviour][hook.layer()] = on_target.transpose(1, 2)[asked].amin(0)",
     ),
 )
+
+
+slip(
+    head_profile,
+    "root_mean_square",
+    "this is the root of the mean square. Take the mean.",
+    (
+        "profile[behaviour][hook.layer()] = on_target.transpose(1, 2)[asked].mean(0)",
+        "profile[behaviour][hook.layer()] = on_target.transpose(1, 2)[asked].pow(2).mean(0).sqrt()",
+    ),
+)
+
+
+slip(
+    head_profile,
+    "above_an_even_look",
+    "what an even look at all earlier keys would give was taken away. The score is the "
+    "attention as it is.",
+    (
+        "profile[behaviour][hook.layer()] = on_target.transpose(1, 2)[asked].mean(0)",
+        "even = torch.ones(mask.shape[1:]).tril()\n"
+        "            even = (even / even.sum(-1, keepdim=True) * mask).sum(-1)[asked].mean()\n"
+        "            profile[behaviour][hook.layer()] = on_target.transpose(1,"
+        " 2)[asked].mean(0) - even",
+    ),
+)

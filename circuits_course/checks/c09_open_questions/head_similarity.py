@@ -234,3 +234,39 @@ slip(
     "that is a median over the pairs: take the mean.",
     ("return cosines[:, others].mean().item()", "return cosines[:, others].median().item()"),
 )
+
+
+slip(
+    head_similarity,
+    "own_position_left_out",
+    "attention to the own position was left out. A pattern is all queries and all keys.",
+    (
+        "unit = pattern.flatten(2)\n",
+        "unit = (pattern * (1 - torch.eye(pattern.shape[-1]))).flatten(2)\n",
+    ),
+)
+
+
+slip(
+    head_similarity,
+    "overlap",
+    "that is an overlap, the sum of the smaller of two attentions. A cosine is the scalar "
+    "product over both lengths.",
+    (
+        "    return cosines[:, others].mean().item()",
+        "    overlap = torch.minimum(pattern[:, :, None], pattern[:, None]).sum(-1).mean(-1)\n"
+        "    return overlap[:, others].mean().item()",
+    ),
+)
+
+
+slip(
+    head_similarity,
+    "heads_averaged_first",
+    "every head was compared with the mean of all heads. All pairs of different heads.",
+    (
+        "    return cosines[:, others].mean().item()",
+        "    mean = pattern.flatten(2).mean(1, keepdim=True)\n"
+        "    return torch.cosine_similarity(pattern.flatten(2), mean, dim=-1).mean().item()",
+    ),
+)

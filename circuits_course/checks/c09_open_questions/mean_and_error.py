@@ -195,3 +195,14 @@ slip(
         "error = (runs.pow(2).sum() / (len(runs) - 1)).sqrt() / len(runs) ** 0.5",
     ),
 )
+
+
+slip(
+    mean_and_error,
+    "over_n_plus_one",
+    "the root of n + 1 stands below. It is the root of n.",
+    (
+        "error = runs.std(correction=1) / len(runs) ** 0.5",
+        "error = runs.std(correction=1) / (len(runs) + 1) ** 0.5",
+    ),
+)

@@ -246,3 +246,31 @@ slip(
     "`allowed` was taken as a share of the loss. It is in nats.",
     ("- whole > allowed:", "- whole > allowed * whole:"),
 )
+
+
+slip(
+    removable_heads,
+    "one_head_less",
+    "the last head that could go is missing.",
+    ("    return gone", "    return gone[:-1]"),
+)
+
+
+slip(
+    removable_heads,
+    "cheapest_next",
+    "the costs were measured again after each head, and the cheapest went next. The order is "
+    "that of the costs alone, fixed from the start.",
+    (
+        "for head in order:",
+        "order = list(order)\n"
+        "        while order:\n"
+        "            tries = {h: 0.0 for h in order}\n"
+        "            for h in order:\n"
+        "                gone.append(h)\n"
+        "                tries[h] = float(loss(model, tokens).mean())\n"
+        "                gone.pop()\n"
+        "            head = min(tries, key=tries.__getitem__)\n"
+        "            order.remove(head)",
+    ),
+)

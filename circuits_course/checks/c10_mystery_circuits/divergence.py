@@ -254,3 +254,14 @@ slip(
         "    return kl_divergence(Categorical(logits=logits), Categorical(logits=other)).mean()",
     ),
 )
+
+
+slip(
+    divergence,
+    "softer_logits",
+    "the logits were divided by 2 before the softmax. Take them as they are.",
+    (
+        "log_p, log_q = logits.log_softmax(-1), other.log_softmax(-1)",
+        "log_p, log_q = (logits / 2).log_softmax(-1), (other / 2).log_softmax(-1)",
+    ),
+)

@@ -245,3 +245,26 @@ slip(
     "this is a change of logits. How far predictions move is the divergence.",
     ("lambda new: divergence(logits, new)", "lambda new: (logits - new).abs().mean()"),
 )
+
+
+slip(
+    edge_effect,
+    "share_of_silence",
+    "the division is by what ablating all heads does. Divide by how far the other prompts' "
+    "predictions are.",
+    (
+        "return float(moved / divergence(logits, model(other)))",
+        "every = [(la, h) for la in range(model.cfg.n_layers) for h in"
+        " range(model.cfg.n_heads)]\n"
+        "    return float(moved / divergence(logits, Ablation(model, tokens,"
+        ' "mean").logits(every)))',
+    ),
+)
+
+
+slip(
+    edge_effect,
+    "rows_and_positions_rolled",
+    "rows and positions were rolled. Roll the rows alone: dims=0.",
+    ("tokens.roll(1, dims=0)", "tokens.roll((1, 1), dims=(0, 1))"),
+)

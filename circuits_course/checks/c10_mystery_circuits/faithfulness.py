@@ -178,3 +178,23 @@ slip(
     "the fraction was squared.",
     ("return 1 - float(alone / nothing)", "return 1 - float(alone / nothing) ** 2"),
 )
+
+
+slip(
+    faithfulness,
+    "share_of_equal_answers",
+    "this is the share of positions at which the top symbol is the same. Compare whole "
+    "predictions: 1 - D(circuit) / D(nothing).",
+    (
+        "return 1 - float(alone / nothing)",
+        "return float((logits.argmax(-1) == ablation.logits(outside).argmax(-1)).float().mean())",
+    ),
+)
+
+
+slip(
+    faithfulness,
+    "circuits_layers_only",
+    "only heads in the circuit's own layers were ablated. Everything outside the circuit goes.",
+    ("if head not in circuit]", "if head not in circuit and head[0] in {la for la, _ in circuit}]"),
+)

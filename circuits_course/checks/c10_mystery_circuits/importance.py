@@ -211,3 +211,24 @@ slip(
     "`mode` is not used; hand it to Ablation.",
     ("Ablation(model, tokens, mode)", "Ablation(model, tokens)"),
 )
+
+
+slip(
+    importance,
+    "share_of_the_circuit",
+    "the effects were divided by that of the circuit. Divide by the divergence of nothing "
+    "from the *model*.",
+    (
+        "effects.append(float(divergence(with_head, without_head) / nothing))",
+        "whole = divergence(ablation.logits(outside), ablation.logits(heads))\n"
+        "        effects.append(float(divergence(with_head, without_head) / whole))",
+    ),
+)
+
+
+slip(
+    importance,
+    "median_over_k",
+    "that is the median over K. One K that shows an effect is enough: the largest.",
+    ("return max(effects)", "import statistics\n\n    return statistics.median(effects)"),
+)

@@ -185,3 +185,20 @@ slip(
         "return float(nothing / divergence(model_without, circuit_without))",
     ),
 )
+
+
+slip(
+    incompleteness,
+    "one_at_a_time",
+    "the heads were knocked out one at a time and the results averaged. Knock them all out "
+    "at once.",
+    (
+        "return float(divergence(model_without, circuit_without) / nothing)",
+        "found = []\n"
+        "    for one in knocked_out:\n"
+        "        gone = [head for head in heads if head not in circuit or head == one]\n"
+        "        found.append(divergence(ablation.logits([one]), ablation.logits(gone)) /"
+        " nothing)\n"
+        "    return float(sum(found) / max(len(found), 1))",
+    ),
+)

@@ -224,3 +224,26 @@ slip(
     "every prompt was held against the first one's targets.",
     ("targets[:, None, :, 1:]", "targets[:1, None, :, 1:]"),
 )
+
+
+slip(
+    share_on,
+    "queries_with_a_target_only",
+    "queries without a target were left out. What they attend to counts below the line: sum "
+    "over all queries.",
+    (
+        "total = away.sum(dim=(0, 2, 3))",
+        "total = (away * targets.any(-1)[:, None, :, None]).sum(dim=(0, 2, 3))",
+    ),
+)
+
+
+slip(
+    share_on,
+    "own_position_left_out",
+    "attention to the own position was left out below the line. All that leaves BOS counts.",
+    (
+        "total = away.sum(dim=(0, 2, 3))",
+        "total = (away * (1 - torch.eye(pattern.shape[-1])[:, 1:])).sum(dim=(0, 2, 3))",
+    ),
+)

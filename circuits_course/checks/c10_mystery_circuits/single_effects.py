@@ -200,3 +200,28 @@ slip(
         "            effects[layer, head] = (p * (p.log() - q.log())).sum(-1).mean()",
     ),
 )
+
+
+slip(
+    single_effects,
+    "last_position_only",
+    "only the last position was compared. Take all of them.",
+    (
+        "effects[layer, head] = divergence(logits, ablation.logits([(layer, head)]))",
+        "effects[layer, head] = divergence(logits[:, -1:], ablation.logits([(layer, head)])[:, "
+        "-1:])",
+    ),
+)
+
+
+slip(
+    single_effects,
+    "share_of_changed_answers",
+    "this is the share of positions whose top symbol changes. How far predictions move is "
+    "the divergence.",
+    (
+        "effects[layer, head] = divergence(logits, ablation.logits([(layer, head)]))",
+        "effects[layer, head] = (logits.argmax(-1) != ablation.logits([(layer, "
+        "head)]).argmax(-1)).float().mean()",
+    ),
+)

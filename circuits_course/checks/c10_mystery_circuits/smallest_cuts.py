@@ -109,8 +109,8 @@ def larger_ones_too(model: Any, tokens: Tensor, share: float, mode: str = "mean"
 
 
 @smallest_cuts.wrong(
-    "you returned the first set that was found. Others of the same size may do as well, and that "
-    "there is more than one is worth knowing."
+    "you returned one set alone. Others of the same size reach `share` as well, and that there is "
+    "more than one is worth knowing."
 )
 def first_found(model: Any, tokens: Tensor, share: float, mode: str = "mean") -> Cuts:
     return _cuts(model, share, _lost(model, tokens, mode))[:1]

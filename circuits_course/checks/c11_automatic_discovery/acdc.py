@@ -189,7 +189,8 @@ slip(
 slip(
     acdc,
     "stops_at_the_first",
-    "the search stops at the first edge that has to stay. Go on to the end of the list.",
+    "the search hardly cuts anything: does it stop at the first edge that has to stay, or compare "
+    "with something that is 0 at the beginning? Go through the whole list.",
     (
         "if then - now < threshold:\n            left, now = without, then",
         "if then - now < threshold:\n"
@@ -205,4 +206,12 @@ slip(
     "what_was_cut",
     "these are the edges that were cut. Return what is left.",
     ("return left", "return [e for e in edges_of(model) if e not in left]"),
+)
+
+
+slip(
+    acdc,
+    "squared_distance",
+    "the distances were squared. `away` is in the metric's units.",
+    ("then - now < threshold", "then**2 - now**2 < threshold"),
 )

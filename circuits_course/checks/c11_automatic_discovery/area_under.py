@@ -155,3 +155,14 @@ slip(
         "area += (shares[i] - shares[i - 1]) * max(values[i], values[i - 1])",
     ),
 )
+
+
+slip(
+    area_under,
+    "area_up_to_1",
+    "that is the area between the curve and 1. Asked is the area under the curve.",
+    (
+        "area += (shares[i] - shares[i - 1]) * (values[i] + values[i - 1]) / 2",
+        "area += (shares[i] - shares[i - 1]) * (abs(1 - values[i]) + abs(1 - values[i - 1])) / 2",
+    ),
+)

@@ -251,3 +251,38 @@ slip(
         "total = sum(scores.values())\n    return {edge: x / total for edge, x in scores.items()}",
     ),
 )
+
+
+slip(
+    edge_attribution,
+    "mean_of_both_slopes",
+    "the slopes of the clean and the corrupted run were averaged. Take those of the clean run.",
+    (
+        "slopes = slopes_at(model, clean, metric)",
+        "slopes, there = slopes_at(model, clean, metric), slopes_at(model, corrupted, metric)\n"
+        "    slopes = {receiver: (slopes[receiver] + there[receiver]) / 2 for receiver in"
+        " slopes}",
+    ),
+)
+
+
+slip(
+    edge_attribution,
+    "rising_slopes_only",
+    "slopes below 0 were left out. Keep their signs.",
+    (
+        "scores[sender, receiver] = float((step * slopes[receiver]).sum())",
+        "scores[sender, receiver] = float((step * slopes[receiver].clamp_min(0)).sum())",
+    ),
+)
+
+
+slip(
+    edge_attribution,
+    "gains_only",
+    "only parts above 0 were added up. Add all of them with their signs.",
+    (
+        "scores[sender, receiver] = float((step * slopes[receiver]).sum())",
+        "scores[sender, receiver] = float((step * slopes[receiver]).clamp_min(0).sum())",
+    ),
+)

@@ -240,3 +240,11 @@ slip(
     "senders.",
     ("return edges", 'return sorted(edges, key=lambda e: (-1, -1) if e[0] == "embed" else e[0])'),
 )
+
+
+slip(
+    edges_of,
+    "capital_letters",
+    'the parts of a head are written in small letters: "q", "k", "v".',
+    ('part in "qkv"', 'part in "QKV"'),
+)

@@ -238,3 +238,20 @@ slip(
     "clean prompt.",
     ("run_with_edges(model, clean, corrupted,", "run_with_edges(model, corrupted, clean,"),
 )
+
+
+slip(
+    faithfulness_curve,
+    "embedding_always_kept",
+    "edges from the embedding are always kept. A circuit keeps its own edges and corrupts "
+    "all others.",
+    ("ranked[:size]", 'ranked[:size] + [e for e in ranked[size:] if e[0] == "embed"]'),
+)
+
+
+slip(
+    faithfulness_curve,
+    "both_ends_of_the_list",
+    "half of the edges come from the weak end of the ranking. Take the strongest.",
+    ("ranked[:size]", "ranked[: size // 2] + ranked[len(ranked) - (size - size // 2) :]"),
+)

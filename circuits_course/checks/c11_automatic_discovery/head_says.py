@@ -220,3 +220,39 @@ slip(
     "queries met the stream through W_Q on both sides. Keys have a matrix of their own: W_K.",
     ("model.W_K[layer, head]", "model.W_Q[layer, head]"),
 )
+
+
+slip(
+    head_says,
+    "own_position_masked",
+    "the own position was masked as well. A query sees itself: triu(1), as `future` has it.",
+    (
+        "pattern = scores.masked_fill(future, -torch.inf).softmax(-1)",
+        "hidden = torch.ones_like(future).triu(0)\n"
+        "    hidden[0, 0] = False\n"
+        "    pattern = scores.masked_fill(hidden, -torch.inf).softmax(-1)",
+    ),
+)
+
+
+slip(
+    head_says,
+    "strongest_key_only",
+    "each query took the value of its strongest key alone. Weigh all values by the softmax.",
+    (
+        "pattern = scores.masked_fill(future, -torch.inf).softmax(-1)",
+        "pattern = scores.masked_fill(future, -torch.inf).softmax(-1)\n"
+        "    pattern = torch.nn.functional.one_hot(pattern.argmax(-1), n_pos).float()",
+    ),
+)
+
+
+slip(
+    head_says,
+    "attends_evenly",
+    "every query attends evenly to all earlier keys. The pattern is the softmax of the scores.",
+    (
+        "pattern = scores.masked_fill(future, -torch.inf).softmax(-1)",
+        "pattern = (scores * 0).masked_fill(future, -torch.inf).softmax(-1)",
+    ),
+)

@@ -243,3 +243,22 @@ slip(
         "slopes = {receiver: (runs[0][receiver] + runs[-1][receiver]) / 2 for receiver in runs[0]}",
     ),
 )
+
+
+slip(
+    integrated_edge_attribution,
+    "trapezoids",
+    "the two ends count half, as in a trapezoid rule. The method asked for takes k = 1 ... "
+    "steps, each alike.",
+    (
+        "runs = [slopes_at(model, clean, metric, start + k / steps * way) for k in range(1, "
+        "steps + 1)]",
+        "runs = [slopes_at(model, clean, metric, start + k / steps * way) for k in range(steps "
+        "+ 1)]",
+    ),
+    (
+        "slopes = {receiver: sum(run[receiver] for run in runs) / steps for receiver in runs[0]}",
+        "slopes = {r: (sum(run[r] for run in runs) - (runs[0][r] + runs[-1][r]) / 2) / steps "
+        "for r in runs[0]}",
+    ),
+)

@@ -246,3 +246,32 @@ slip(
         "in now]",
     ),
 )
+
+
+slip(
+    run_with_edges,
+    "half_clean_outside",
+    "edges outside the circuit carry the mean of both runs. They carry the corrupted run.",
+    (
+        "kept, other = set(kept), said_by(model, corrupted)",
+        "clean_says, kept, other = said_by(model, clean), set(kept), said_by(model, corrupted)",
+    ),
+    (
+        "terms = [now[s] if (s, receiver) in kept else other[s] for s in now]",
+        "terms = [now[s] if (s, receiver) in kept else (other[s] + clean_says[s]) / 2 for s in "
+        "now]",
+    ),
+)
+
+
+slip(
+    run_with_edges,
+    "means_outside",
+    "edges outside the circuit carry the corrupted run's mean over the batch. Each prompt "
+    "has a corrupted one of its own.",
+    (
+        "terms = [now[s] if (s, receiver) in kept else other[s] for s in now]",
+        "terms = [now[s] if (s, receiver) in kept else other[s].mean(0, "
+        "keepdim=True).expand_as(other[s]) for s in now]",
+    ),
+)
