@@ -226,8 +226,8 @@ slip(
 slip(
     logit_lens,
     "running_mean",
-    "the states up to each layer were averaged or added up. A state is the residual stream after that "
-    "layer, as it is.",
+    "the states up to each layer were averaged or added up. A state is the residual stream after "
+    "that layer, as it is.",
     (
         "return model.unembed(model.ln_final(states))",
         "states = states.cumsum(0) / torch.arange(1, len(states) + 1)[:, None, None]\n"
