@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections import Counter, deque
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any
 
+from circuits_course.checks.chapters import CHAPTERS
 from circuits_course.classroom.cluster import on_cluster
 from circuits_course.classroom.judges import Job, examine, interrupt_judges
 from circuits_course.classroom.names import Roster
@@ -43,42 +45,80 @@ def check_folder(
     reports = [Report(s.learner, s.file) for s in submissions]
     program = None if cluster else require(trust).program  # there, each machine finds its own
     done(0, len(reports))
-    jobs = (_job(s, program, exercise_seconds) for s in submissions)
-    run = on_cluster(cluster, trust) if cluster else _here(workers)
-    for finished, (index, found) in enumerate(run(jobs), 1):
+
+    def job(index: int) -> Job:
+        return _job(submissions[index], program, exercise_seconds)
+
+    if cluster:
+        coming = on_cluster(cluster, trust)(map(job, range(len(submissions))))
+    else:
+        coming = _here(workers, [_topic(s) for s in submissions], job)
+    for finished, (index, found) in enumerate(coming, 1):
         reports[index].take(found)
         done(finished, len(reports))
     return reports
 
 
 def _job(submission: Submission, program: str | None, seconds: float) -> Job:
-    job: Job = {"name": submission.name, "program": program, "seconds": seconds}
+    job: Job = {"name": submission.name, "program": program, "seconds": seconds,
+                "topic": _topic(submission)}  # fmt: skip
     try:
         return {**job, "content": submission.read()}
     except CourseError as error:
         return {**job, "content": b"", "trouble": str(error)}
 
 
-def _here(workers: int | None) -> Callable[[Iterable[Job]], Iterator[tuple[int, Any]]]:
-    def run(jobs: Iterable[Job]) -> Iterator[tuple[int, Any]]:
-        count = max(1, workers or os.cpu_count() or 1)
-        waiting: dict[Future[Any], int] = {}
-        with ThreadPoolExecutor(count) as threads:
-            try:
-                for index, job in enumerate(jobs):
-                    waiting[threads.submit(examine, job)] = index
-                    while len(waiting) > 2 * count:  # not all files in memory at once
-                        yield from _finished(waiting)
-                while waiting:
-                    yield from _finished(waiting)
-            except BaseException:  # Ctrl-C: nobody waits for what is being judged
-                threads.shutdown(wait=False, cancel_futures=True)
-                interrupt_judges()
-                raise
-
-    return run
+def _topic(submission: Submission) -> str:
+    """The chapter, as far as a file's name says it; only used to do what is alike together."""
+    return next((chapter for chapter in CHAPTERS if chapter in submission.file), "")
 
 
-def _finished(waiting: dict[Future[Any], int]) -> Iterator[tuple[int, Any]]:
-    for future in wait(waiting, return_when=FIRST_COMPLETED).done:
-        yield waiting.pop(future), future.result()
+def _here(
+    workers: int | None, topics: Sequence[str], job: Callable[[int], Job]
+) -> Iterator[tuple[int, Any]]:
+    """(index, verdict) of each file as they come. job: reads the file of an index."""
+    order = _Order(topics)
+    waiting: dict[Future[Any], int] = {}
+    count = max(1, workers or os.cpu_count() or 1)
+    with ThreadPoolExecutor(count) as threads:
+
+        def begin(after: str = "") -> None:
+            index = order.following(after)
+            if index is not None:
+                waiting[threads.submit(examine, job(index))] = index
+
+        try:
+            for _ in range(count):
+                begin()
+            while waiting:
+                for future in wait(waiting, return_when=FIRST_COMPLETED).done:
+                    index = waiting.pop(future)
+                    begin(topics[index])
+                    yield index, future.result()
+        except BaseException:  # Ctrl-C: nobody waits for what is being judged
+            threads.shutdown(wait=False, cancel_futures=True)
+            interrupt_judges()
+            raise
+
+
+class _Order:
+    """Which file a worker takes next: one on the chapter that it has prepared, while there is one.
+
+    Preparing a chapter takes seconds, so workers share one only where no other is left.
+    """
+
+    def __init__(self, topics: Sequence[str]) -> None:
+        self._left: dict[str, deque[int]] = {topic: deque() for topic in topics}
+        for index, topic in enumerate(topics):
+            self._left[topic].append(index)
+        self._at: Counter[str] = Counter()
+
+    def following(self, after: str) -> int | None:
+        """The next file's index; None where all have been taken. after: the worker's last topic."""
+        self._at[after] = max(0, self._at[after] - 1)
+        left = {topic: len(files) for topic, files in self._left.items() if files}
+        if not left:
+            return None
+        topic = after if after in left else max(left, key=lambda t: left[t] / (1 + self._at[t]))
+        self._at[topic] += 1
+        return self._left[topic].popleft()

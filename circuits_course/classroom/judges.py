@@ -23,8 +23,8 @@ SPARE_SECONDS = 60.0  # for the judge beyond what a notebook may take
 _START = "from circuits_course.classroom.judge import main; main()"
 
 Job = dict[str, Any]
-"""A file: name, content in bytes, program of the sandbox, seconds an exercise may take; or its
-trouble, where it could not be read."""
+"""A file: name, content in bytes, program of the sandbox, seconds an exercise may take, topic (its
+chapter, as far as its name says that); or its trouble, where it could not be read."""
 
 
 class Judge:
@@ -46,6 +46,7 @@ class Judge:
         )
         self._said = Listener(self._process.stdout)  # type: ignore[arg-type]
         self._is_ready = False
+        self.topic = ""  # of the file before
 
     def examine(self, job: Job) -> dict[str, Any]:
         """What is to be said of a file. Raises TimeoutError or EOFError where the judge is lost."""
@@ -90,7 +91,7 @@ def examine(job: Job) -> dict[str, Any]:
         return {"trouble": [job["trouble"]]}
     judge = None
     try:
-        judge = _free_judge()
+        judge = _free_judge(job.get("topic", ""))
         found = judge.examine(job)
     except (TimeoutError, EOFError, OSError, ValueError) as error:
         if judge is not None:
@@ -104,10 +105,15 @@ def examine(job: Job) -> dict[str, Any]:
     return found
 
 
-def _free_judge() -> Judge:
+def _free_judge(topic: str) -> Judge:
+    """One that is prepared for the chapter, else any; a new one where all are busy."""
     with _LOCK:
-        judge = _IDLE.pop() if _IDLE else Judge()
+        idle = sorted(_IDLE, key=lambda judge: judge.topic == topic)
+        judge = idle[-1] if idle else Judge()
+        if idle:
+            _IDLE.remove(judge)
         _BUSY.add(judge)
+    judge.topic = topic
     return judge
 
 

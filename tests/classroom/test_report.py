@@ -24,6 +24,7 @@ from typer.testing import CliRunner
 
 from circuits_course.checks import load_checks, ready
 from circuits_course.checks.references import reference_source, stub_source
+from circuits_course.classroom import grading
 from circuits_course.classroom.cells import read_cells
 from circuits_course.classroom.grading import check_folder
 from circuits_course.classroom.report_page import page, write_page
@@ -244,3 +245,18 @@ def test_what_a_chapter_imports_is_there_for_every_learner(tmp_path):
     notebook(tmp_path / "ann.ipynb", attack(look))
     (report,) = check_folder(tmp_path, workers=1)
     assert "ValueError: True" in report.answers["read_pattern"].text
+
+
+def test_two_workers_prepare_each_chapter_once():
+    """While there are chapters enough; then they share what is left, and nothing twice."""
+    topics = [str(i % 4) for i in range(40)] + ["4"] * 30
+    order, last, taken = grading._Order(topics), ["", ""], [[], []]
+    for turn in range(len(topics)):
+        worker = turn % 2
+        index = order.following(last[worker])
+        last[worker] = topics[index]
+        taken[worker].append(index)
+    assert order.following(last[0]) is None
+    assert sorted(taken[0] + taken[1]) == list(range(70))
+    prepared = [list(dict.fromkeys(topics[i] for i in indices)) for indices in taken]
+    assert sum(map(len, prepared)) <= 6, "five chapters, one of them shared at the end"
