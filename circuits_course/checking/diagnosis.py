@@ -21,7 +21,8 @@ from circuits_course.checking.running import Finding, try_case
 from circuits_course.checking.tolerance import Tolerance
 from circuits_course.checking.variations import explain
 
-MOST = 0.5  # of the cases that either fails: from here on the cause is named as likely
+MOST = 0.5  # of the cases that either fails: two causes on file do not agree on more
+NAMED = 0.6  # from here on a cause is named as likely
 FAULT = 0.5  # what the same broken property counts, where outputs differ or cannot be compared
 LITTLE = 0.4  # what a case counts whose output is one plain number or so, which many mistakes give
 
@@ -70,7 +71,8 @@ def _on_file(exercise: Declaration, findings: list[Finding]) -> Cause | None:
         return None
     (outputs, faults), wrong = ranked[0]
     alone = len(ranked) == 1 or ranked[1][0] != ranked[0][0] or outputs == 1.0
-    if outputs + FAULT * faults >= MOST and alone:
+    everywhere = outputs + faults > 0.999
+    if (everywhere or outputs + FAULT * faults >= NAMED) and alone:
         return Cause(wrong.name, wrong.because, sure=outputs > 0 or faults == 1.0)
     return None
 

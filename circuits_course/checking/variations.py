@@ -60,7 +60,7 @@ def variations(tried: list[Arguments]) -> Iterator[Variation]:
     for one, other in combinations(names, 2):
         if type(tried[0][one]) is type(tried[0][other]):
             yield _exchanged(one, other)
-        if isinstance(tried[0][one], Tensor):
+        if isinstance(tried[0][one], Tensor) and isinstance(tried[0][other], Tensor):
             yield from (_in_place_of(one, other), _in_place_of(other, one))
     yield _unit_vectors(names)
     for name in names:
