@@ -182,3 +182,14 @@ slip(
     "against the task matters too: take abs().",
     ("return abs(F(rest - {head}) - F(rest))", "return max(F(rest) - F(rest - {head}), 0.0)"),
 )
+
+
+slip(
+    minimality,
+    "share_of_the_circuit",
+    "the change was divided by F(C). Keep logits.",
+    (
+        "return abs(F(rest - {head}) - F(rest))",
+        "return abs(F(rest - {head}) - F(rest)) / abs(F(circuit))",
+    ),
+)

@@ -199,3 +199,14 @@ slip(
         'cache["pattern", layer][rows, :, end].amax(-1) for layer',
     ),
 )
+
+
+slip(
+    name_mover_scores,
+    "attention_to_bos",
+    "this is the attention to the first position, where heads rest. Read the one to the IO.",
+    (
+        'cache["pattern", layer][rows, :, end, io] for layer',
+        'cache["pattern", layer][rows, :, end, 0] for layer',
+    ),
+)

@@ -261,3 +261,19 @@ slip(
         "return (difference / clean.norm(dim=-1).mean(0)).clamp(max=1)",
     ),
 )
+
+
+slip(
+    share_changed,
+    "largest_number",
+    "the largest number of each vector was taken for its length. The length is the root of "
+    "the sum of squares.",
+    (
+        "difference = (clean - corrupted).norm(dim=-1).mean(0)",
+        "difference = (clean - corrupted).abs().amax(-1).mean(0)",
+    ),
+    (
+        "return difference / clean.norm(dim=-1).mean(0)",
+        "return difference / clean.abs().amax(-1).mean(0)",
+    ),
+)

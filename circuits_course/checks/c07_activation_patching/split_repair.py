@@ -265,3 +265,14 @@ slip(
         "return torch.stack([(held - before).mean(0), (after - held).mean(0)]).abs()",
     ),
 )
+
+
+slip(
+    split_repair,
+    "squared_ratio",
+    "the ratio of scales was squared. `after` was divided by scale_after once: undo it once.",
+    (
+        "held = after * (scale_after / scale_before)[:, None]",
+        "held = after * ((scale_after / scale_before) ** 2)[:, None]",
+    ),
+)

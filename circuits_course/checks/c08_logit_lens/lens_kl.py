@@ -239,3 +239,15 @@ slip(
     "that is the state's own entropy. Compare it with the final distribution.",
     ("return (log_p.exp() * (log_p - log_q)).sum(-1)", "return -(log_q.exp() * log_q).sum(-1)"),
 )
+
+
+slip(
+    lens_kl,
+    "through_the_middle",
+    "the final distribution was compared with the mean of both. Compare it with the state's own.",
+    (
+        "return (log_p.exp() * (log_p - log_q)).sum(-1)",
+        "middle = ((log_p.exp() + log_q.exp()) / 2).log()\n"
+        "    return (log_p.exp() * (log_p - middle)).sum(-1)",
+    ),
+)
