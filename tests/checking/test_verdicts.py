@@ -397,3 +397,23 @@ def test_the_random_state_outside_is_left_alone(logits_of):
     torch.manual_seed(5)
     logits_of.check(lambda model, tokens: torch.rand(4))
     assert torch.equal(torch.rand(3), expected)
+
+
+def test_what_libraries_say_of_mistakes_on_file_is_not_the_learners(row_means, recwarn):
+    import warnings
+
+    @row_means.wrong("it warns, and this learner did not write it")
+    def loud(x):
+        warnings.warn("nothing that the learner did", stacklevel=1)
+        return x
+
+    result = check(row_means, lambda x: x.mean(-1) * 3)
+    assert result.outcome is Outcome.WRONG
+    assert not recwarn.list
+
+    def own(x):
+        warnings.warn("what the learner did", stacklevel=1)
+        return x.mean(-1) * 3
+
+    check(row_means, own)
+    assert [str(warning.message) for warning in recwarn.list][:1] == ["what the learner did"]
