@@ -13,6 +13,7 @@ from torch import Tensor
 from circuits_course.checking.along import along_relation, place_relation
 from circuits_course.checking.tolerance import Tolerance, close
 
+NOTHING = 1e-3  # of the expected result: below, no scale is worth a word
 EXPLAINED = 0.95  # of the difference, where a wide tolerance would let many a sentence pass
 
 
@@ -62,8 +63,10 @@ def _kind(relation: str) -> str:
 def _constant_relation(e: Tensor, g: Tensor, tolerance: Tolerance) -> str:
     if e.numel() < 3 or e.std() == 0:
         return ""
+    if g.abs().max() < NOTHING * e.abs().max():
+        return "Yours is next to nothing everywhere, which the expected result is not."
     scale = (g * e).sum() / (e * e).sum()
-    if scale.abs() > 1e-6 and _explains(scale * e, e, g, tolerance):
+    if scale.abs() > NOTHING and _explains(scale * e, e, g, tolerance):
         return f"Yours is the expected result times {scale:.4g} everywhere: look at the scale."
     offset = (g - e).mean()
     if _explains(e + offset, e, g, tolerance):
@@ -130,14 +133,18 @@ def _function_relation(e: Tensor, g: Tensor, tolerance: Tolerance, along: bool =
 
 
 def _part_relation(e: Tensor, g: Tensor, tolerance: Tolerance) -> str:
-    """Only one slice along an axis is right, or only one is wrong; or all are the same."""
+    """Only one slice along an axis is right, or only one is wrong.
+
+    Entry 0 of a later axis is often a position that sees nothing but itself: there, nearly every
+    mistake is right.
+    """
     for axis in range(e.ndim):
         if e.shape[axis] < 3:
             continue
         es, gs = e.unbind(axis), g.unbind(axis)
         right = [close(a, b, tolerance) for a, b in zip(es, gs, strict=True)]
-        if right.count(True) == 1 and right[0] and _varies(gs[0]):
-            return f"Only entry 0 of axis {axis} is right."
+        if axis == 0 and right.count(True) == 1 and right[0] and _varies(gs[0]):
+            return "Only entry 0 of axis 0 is right."
         if right.count(False) == 1:
             return f"Only entry {right.index(False)} of axis {axis} is wrong."
     return ""

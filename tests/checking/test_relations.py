@@ -56,10 +56,18 @@ def bent(x):
         (lambda x: x + x[:, :1].cos(), "Along axis 1 yours is off by one and the same number"),
         (lambda x: x * x[:, :1].exp(), "Along axis 1 yours is the expected result times one and"),
         (lambda x: torch.where(x > 1, 0, x), "Where yours differs it is 0"),
+        (lambda x: 1e-5 * x, "Yours is next to nothing everywhere"),
+        (lambda x: 0.02 * x, "Yours is the expected result times 0.02 everywhere"),
     ],
 )
 def test_what_was_done_to_the_right_result_is_said(cube, answer, words):
     assert words in cube.check(lambda x: answer(bent(x))).message
+
+
+def test_that_a_first_position_is_right_is_not_told(cube):
+    """It sees only itself in causal models, so that nearly every mistake is right there."""
+    message = cube.check(lambda x: torch.cat([bent(x)[:, :1], x[:, 1:].sin()], 1)).message
+    assert "Only entry 0" not in message
 
 
 def test_what_holds_on_one_case_of_three_is_not_said(cube):
