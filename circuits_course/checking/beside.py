@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from circuits_course.checking.tolerance import Tolerance, close
+from circuits_course.checking.tolerance import NOTHING, Tolerance, close
 
 SURE = 0.95  # of the difference that a scale has to explain, where tolerances are wide
 
@@ -76,6 +76,8 @@ def scale_relation(pairs: Sequence[Pair], tolerance: Tolerance) -> str:
     if sum(pair.expected.numel() for pair in pairs) < 3:
         return ""
     found = [scale for scale in scales if scale is not None]
+    if max(map(abs, found)) < NOTHING:
+        return ""  # nothing is left of the result: `relation_of` says so
     if math.isclose(min(found), max(found), rel_tol=1e-3):
         return _constant(found[0])
     for name in _sizes(pairs[0].arguments):

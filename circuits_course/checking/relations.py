@@ -11,9 +11,8 @@ import torch
 from torch import Tensor
 
 from circuits_course.checking.along import along_relation, place_relation
-from circuits_course.checking.tolerance import Tolerance, close
+from circuits_course.checking.tolerance import NOTHING, Tolerance, close
 
-NOTHING = 1e-3  # of the expected result: below, no scale is worth a word
 EXPLAINED = 0.95  # of the difference, where a wide tolerance would let many a sentence pass
 
 

@@ -17,6 +17,7 @@ class Tolerance:
 
 
 TOLERANCE = Tolerance()
+NOTHING = 1e-3  # of the expected result: below, no scale is worth a word
 
 
 # --- small tools ------------------------------------------------------------------------------
