@@ -678,8 +678,8 @@ CircuitExplorer(at_work, f"One prompt: {batch.prompts[0]} ...", lanes=acts, leas
 
 # %% [markdown]
 # *What to see:* the strongest arrow goes from 16.0 into the keys of 17.4. Take 16.0 out of them alone, and 17.4 gives the
-# token after S1 .95 less of its attention. Silence 16.0 altogether, and .35 of .96 is left: layers between the two change as well,
-# and make up for a part. Then silence 23.3, and 20.0 with it. On *this* prompt the answer would be surer without its
+# token after S1 .95 less of its attention. Silence 16.0 altogether, and .35 of .96 is left: MLP 16, which stands between the
+# two, has changed as well. Then silence 23.3, and 20.0 with it. On *this* prompt the answer would be surer without its
 # name movers, as a negative number beside a head says. Which of that holds on average, the tables above tell.
 #
 # ### Prompts that should break it

@@ -21,6 +21,7 @@ from circuits_course.circuits.padding import require_one_length
 from circuits_course.circuits.patching.ablation import Ablation
 from circuits_course.circuits.patching.metrics import Metric
 from circuits_course.circuits.patching.stages import Run, Stages
+from circuits_course.circuits.token_words import word_of
 from circuits_course.data.logit_difference import LogitDifference
 from circuits_course.errors import CourseError
 
@@ -90,9 +91,8 @@ class CircuitAtWork:
     @property
     def asked(self) -> list[str | None]:
         """The right answer and the wrong one, if there is one."""
-        return [
-            None if i is None else _word(self.model, i) for i in (self.task.right, self.task.wrong)
-        ]
+        both = (self.task.right, self.task.wrong)
+        return [None if token is None else word_of(self.model, token) for token in both]
 
     @cached_property
     def facts(self) -> dict[str, dict[str, Any]]:
@@ -231,7 +231,7 @@ class CircuitAtWork:
             "key": self._key(head),
             "loss": round(whole - self.state([name])["score"], 4),
             "feeders": [[f.letter, f.sender, round(f.share, 4)] for f in told],
-            "direct": round(self._direct(head) / whole, 4),
+            "direct": round(self._direct(head) / whole, 4) if whole else 0.0,
         }
 
     @torch.no_grad()
@@ -293,10 +293,6 @@ def _token(model: Any, token: str | int) -> int:
     return int(ids[0])
 
 
-def _word(model: Any, token: int) -> str:
-    return str(model.to_str_tokens(torch.tensor([token]), prepend_bos=False)[0])
-
-
 def _pairs(model: Any, tokens: Tensor, values: Tensor) -> list[list[Any]]:
-    words = [_word(model, int(token)) for token in tokens]
+    words = [word_of(model, int(token)) for token in tokens]
     return [[word, round(float(value), 4)] for word, value in zip(words, values, strict=True)]

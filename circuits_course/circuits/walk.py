@@ -11,6 +11,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from circuits_course.circuits.heads import Head, head_name
+from circuits_course.circuits.token_words import word_of
 from circuits_course.errors import CourseError
 
 LOOKS = 0.4  # attention from which a lower head counts as one that looks one back here
@@ -105,7 +106,7 @@ class _Walk:
         self._run(silent, tokens)
         layer, head = self.finder
         shares = self.looks[layer, :, head, self.key].tolist()
-        words = [_word(self.model, int(token)) for token in asked]
+        words = [word_of(self.model, int(token)) for token in asked]
         return sorted(zip(words, shares, strict=True), key=lambda pair: -pair[1])
 
     # --- the five steps -----------------------------------------------------------------------
@@ -202,7 +203,7 @@ class _Walk:
         probabilities, _ = self.cut if cut else self.whole
         top = probabilities[0].topk(TOP)
         says = [
-            [_word(self.model, token), round(p, 4)]
+            [word_of(self.model, token), round(p, 4)]
             for p, token in zip(top.values.tolist(), top.indices.tolist(), strict=True)
         ]
         token = int(self.tokens[0, self.key])
@@ -232,8 +233,3 @@ def _row(patterns: Float[Tensor, "layer head q k"], head: Head, query: int) -> F
 def _strongest(attention: Float[Tensor, "layer head"], above: int) -> Head:
     layer, head = divmod(int(attention.argmax()), attention.shape[1])
     return layer + above, head
-
-
-def _word(model: Any, token: int) -> str:
-    ids = torch.tensor([token])
-    return str(model.to_str_tokens(ids, prepend_bos=False)[0])

@@ -186,3 +186,14 @@ def test_mistakes_are_told_in_a_line():
         at_work().state(["1.3"])
     with pytest.raises(CourseError, match="at least one head"):
         at_work(heads={})
+
+
+def test_an_answer_that_is_no_better_than_the_other_has_no_shares():
+    """Right and wrong are the same token: every difference is 0, and nothing is divided by it."""
+    model = load_model("induction-2l")
+    tokens = model.to_tokens("qxbmztq")
+    work = CircuitAtWork(
+        model, tokens, {(1, 3): ""}, right="x", wrong="x", reference=tokens.repeat(2, 1)
+    )
+    assert work.state()["score"] == 0
+    assert work.facts["1.3"]["direct"] == 0
