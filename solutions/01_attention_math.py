@@ -43,7 +43,8 @@ def causal_mask(
 ) -> Float[Tensor, "batch head query key"]:
     """The scores with -inf wherever the key lies in the future of the query.
 
-    A position may look at itself and at everything before it. Leaves `scores` as it is.
+    A position may look at itself and at everything before it. Leaves `scores` as it is. A number
+    that no score comes near, such as -1e9, will do for -inf: after a softmax both leave nothing.
     """
     n_pos = scores.shape[-1]
     # BEGIN BLANK

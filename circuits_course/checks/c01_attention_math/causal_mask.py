@@ -35,6 +35,7 @@ def _mask_cases() -> Iterator[Case]:
     yield Case("three positions whose scores are all 1", torch.ones(1, 1, 3, 3))
     yield Case("random scores", normal(2, 3, 5, 5))
     yield Case("very low scores", normal(3, 2, 4, 4, seed=1) - 300.0)
+    yield Case("scores lower than any model's", normal(1, 2, 3, 3, seed=4) - 2e4)
     yield Case("one position only", normal(2, 2, 1, 1, seed=2))
     yield Case("as many heads as positions", normal(4, 4, 4, 4, seed=3) * 10)
 

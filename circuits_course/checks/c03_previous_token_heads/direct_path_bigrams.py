@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from functools import cache
 from typing import Any
@@ -50,6 +51,19 @@ def _direct_cases() -> Iterator[Case]:
     yield Case("token 0, the first alone", random_model(2, 5, seed=1), 0, 1)
     yield Case("a model that unembeds with its embedding", _tied_model(), 9, 5)
     yield Case("a random model, 10 tokens", random_model(seed=3), 29, 10)
+
+
+@direct_path_bigrams.prop
+def tokens_are_whole_numbers(tokens: Any, model: Any, token: int, k: int) -> str | None:
+    """3.0 equals 3 and names no token."""
+    listed = tokens.tolist() if isinstance(tokens, torch.Tensor) else list(tokens)
+    floats = [one for one in listed if isinstance(one, float)]
+    if not floats or any(one != int(one) for one in floats if math.isfinite(one)):
+        return None
+    return (
+        f"your tokens are floats, {floats[0]} for {int(floats[0])}: they are places in the "
+        "vocabulary, whole numbers, and are turned into words next"
+    )
 
 
 @direct_path_bigrams.oracle
@@ -114,4 +128,13 @@ slip(
     "you took absolute values, so that tokens which the direct path lowers stand among those"
     " it raises.",
     ("(model.W_E[token] @ model.W_U).topk", "(model.W_E[token] @ model.W_U).abs().topk"),
+)
+
+
+slip(
+    direct_path_bigrams,
+    "tokens_as_floats",
+    "the tokens have become floats on the way (a float() or a tensor of floats). Keep them whole: "
+    "topk(...).indices.tolist().",
+    (".indices.tolist()", ".indices.float().tolist()"),
 )

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
-from typing import Any
+from functools import cache
+from types import SimpleNamespace
+from typing import Any, cast
 
 import torch
 from torch import Tensor
 
 from circuits_course.checking import Case, Exercise
 from circuits_course.checks.inputs import random_model, random_tokens
+from circuits_course.checks.slips import slip
+from circuits_course.data import bos_token
+from circuits_course.models.transformer import CourseTransformer
 
 effective_embedding = Exercise(
     "effective_embedding",
@@ -26,6 +32,14 @@ effective_embedding = Exercise(
 )
 
 
+@cache
+def _begins_with_three() -> CourseTransformer:
+    """A model whose tokenizer begins sequences with token 3, as language models have their own."""
+    model = copy.deepcopy(random_model(2, 3, seed=7, d_model=14))
+    model.tokenizer = cast(Any, SimpleNamespace(bos_token_id=3))
+    return model
+
+
 @effective_embedding.cases
 def _effective_cases() -> Iterator[Case]:
     model, other = random_model(), random_model(2, 3, seed=5, d_model=12, d_vocab=17)
@@ -35,6 +49,9 @@ def _effective_cases() -> Iterator[Case]:
     yield Case("another model, all of its layers", other, torch.arange(1, 17), layer=2)
     yield Case("two tokens", other, torch.tensor([6, 11]), layer=1)
     yield Case("the same token twice", model, torch.tensor([7, 3, 7]), layer=1)
+    begins = _begins_with_three()
+    yield Case("a model whose BOS is token 3", begins, torch.tensor([4, 8, 1, 5]), layer=1)
+    yield Case("the same model, all of its layers", begins, torch.tensor([9, 0]), layer=2)
 
 
 def _residual(model: Any, prompts: Tensor, layer: int) -> Tensor:
@@ -50,9 +67,14 @@ def _residual(model: Any, prompts: Tensor, layer: int) -> Tensor:
     return kept[name]
 
 
+def _after_bos(model: Any, words: Tensor) -> Tensor:
+    return torch.stack([torch.full_like(words, bos_token(model)), words], 1)
+
+
 @effective_embedding.oracle
 def _effective_oracle(model: Any, words: Tensor, layer: int = 1) -> Tensor:
-    rows = [_residual(model, torch.tensor([[0, int(word)]]), layer)[0, 1] for word in words]
+    bos = bos_token(model)
+    rows = [_residual(model, torch.tensor([[bos, int(word)]]), layer)[0, 1] for word in words]
     return torch.stack(rows)
 
 
@@ -67,7 +89,7 @@ def raw(model: Any, words: Tensor, layer: int = 1) -> Tensor:
     "this is BOS's row: position 0. The token stands at position 1, and BOS is the same for all."
 )
 def of_bos(model: Any, words: Tensor, layer: int = 1) -> Tensor:
-    return _residual(model, torch.stack([torch.zeros_like(words), words], 1), layer)[:, 0]
+    return _residual(model, _after_bos(model, words), layer)[:, 0]
 
 
 @effective_embedding.wrong(
@@ -83,7 +105,7 @@ def without_bos(model: Any, words: Tensor, layer: int = 1) -> Tensor:
 def one_sequence(model: Any, words: Tensor, layer: int = 1) -> Tensor:
     n_ctx, rows = model.cfg.n_ctx - 1, []
     for part in words.split(n_ctx):
-        prompt = torch.cat([torch.zeros(1, dtype=torch.int64), part])[None]
+        prompt = torch.cat([_after_bos(model, part)[0, :1], part])[None]
         rows.append(_residual(model, prompt, layer)[0, 1:])
     return torch.cat(rows)
 
@@ -92,7 +114,7 @@ def one_sequence(model: Any, words: Tensor, layer: int = 1) -> Tensor:
     "the word and BOS are exchanged: BOS comes first. The word's row then saw nothing but itself."
 )
 def word_first(model: Any, words: Tensor, layer: int = 1) -> Tensor:
-    return _residual(model, torch.stack([words, torch.zeros_like(words)], 1), layer)[:, 1]
+    return _residual(model, _after_bos(model, words).flip(1), layer)[:, 1]
 
 
 @effective_embedding.wrong("layer 1 is written into the function: use the argument `layer`.")
@@ -116,7 +138,7 @@ def whole_model(model: Any, words: Tensor, layer: int = 1) -> Tensor:
     "both positions are still there, [word, 2, d_model]: keep the word's, position 1."
 )
 def both_positions(model: Any, words: Tensor, layer: int = 1) -> Tensor:
-    return _residual(model, torch.stack([torch.zeros_like(words), words], 1), layer)
+    return _residual(model, _after_bos(model, words), layer)
 
 
 @effective_embedding.wrong(
@@ -125,3 +147,11 @@ def both_positions(model: Any, words: Tensor, layer: int = 1) -> Tensor:
 )
 def only_what_was_added(model: Any, words: Tensor, layer: int = 1) -> Tensor:
     return _effective_oracle(model, words, layer) - model.W_E[words]
+
+
+slip(
+    effective_embedding,
+    "bos_is_always_0",
+    "BOS is not token 0 in every model: bos_token(model) says which it is.",
+    ("bos_token(model)", "0"),
+)

@@ -42,12 +42,16 @@ removable_heads = Exercise(
 )
 
 
-def distance_from_itself(model: Any, tokens: Tensor) -> Loss:
-    """Cross-entropy with what the whole model says, nats, in both halves: it can only get worse."""
+def distance_from_itself(model: Any, tokens: Tensor, unwanted: float = 0.0) -> Loss:
+    """Cross-entropy with what the whole model says, nats, in both halves: it can only get worse.
+
+    unwanted: how much the logit of token 3 is worth besides; heads that raise it do harm.
+    """
     whole = model(tokens).softmax(-1)
 
     def loss(model: Any, tokens: Tensor) -> Tensor:
-        entropy = -(whole * model(tokens).log_softmax(-1)).sum(-1)
+        logits = model(tokens)
+        entropy = -(whole * logits.log_softmax(-1)).sum(-1) + unwanted * logits[..., 3]
         return torch.stack([half.mean() for half in entropy.chunk(2, dim=1)])
 
     return loss
@@ -68,6 +72,10 @@ def _removable_cases() -> Iterator[Case]:
         model, tokens = random_model(3, 4, seed=seed), drawn(3, 9, seed, 30)
         loss = distance_from_itself(model, tokens)
         yield Case(f"a random model, {allowed} nats allowed", model, tokens, loss, allowed)
+    for seed in (31, 54):
+        model, tokens = random_model(3, 3, seed=seed), drawn(3, 8, seed, 30)
+        loss = distance_from_itself(model, tokens, unwanted=1.0)
+        yield Case("a model that is better off without some heads", model, tokens, loss, 1.0)
 
 
 def _rise(model: Any, tokens: Tensor, loss: Loss, gone: Gone, mean: Any = over_all) -> float:
@@ -273,4 +281,13 @@ slip(
         "            head = min(tries, key=tries.__getitem__)\n"
         "            order.remove(head)",
     ),
+)
+
+
+slip(
+    removable_heads,
+    "by_the_size_of_the_cost",
+    "heads were sorted by the size of their cost. A head with a cost below zero does harm, and "
+    "goes first: no abs().",
+    ("costs.flatten().argsort()", "costs.abs().flatten().argsort()"),
 )

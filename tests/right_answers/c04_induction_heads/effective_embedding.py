@@ -2,16 +2,18 @@
 
 import torch
 
+from circuits_course.data import bos_token
+
 
 def effective_by_loop(model, words, layer=1):
     rows = []
     for word in words.tolist():
-        rows.append(model(torch.tensor([[0, word]]), stop_at_layer=layer)[0, -1])
+        rows.append(model(torch.tensor([[bos_token(model), word]]), stop_at_layer=layer)[0, -1])
     return torch.stack(rows)
 
 
 def effective_by_cache(model, words, layer=1):
-    prompts = torch.zeros(len(words), 2, dtype=torch.int64)
+    prompts = torch.full((len(words), 2), bos_token(model))
     prompts[:, 1] = words
     _, cache = model.run_with_cache(prompts)
     if layer < model.cfg.n_layers:
@@ -20,7 +22,7 @@ def effective_by_cache(model, words, layer=1):
 
 
 def effective_by_pad(model, words, layer=1):
-    prompts = torch.nn.functional.pad(words[:, None], (1, 0), value=0)
+    prompts = torch.nn.functional.pad(words[:, None], (1, 0), value=bos_token(model))
     return model(prompts, stop_at_layer=layer).double()[:, -1]
 
 
