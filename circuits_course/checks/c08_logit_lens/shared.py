@@ -8,10 +8,11 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from circuits_course.checking.compare import Tolerance
 from circuits_course.checks.inputs import normal, random_model, random_tokens
-from circuits_course.circuits.lens import residual_states
+from circuits_course.circuits.lens import TunedLens, residual_states
 from circuits_course.models.config import CourseConfig
 from circuits_course.models.transformer import CourseTransformer
 
@@ -97,3 +98,51 @@ def frozen(model: Any, prompt: str | Tensor, write: Tensor, centre: bool = True)
         return write
     mean = write.mean(-1, keepdim=True) if centre else 0.0
     return (write - mean) / activations(model, prompt)["ln_final.hook_scale"][0]
+
+
+def maps_of(lens: Any) -> tuple[Tensor, Tensor]:
+    weight, bias = (lens.weight, lens.bias) if hasattr(lens, "weight") else lens
+    return weight.detach().float(), bias.detach().float()
+
+
+def through_lens(lens: Any, states: Tensor) -> Tensor:
+    weight, bias = maps_of(lens)
+    mapped = states[:-1] @ weight.mT + bias.view(len(weight), 1, -1)
+    return torch.cat([mapped, states[-1:]])
+
+
+def held_out(model: Any, lens: Any | None, seed: int) -> Tensor:
+    """KL(final || lens) of each map on sequences it was not trained on; the logit lens for None."""
+    states = random_states(model, seed + 1000)
+    states = states if lens is None else through_lens(lens, states)
+    log_q = model.unembed(model.ln_final(states)).double().log_softmax(-1)
+    return (log_q[-1].exp() * (log_q[-1] - log_q)).sum(-1)[:-1].mean(-1).float()
+
+
+def trained_lens(
+    model: Any, states: Tensor, start: TunedLens, steps: int, batch: int, lr: float, seed: int
+) -> TunedLens:
+    """Training as it should be, on the whole vocabulary."""
+    generator = torch.Generator().manual_seed(seed)
+    weight, bias = start.weight.clone(), start.bias[:, None].clone()
+    optimizer = torch.optim.Adam([weight.requires_grad_(), bias.requires_grad_()], lr=lr)
+    for _ in range(steps):
+        places = torch.randint(states.shape[1], (batch,), generator=generator)
+        with torch.enable_grad():
+            mapped = states[:-1, places] @ weight.mT + bias
+            both = torch.cat([mapped, states[-1:, places]])
+            log_q = model.unembed(model.ln_final(both)).log_softmax(-1)
+            kl = F.kl_div(log_q[:-1], log_q[-1:].expand_as(log_q[:-1]), reduction="none",
+                          log_target=True).sum(-1)  # fmt: skip
+            optimizer.zero_grad()
+            kl.mean(-1).sum().backward()
+        optimizer.step()
+    return TunedLens(weight.detach(), bias.detach()[:, 0])
+
+
+@cache
+def within_reach(model: CourseTransformer, seed: int) -> Tensor:
+    """KL(final || lens) of each map on held-out sequences after training from the identity."""
+    states = random_states(model, seed)
+    start = TunedLens.identity(len(states) - 1, states.shape[-1])
+    return held_out(model, trained_lens(model, states, start, 60, 64, 0.02, seed), seed)
