@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import linecache
+from dataclasses import replace
 from importlib import import_module
 from itertools import combinations
 
 import pytest
 
-from circuits_course.checking.diagnosis import MOST, agreement
+from circuits_course.checking.diagnosis import MOST, _on_file, agreement
 from circuits_course.checking.outcome import Outcome
 from circuits_course.checks import load_checks, ready
 from circuits_course.checks.references import load_reference, stub_source
@@ -24,6 +25,27 @@ SAME = {
     ("removable_heads", "costliest_first", "in_order_of_names"),
     ("smallest_cuts", "sets_kept", "share_of_a_nat"),
 }
+
+
+# Mistakes that, were they not on file, would be taken for another on file.
+TAKEN_FOR = {
+    ("score_variance", "scaled_too_much", "products_not_summed"),
+    ("score_variance", "products_not_summed", "scaled_too_much"),
+}
+
+
+def taken_for_another(exercise):
+    """Each mistake is taken off the file in turn, with those declared the same: whatever is named
+    then is somebody else's. Runs nothing where `agreement` ran."""
+    taken = set()
+    for wrong in exercise.wrong_answers:
+        gone = {wrong.name}.union(*(pair for pair in SAME if wrong.name in pair))
+        rest = [other for other in exercise.wrong_answers if other.name not in gone]
+        findings = exercise.known_findings[wrong.name]
+        cause = _on_file(replace(exercise, wrong_answers=rest), findings)
+        if cause:
+            taken.add((exercise.name, wrong.name, cause.name))
+    return taken
 
 
 def right_answers(chapter, name):
@@ -90,6 +112,7 @@ def test_causes_are_told_apart_by_at_least_half_of_the_cases(chapter, name):
         if agreement(exercise, one, other) > MOST
     }
     assert alike - SAME == set(), "add a case on which they differ"
+    assert taken_for_another(exercise) - TAKEN_FOR == set(), "add what tells them apart"
 
 
 @pytest.mark.parametrize(

@@ -119,6 +119,25 @@ def runs_forwards(output: Tensor, batch: int, period: int, d_vocab: int, bos: in
 
 
 @repeated_tokens.prop
+def begins_where_the_first_does(
+    output: Tensor, batch: int, period: int, d_vocab: int, bos: int, seed: int
+):
+    first, second = output[:, 1 : 1 + period], output[:, 1 + period :]
+    turns = [by for by in range(1, period) if (first.roll(by, 1) == second).all()]
+    if turns and (first != second).any():
+        return f"the second copy is the first turned by {turns[0]}: {output[0, 1:].tolist()}"
+    return None
+
+
+@repeated_tokens.prop
+def keeps_the_order(output: Tensor, batch: int, period: int, d_vocab: int, bos: int, seed: int):
+    first, second = output[:, 1 : 1 + period], output[:, 1 + period :]
+    if (first != second).any() and (first.sort(-1).values == second.sort(-1).values).all():
+        return f"the second copy has the first one's tokens in another order: {output[0].tolist()}"
+    return None
+
+
+@repeated_tokens.prop
 def repeats(output: Tensor, batch: int, period: int, d_vocab: int, bos: int, seed: int):
     first, second = output[:, 1 : 1 + period], output[:, 1 + period :]
     if (first != second).any():
@@ -310,4 +329,16 @@ slip(
     "part_of_the_vocabulary",
     "only part of the vocabulary is drawn from. Every token but bos is as likely as any other.",
     ("d_vocab - 1, (", "min(d_vocab - 1, 20), ("),
+)
+
+
+slip(
+    repeated_tokens,
+    "copy_shuffled",
+    "the second copy was put into another order. The very same row comes again.",
+    (
+        "return torch.cat([start, copy, copy], dim=1)",
+        "order = torch.randperm(period, generator=generator)\n"
+        "    return torch.cat([start, copy, copy[:, order]], dim=1)",
+    ),
 )

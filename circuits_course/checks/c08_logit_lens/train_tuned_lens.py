@@ -57,16 +57,14 @@ def _training_cases() -> Iterator[Case]:
 
 def _shift(states: Tensor) -> TunedLens:
     mean = states.mean(1)
-    same = TunedLens.identity(len(states) - 1, states.shape[-1])
-    return TunedLens(same.weight, mean[-1] - mean[:-1])
+    return TunedLens(TunedLens.identity(*mean[1:].shape).weight, mean[-1] - mean[:-1])
 
 
 @train_tuned_lens.observe
 def _what_was_learned(lens: Any, model: Any, states: Tensor, start: Any, *rest: Any) -> Tensor:
-    """What each map makes of some states that it was not trained on, as log-probabilities: two
-    mistakes are told apart by what was learned, whichever property shows them first."""
-    states = random_states(model, rest[-1] + 1000)[:, ::40]
+    """What each map makes of states that it was not trained on."""
     assert len(maps_of(lens)[0]) == len(states) - 1, "a map for each state"
+    states = random_states(model, rest[-1] + 1000)[:, ::40]
     return model.unembed(model.ln_final(through_lens(lens, states)[:-1])).log_softmax(-1)
 
 
