@@ -6,20 +6,18 @@ Some mutants compute the same by another way. They are listed with the reason in
 
 from __future__ import annotations
 
-import _thread
 import inspect
 import json
-import signal
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from circuits_course.authoring.mutation import Mutant, mutants_of
 from circuits_course.checking.exercise import Exercise
+from circuits_course.checking.repair import ONE_CHANGE
 from circuits_course.checking.running import findings_of
+from circuits_course.checking.time_limit import time_limit
 from circuits_course.checks import load_checks
 from circuits_course.checks.chapters import chapter_name
 from circuits_course.checks.references import load_reference
@@ -105,26 +103,11 @@ def _fate(exercise: Exercise, attempt: Callable[..., Any], causes: bool) -> tupl
     """Whether a mutant passes, and the cause that it meets where it does not."""
     exercise.expectations()  # not on the mutant's time
     try:
-        with _time_limit(SECONDS):
+        with time_limit(SECONDS):
             if causes:
                 result = exercise.check(attempt)
-                return result.passed, result.diagnosis
+                on_file = result.diagnosis if result.diagnosis != ONE_CHANGE else None
+                return result.passed, on_file
             return all(finding.ok for finding in findings_of(exercise, attempt)), None
     except KeyboardInterrupt:
         return False, None
-
-
-@contextmanager
-def _time_limit(seconds: float) -> Iterator[None]:
-    """Interrupts the block, as the stop button would: works wherever Python runs.
-
-    A process begun in the background may ignore interrupts, so it is told to heed them here.
-    """
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    timer = threading.Timer(seconds, _thread.interrupt_main)
-    timer.start()
-    try:
-        yield
-    finally:
-        timer.cancel()
-        signal.signal(signal.SIGINT, before)

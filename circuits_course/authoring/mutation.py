@@ -12,6 +12,15 @@ from dataclasses import dataclass
 from itertools import combinations, takewhile
 from typing import Any
 
+from circuits_course.checking.source_tree import (
+    OPPOSITES,
+    is_module,
+    number_in,
+    on_one_line,
+    places,
+    put,
+)
+
 _OTHER: dict[type[ast.AST], tuple[type[ast.AST], ...]] = {
     ast.Add: (ast.Sub,), ast.Sub: (ast.Add,), ast.Mult: (ast.Div,), ast.Div: (ast.Mult,),
     ast.MatMult: (ast.Mult,), ast.Pow: (ast.Mult,), ast.FloorDiv: (ast.Mod,), ast.Mod: (ast.Add,),
@@ -20,9 +29,6 @@ _OTHER: dict[type[ast.AST], tuple[type[ast.AST], ...]] = {
     ast.GtE: (ast.Gt, ast.LtE), ast.Eq: (ast.NotEq,), ast.NotEq: (ast.Eq,),
     ast.In: (ast.NotIn,), ast.NotIn: (ast.In,), ast.Is: (ast.IsNot,), ast.IsNot: (ast.Is,),
 }  # fmt: skip
-_PAIRS = ("mean sum", "max min", "argmax argmin", "amax amin", "any all", "zeros_like ones_like",
-          "zeros ones", "tril triu", "clamp_min clamp_max", "softmax log_softmax")  # fmt: skip
-OPPOSITES = {a: b for pair in _PAIRS for a, b in (pair.split(), pair.split()[::-1])}
 
 
 @dataclass(frozen=True)
@@ -40,8 +46,8 @@ def mutants_of(source: str) -> list[Mutant]:
     function = tree.body[0]
     assert isinstance(function, ast.FunctionDef)
     original, found = ast.unparse(tree), {}
-    for put, undo, name, line in _changes(function):
-        put()
+    for make, undo, name, line in _changes(function):
+        make()
         changed = ast.unparse(tree)
         if changed != original and changed not in found and _is_python(changed):
             found[changed] = (name(), line)
@@ -68,7 +74,7 @@ _Change = tuple[Callable[[], None], Callable[[], None], Callable[[], str], int]
 
 def _changes(function: ast.FunctionDef) -> Iterator[_Change]:
     yield from _fixed_arguments(function)
-    for parent, field, index, node in _places(function):
+    for parent, field, index, node in places(function):
         line = getattr(node, "lineno", function.lineno)
         for other in _replacements(parent, node):
             yield _replacement(parent, field, index, node, other, line)
@@ -78,39 +84,15 @@ def _replacement(
     parent: ast.AST, field: str, index: int | None, node: ast.AST, other: ast.AST, line: int
 ) -> _Change:
     shown = node if isinstance(node, ast.stmt) else parent
-    before = _text(shown)
+    before = on_one_line(shown)
 
-    def put(new: ast.AST = other) -> None:
-        if index is None:
-            setattr(parent, field, new)
-        else:
-            getattr(parent, field)[index] = new
+    def put_in(new: ast.AST = other) -> None:
+        put(parent, field, index, new)
 
     def name() -> str:
-        return _told(before, _text(other if isinstance(node, ast.stmt) else parent))
+        return _told(before, on_one_line(other if isinstance(node, ast.stmt) else parent))
 
-    return put, lambda: put(node), name, line
-
-
-def _places(root: ast.AST) -> Iterator[tuple[ast.AST, str, int | None, ast.AST]]:
-    """Every node below a function that may be changed, with where it hangs."""
-    for field, value in ast.iter_fields(root):
-        if field in ("annotation", "returns", "decorator_list", "type_comment", "ctx"):
-            continue
-        children = enumerate(value) if isinstance(value, list) else [(None, value)]
-        for index, child in children:
-            if not isinstance(child, ast.AST) or _says_something(child):
-                continue
-            yield root, field, index, child
-            if not isinstance(child, ast.arguments):
-                yield from _places(child)
-
-
-def _says_something(node: ast.AST) -> bool:
-    """Docstrings and what an exception says: no part of what a function computes."""
-    if isinstance(node, ast.Expr):
-        return isinstance(node.value, ast.Constant)
-    return isinstance(node, ast.Raise | ast.JoinedStr)
+    return put_in, lambda: put_in(node), name, line
 
 
 def _replacements(parent: ast.AST, node: ast.AST) -> Iterator[ast.AST]:
@@ -118,7 +100,7 @@ def _replacements(parent: ast.AST, node: ast.AST) -> Iterator[ast.AST]:
         yield kind()
     if isinstance(node, ast.stmt):
         yield from _statement(node)
-    elif isinstance(node, ast.Constant) or _signed(node) is not None:
+    elif isinstance(node, ast.Constant) or number_in(node) is not None:
         if not isinstance(parent, ast.UnaryOp) or not isinstance(parent.op, ast.USub):
             yield from _constant(node)
     elif isinstance(node, ast.Slice):
@@ -149,18 +131,8 @@ def _statement(node: ast.stmt) -> Iterator[ast.stmt]:
         yield ast.For(node.target, node.iter, [*node.body, ast.Break()], [], lineno=node.lineno)
 
 
-def _signed(node: ast.AST) -> int | float | None:
-    """The number that a constant, or minus a constant, stands for."""
-    if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
-        value = _signed(node.operand)
-        return None if value is None else -value
-    if not isinstance(node, ast.Constant) or isinstance(node.value, bool):
-        return None
-    return node.value if isinstance(node.value, int | float) else None
-
-
 def _constant(node: ast.AST) -> Iterator[ast.AST]:
-    number = _signed(node)
+    number = number_in(node)
     if type(number) is int:
         values: list[Any] = [number + 1, number - 1]
     elif number is not None:
@@ -202,7 +174,7 @@ def _subscript(node: ast.Subscript) -> Iterator[ast.AST]:
 
 def _call(node: ast.Call) -> Iterator[ast.AST]:
     yield from _called_otherwise(node)
-    if isinstance(node.func, ast.Attribute) and not _is_module(node.func.value):
+    if isinstance(node.func, ast.Attribute) and not is_module(node.func.value):
         yield node.func.value
     elif node.args and not isinstance(node.args[0], ast.Starred):
         yield node.args[0]
@@ -224,13 +196,6 @@ def _called_otherwise(node: ast.Call) -> Iterator[ast.AST]:
         yield ast.Call(ast.Name(OPPOSITES[func.id], ast.Load()), node.args, node.keywords)
 
 
-def _is_module(node: ast.expr) -> bool:
-    root = node
-    while isinstance(root, ast.Attribute):
-        root = root.value
-    return isinstance(root, ast.Name) and root.id in ("torch", "F", "nn", "einops", "math", "utils")
-
-
 def _operation(node: ast.BinOp) -> Iterator[ast.AST]:
     yield from (node.left, node.right)
     if isinstance(node.op, ast.Sub | ast.Div | ast.MatMult):
@@ -244,7 +209,7 @@ def _fixed_arguments(function: ast.FunctionDef) -> Iterator[_Change]:
     pairs += [(a, d) for a, d in zip(spec.kwonlyargs, spec.kw_defaults, strict=True) if d]
     for argument, default in pairs:
         fixed = ast.Assign([ast.Name(argument.arg, ast.Store())], default, lineno=function.lineno)
-        yield _at_the_top(function, fixed, f"`{argument.arg}` → always `{_text(default)}`")
+        yield _at_the_top(function, fixed, f"`{argument.arg}` → always `{on_one_line(default)}`")
     for one, other in combinations(spec.args, 2):
         if one.annotation and ast.dump(one.annotation) == ast.dump(other.annotation or spec):
             swap = ast.parse(f"{one.arg}, {other.arg} = {other.arg}, {one.arg}").body[0]
@@ -259,15 +224,6 @@ def _at_the_top(function: ast.FunctionDef, statement: ast.stmt, name: str) -> _C
         lambda: name,
         function.lineno,
     )
-
-
-def _text(node: ast.AST) -> str:
-    """A node on one line."""
-    if isinstance(node, ast.comprehension):
-        node = ast.GeneratorExp(ast.Name("_", ast.Load()), [node])
-    if isinstance(node, ast.Slice):
-        node = ast.Subscript(ast.Name("_", ast.Load()), node, ast.Load())
-    return " ".join(ast.unparse(node).split())
 
 
 def _told(before: str, after: str, around: int = 25) -> str:

@@ -20,7 +20,7 @@ from circuits_course.checking.compare import same
 from circuits_course.checking.declaring import Declaration, WrongAnswer
 from circuits_course.checking.running import Finding, try_case
 from circuits_course.checking.tolerance import Tolerance
-from circuits_course.checking.variations import explain
+from circuits_course.checking.variations import explain, gives_all
 
 MOST = 0.5  # of the cases that either fails: two causes on file do not agree on more
 NAMED = 0.6  # from here on a cause is named as likely
@@ -40,17 +40,22 @@ class Likeness(IntEnum):
 class Cause:
     """What explains an attempt: a wrong answer on file, or other arguments.
 
-    sure: on most cases, not only on some. of_numbers: other numbers in an argument explain it, and
-    a relation of the results themselves, if there is one, is the plainer word.
+    sure: on most cases, not only on some. whole: on every one. of_numbers: other numbers in an
+    argument explain it, and a relation of the results themselves, if there is one, is the plainer
+    word. proven: no likeness, it was tried.
     """
 
     name: str
     because: str
     sure: bool
     of_numbers: bool = False
+    whole: bool = False
+    proven: bool = False
 
     @property
     def sentence(self) -> str:
+        if self.proven:
+            return self.because
         return f"{'Likely' if self.sure else 'Perhaps'}: {self.because}"
 
 
@@ -63,7 +68,10 @@ def diagnose(exercise: Declaration, findings: list[Finding]) -> Cause | None:
         warnings.simplefilter("ignore")
         on_file = _on_file(exercise, findings)
         other = None if on_file and on_file.sure else explain(exercise, findings)
-    return Cause(other.name, other.because, True, other.of_numbers) if other else on_file
+    if other is None:
+        return on_file
+    whole = gives_all(exercise, other, findings)
+    return Cause(other.name, other.because, True, other.of_numbers, whole)
 
 
 def _on_file(exercise: Declaration, findings: list[Finding]) -> Cause | None:
@@ -77,7 +85,7 @@ def _on_file(exercise: Declaration, findings: list[Finding]) -> Cause | None:
     alone = len(ranked) == 1 or ranked[1][0] != ranked[0][0] or outputs == 1.0
     everywhere = outputs + faults > 0.999
     if (everywhere or outputs + FAULT * faults >= NAMED) and alone:
-        return Cause(wrong.name, wrong.because, sure=outputs > 0 or faults == 1.0)
+        return Cause(wrong.name, wrong.because, outputs > 0 or faults == 1.0, whole=everywhere)
     return None
 
 

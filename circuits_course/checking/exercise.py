@@ -56,7 +56,7 @@ class Exercise(Declaration):
             return passed(self) if again.ok else keeps_something(self, again)
         if any(f.raised and f.raised.is_stub for f in failed) or blanks_left(attempt):
             return not_attempted(self, attempt)
-        return failure(self, findings)
+        return failure(self, attempt, findings)
 
     def _signature_complaint(self, attempt: Callable[..., Any]) -> str | None:
         case = self.built_cases()[0]

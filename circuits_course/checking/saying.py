@@ -12,9 +12,10 @@ from circuits_course.checking.attempt import leaves_stub_line
 from circuits_course.checking.beside import Pair, argument_relation, as_pair, scale_relation
 from circuits_course.checking.compare import Difference, shape_text
 from circuits_course.checking.declaring import Case, Declaration
-from circuits_course.checking.diagnosis import diagnose
+from circuits_course.checking.diagnosis import Cause, diagnose
 from circuits_course.checking.outcome import Outcome, Result
 from circuits_course.checking.relations import numbers_relation, relation_in_most
+from circuits_course.checking.repair import one_change
 from circuits_course.checking.running import Finding
 from circuits_course.checking.tolerance import Tolerance
 
@@ -42,15 +43,19 @@ def not_attempted(exercise: Declaration, attempt: Callable[..., Any]) -> Result:
     return Result(exercise.name, Outcome.NOT_ATTEMPTED, message)
 
 
-def failure(exercise: Declaration, findings: list[Finding]) -> Result:
-    """What the first failed case shows, and the likely cause, if one on file fits."""
+def failure(exercise: Declaration, attempt: Callable[..., Any], findings: list[Finding]) -> Result:
+    """What the first failed case shows, and the cause: one on file that fits every case, the one
+    change that makes every case pass, or one on file that fits most."""
     first = next(finding for finding in findings if not finding.ok)
-    cause, relation = diagnose(exercise, findings), ""
-    if first.difference and (cause is None or cause.of_numbers):
+    cause = diagnose(exercise, findings)
+    stopped = first.raised is not None and first.raised.stops
+    settled = cause is not None and cause.whole and not cause.of_numbers
+    if not stopped and not settled:
+        cause = one_change(exercise, attempt, findings) or cause
+    relation = ""
+    if first.difference and (cause is None or cause.of_numbers or cause.proven):
         relation = _relation(exercise, findings, first.difference)
-        if relation and not relation.startswith("Only"):  # of one part only: the cause says more
-            cause = None
-        relation = "" if cause else relation
+        cause, relation = _plainer(cause, relation)
     likely = f" {cause.sentence}" if cause else ""
     name = cause.name if cause else None
     if first.raised:
@@ -62,6 +67,14 @@ def failure(exercise: Declaration, findings: list[Finding]) -> Result:
     return wrong(
         exercise, _complaint(exercise, first.case, first.difference, relation) + likely, name
     )
+
+
+def _plainer(cause: Cause | None, relation: str) -> tuple[Cause | None, str]:
+    """What is said where both are known: a change that was tried stands beside a relation; a guess
+    gives way to it, unless it is of one part only."""
+    if cause is None or cause.proven or not relation:
+        return cause, relation
+    return (cause, "") if relation.startswith("Only") else (None, relation)
 
 
 def keeps_something(exercise: Declaration, again: Finding) -> Result:

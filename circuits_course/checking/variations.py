@@ -54,6 +54,11 @@ def explain(exercise: Declaration, findings: list[Finding]) -> Variation | None:
     return None  # nothing, or several changes of numbers: which of them it was cannot be said
 
 
+def gives_all(exercise: Declaration, variation: Variation, findings: list[Finding]) -> bool:
+    """Whether it gives what the attempt gave on every case that the attempt fails."""
+    return all(_gives(exercise, variation, finding) for finding in findings if not finding.ok)
+
+
 def variations(tried: list[Arguments]) -> Iterator[Variation]:
     """Every change that makes sense for these arguments, given as {name: value} of each case."""
     names = [name for name in tried[0] if not isinstance(tried[0][name], nn.Module)]
