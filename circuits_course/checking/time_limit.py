@@ -8,38 +8,29 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 
-class Limit:
-    """over: the block was interrupted."""
-
-    def __init__(self) -> None:
-        self.over = False
-        self.ended = False
-
-
 @contextmanager
-def time_limit(seconds: float, limit: Limit | None = None) -> Iterator[Limit]:
-    """Raises KeyboardInterrupt in the block after `seconds`, as the stop button would; `limit`
-    tells which of the two it was.
+def time_limit(seconds: float) -> Iterator[None]:
+    """Raises KeyboardInterrupt in the block after `seconds`, as the stop button would.
 
     Code that does not come back to Python (one long torch operation) is interrupted after it.
     """
-    limit, lock, thread = limit or Limit(), threading.Lock(), threading.get_ident()
+    lock, thread, state = threading.Lock(), threading.get_ident(), {"ended": False, "over": False}
 
     def interrupt() -> None:
         with lock:
-            if not limit.ended:
-                limit.over = True
+            if not state["ended"]:
+                state["over"] = True
                 _raise_in(thread, KeyboardInterrupt)
 
     timer = threading.Timer(seconds, interrupt)
     timer.daemon = True
     timer.start()
     try:
-        yield limit
+        yield
     finally:
         with lock:
-            limit.ended = True
-            if limit.over:
+            state["ended"] = True
+            if state["over"]:
                 _raise_in(thread, None)  # where it has not been raised yet
         timer.cancel()
 

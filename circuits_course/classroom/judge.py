@@ -16,10 +16,10 @@ import time
 from contextlib import suppress
 from typing import Any
 
+from circuits_course.checking.limits import limit_memory
 from circuits_course.checking.outcome import Outcome, Result
 from circuits_course.checks import load_checks
 from circuits_course.classroom.cells import CellStep, read_cells
-from circuits_course.classroom.limits import limit_memory
 from circuits_course.classroom.progress_files import read_deeds
 from circuits_course.classroom.remote import Gone, RemoteAnswer
 from circuits_course.classroom.reports import Answer, Report, stands

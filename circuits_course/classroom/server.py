@@ -18,7 +18,7 @@ from typing import Any
 
 import torch
 
-from circuits_course.classroom import limits
+from circuits_course.checking import limits
 from circuits_course.classroom.sandbox import how_it_ended
 from circuits_course.classroom.worker import rehearse, serve
 

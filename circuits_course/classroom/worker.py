@@ -20,12 +20,12 @@ import torch
 
 import circuits_course
 import circuits_course.notebook
+from circuits_course.checking import limits
 from circuits_course.checking.attempt import Raised, run_attempt
 from circuits_course.checking.guard import settings_kept
 from circuits_course.checking.running import run_once
 from circuits_course.checks import load_checks
 from circuits_course.checks.references import load_reference
-from circuits_course.classroom import limits
 from circuits_course.classroom.cells import CellStep, lines_of
 from circuits_course.classroom.wire import Packer, TooLarge, Unpacker, receive, send
 from circuits_course.errors import CourseError, UnknownName

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
+import os
 import threading
 import time
 
 import pytest
 import torch
 
+from circuits_course.checking.aside import in_a_copy
 from circuits_course.checking.declaring import Case
 from circuits_course.checking.exercise import Exercise
 from circuits_course.checking.outcome import Outcome
@@ -114,18 +117,49 @@ def something_else(pattern, back):
     return torch.full((pattern.shape[1],), 0.3)
 
 
-def leaves_a_trace(pattern, back):
-    SEEN.append(float(pattern.sum()))
-    return -pattern.diagonal(-back, dim1=-2, dim2=-1).mean((0, 2))
-
-
-@pytest.mark.parametrize("answer", [two_mistakes, something_else, leaves_a_trace])
+@pytest.mark.parametrize("answer", [two_mistakes, something_else])
 def test_nothing_is_made_up(exercise, answer):
-    SEEN.clear()
     result = exercise.check(answer)
     assert result.outcome is Outcome.WRONG
     assert result.diagnosis is None, result.message
-    assert len(SEEN) <= len(exercise.built_cases())
+
+
+def leaves_a_trace(pattern, back):
+    SEEN.append(float(pattern.sum()))
+    return pattern.diagonal(-back, dim1=-2, dim2=-1).mean((0, 2)).cos()
+
+
+def test_what_is_tried_leaves_no_trace(exercise):
+    SEEN.clear()
+    assert "leave out `.cos()`" in exercise.check(leaves_a_trace).message
+    assert len(SEEN) == len(exercise.built_cases())
+
+
+def writes_a_file(pattern, back):
+    torch.save(pattern, "pattern.pt")
+    return pattern.diagonal(-back, dim1=-2, dim2=-1).mean((0, 2)).cos()
+
+
+def test_who_writes_files_is_not_run_again(exercise, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert "One change" not in exercise.check(writes_a_file).message
+
+
+@pytest.mark.parametrize(
+    "work",
+    [
+        lambda: ctypes.string_at(0),  # ends the process
+        lambda: str(bytearray(50_000_000_000)[:1]),
+        lambda: time.sleep(60),
+        lambda: os._exit(3),
+        lambda: 1 / 0,
+    ],
+)
+def test_harm_comes_to_the_copy_alone(work):
+    began = time.monotonic()
+    assert in_a_copy(work, 1.0) == ""
+    assert time.monotonic() - began < 5
+    assert in_a_copy(lambda: "all is well", 5.0) == "all is well"
 
 
 def test_without_a_source_nothing_is_said_of_a_line(exercise):
@@ -177,16 +211,16 @@ def test_time_is_up_in_any_thread():
 
     def work():
         try:
-            with time_limit(0.1) as limit:
+            with time_limit(0.1):
                 while True:
                     pass
         except KeyboardInterrupt:
-            found.append(limit.over)
+            found.append("over")
 
     thread = threading.Thread(target=work)
     thread.start()
     thread.join(5)
-    assert found == [True]
+    assert found == ["over"]
 
 
 def test_who_ends_in_time_is_left_alone():

@@ -156,7 +156,8 @@ def intrusions(secret: Path, other: Path, process: int) -> dict[str, str]:
         "reads_passwords": "open('/etc/passwd').read(); open('/etc/shadow').read()",
         "reads_the_environment": "import os\nos.environ['CIRCUITS_COURSE_SECRET']",
         "reads_another_environment": "open('/proc/1/environ').read().index('SECRET')",
-        "opens_the_box": "from circuits_course.classroom import sandbox, limits\n"
+        "opens_the_box": "from circuits_course.classroom import sandbox\n"
+        "from circuits_course.checking import limits\n"
         f"limits._REFUSED = {{}}\nopen({str(secret)!r}, 'a').write('x')",
         "by_descriptor": f"import os\nos.open({secret.name!r}, os.O_WRONLY, "
         f"dir_fd=os.open({str(secret.parent)!r}, os.O_RDONLY))",
