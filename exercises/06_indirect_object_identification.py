@@ -280,7 +280,10 @@ chapter.explain("attention_and_effect")
 # %% exercise="repetition_scores"
 
 # %%
-sees = {pair: repetition_scores(model, batch, *pair) for pair in (("S2", "S1+1"), ("S2", "S1"))}
+sees = {pair: looks[" to ".join(pair)] - looks[" to ".join(pair) + ", ABC"]
+        for pair in (("S2", "S1+1"), ("S2", "S1"))}
+gap = repetition_scores(model, batch, "S2", "S1+1") - sees["S2", "S1+1"]
+verdict("your scores are the tool's", gap.abs().max() < 1e-4, "from S2 to S1+1")
 show_table([
     {"from S2 to": pair[1], "head": head_name(h), "attention": looks[" to ".join(pair)][h],
      "on ABC": looks[" to ".join(pair) + ", ABC"][h], "difference": scores[h]}
@@ -458,7 +461,7 @@ verdict("24.4 makes good about half of what the movers take away", 0.3 < made_go
 # %%
 tries = {h for h, s in scores.items() if max(sees[p][h] for p in sees) > 0.1
          or looks["S1+1 to S1"][h] > 0.25 or effect[h] < -0.05}
-missed = {h: F.each(everything - {h}) - F.each(everything) for h in tries}
+missed = {h: left - F.each(everything) for h, left in F.without_each(tries).items()}
 spreads = {h: circuits.pair_interval(values) for h, values in missed.items()}
 scores = circuits.scores_by_head({**looks, **copied, "direct": direct.mean(-1),
                                   "to the movers": effect,

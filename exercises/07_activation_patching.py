@@ -313,7 +313,8 @@ show_table(
 # learn the method and too few to publish: the table at the end says what holds on other templates.
 
 # %%
-share = partial(patching.gap_shares, real, clean, s2, logit_diff)  # of the gap that a patch closes
+gap_sweep = patching.GapSweep(real, clean, corrupted, logit_diff)
+share = partial(gap_sweep, "swap_s2")  # of the gap that a patch closes
 real_words = [word.strip() or word for word in real.to_str_tokens(clean[0])]
 for name, places in batch.positions.items():
     real_words[int(places[0])] = name
@@ -340,7 +341,10 @@ arrives = min((la for la in layers if resid[la, at_end] > 0.5), default=len(laye
 verdict("S2 holds more than half of it into layer 20, END from layer 24 on",
         (leaves, arrives) == (20, 24),
         f"S2 to layer {leaves}, END from layer {arrives}, of {len(layers)}", model=real)
-print(f"the word after S2 holds {after_s2.max():.2f} at layer {int(after_s2.argmax())}")
+most = int(after_s2.argmax())
+without = logit_diff(patch_residual(real, s2, clean, most, at_s2 + 1))  # noised there
+print(f"the word after S2 holds {after_s2.max():.2f} at layer {most}; "
+      f"noised, it costs {(high - without) / (high - low['swap_s2']):.2f}")
 
 # %% [markdown]
 # *What to see:* one column, S2, holds everything from layer 0 on; then it is handed over to END, in layers 20 to
@@ -362,9 +366,7 @@ plot_heads(denoised, "One head denoised, real model", unit="restored", diverging
 
 # %%
 chosen = strongest_heads(denoised.abs(), 8)
-by_position = patching.patch_sweep(real, clean, s2, logit_diff, ("layer", "head", "position"),
-                                   heads=chosen)
-by_position = (by_position - low["swap_s2"]) / (high - low["swap_s2"])
+by_position = share(over=("layer", "head", "position"), heads=chosen)
 plot_matrix({head: by_position[head][at_s2:] for head in chosen},
             "The strongest heads, position by position", x=("position", real_words[at_s2:]),
             y="head", unit="restored", diverging=True)
@@ -391,8 +393,8 @@ group = real.cfg.n_heads // n_kv  # query heads that share a value head
 parts = {}
 for part in ("z", "pattern", "q", "keys", "values", "v"):
     asked = [(la, h // group if part == "v" else h) for la, h in few]
-    found = patching.patch_sweep(real, clean, s2, logit_diff, component=part, heads=set(asked))
-    parts[part] = [(found[head].item() - low["swap_s2"]) / gap for head in asked]
+    found = share(part, heads=set(asked))
+    parts[part] = [found[head].item() for head in asked]
 
 # %%
 plot_matrix(parts, "One part of one head denoised (v: shared by its group)", x=("head", few),
@@ -437,7 +439,7 @@ verdict("your values, put in by hand, restore what the engine says", same, detai
 # What does it cost to take a head's clean output away?
 
 # %%
-noised = -share("z", "noising")  # the share that is lost
+noised = -share("z", "noising", heads=chosen)  # the share that is lost
 plot_scatter(("restored by denoising", [denoised[head] for head in chosen]),
              ("lost by noising", [noised[head] for head in chosen]),
              "The same heads, denoised and noised", labels=[head_name(head) for head in chosen],
@@ -451,9 +453,7 @@ plot_scatter(("restored by denoising", [denoised[head] for head in chosen]),
 # %%
 mirror = ioi_batch(real, 4, templates=[0], order="BABA", seed=1)
 turned_s2 = mirror.corrupt("swap_s2")
-ends = [mirror.metric(real(x)).item() for x in (turned_s2, mirror.tokens)]
-found = patching.patch_sweep(real, mirror.tokens, turned_s2, mirror.metric, heads=chosen)
-turned = (found - ends[0]) / (ends[1] - ends[0])
+turned = patching.gap_shares(real, mirror.tokens, turned_s2, mirror.metric, heads=chosen)
 largest = max(float((turned[head] - noised[head]).abs()) for head in chosen)
 verdict("denoising BABA prompts is noising ABBA prompts", largest < 1e-3,
         f"largest difference over these heads {largest:.0e}")
@@ -668,13 +668,14 @@ plot_lines({"exact": walk.metric.tolist(),
 giver, taker = (23, 0), (24, 4, "q")
 if real.cfg.n_layers <= taker[0]:  # another model: its own strongest writer and a later head
     giver, taker = strongest_heads(directly[:-1].abs(), 1)[0], (real.cfg.n_layers - 1, 0, "q")
+lost = -share("z", "noising", heads=[giver])[giver]
 exact_path = (high - patching.path_patch(real, clean, s2, giver, taker, logit_diff)) / gap
 guess_path = -patching.attribution_path(real, clean, s2, logit_diff, giver, taker) / gap
 guess = -patching.attribution_patch(real, clean, s2, logit_diff, mode="noising")[giver] / gap
 name = f"through the queries of {head_name(taker[:2])}"
 table = {"to the logits directly": {"exact": directly[giver], "estimated": directly[giver]},
          name: {"exact": exact_path, "estimated": guess_path},
-         "altogether": {"exact": noised[giver], "estimated": guess}}
+         "altogether": {"exact": lost, "estimated": guess}}
 show_table(table, caption=f"Lost by noising {head_name(giver)}", digits=2)
 
 # %% [markdown]
@@ -737,15 +738,12 @@ show_table(counts, caption=f"Heads, of {denoised.numel()}, by the most that thei
 # %%
 from circuits_course.circuits import head_scores
 
-exacts = {}
 estimates = {how: patching.attribution_patch(real, clean, x, logit_diff) / (high - low[how])
              for how, x in corrupted.items()}
 looks_back = head_scores(real, clean, lambda pattern: pattern.diagonal(-1, -2, -1).mean(-1))
 seen = {*few, *strongest_heads(looks_back, 2)}
 seen = sorted(seen.union(*(strongest_heads(x.abs(), 3) for x in estimates.values())))
-for how, x in corrupted.items():
-    found = patching.patch_sweep(real, clean, x, logit_diff, heads=seen)
-    exacts[how] = (found - low[how]) / (high - low[how])
+exacts = {how: gap_sweep(how, heads=seen) for how in corrupted}
 
 # %%
 plot_matrix({how: [exact[h] for h in seen] for how, exact in exacts.items()},
@@ -816,7 +814,8 @@ def four_metrics(logits: Float[Tensor, "batch pos d_vocab"]) -> Float[Tensor, "4
 
 # %%
 runs = {head: patch_heads(real, clean, s2, [head]) for head in few}
-bad, good = four_metrics(real(s2)), four_metrics(real(clean))
+unpatched, whole = real(s2), real(clean)
+bad, good = four_metrics(unpatched), four_metrics(whole)
 on_scale = torch.stack([(four_metrics(run) - bad) / (good - bad) for run in runs.values()], dim=1)
 plot_matrix(on_scale,
             "One patch, four metrics, each from corrupted (0) to clean (1)", x=("head", few),
@@ -843,9 +842,9 @@ chapter.reveal("negative_heads", model=real)
 # %%
 table = {}
 for head, run in runs.items():
-    up, down = split_change(real(s2), run, batch.io, batch.s).tolist()
+    up, down = split_change(unpatched, run, batch.io, batch.s).tolist()
     table[head_name(head)] = {"right answer rises": up, "wrong answer falls": down}
-up, down = split_change(real(s2), real(clean), batch.io, batch.s).tolist()
+up, down = split_change(unpatched, whole, batch.io, batch.s).tolist()
 table["clean run"] = {"right answer rises": up, "wrong answer falls": down}
 show_table(table, caption="Change of log-probability, in nats", digits=2)
 
@@ -969,7 +968,7 @@ from circuits_course.plots import PatchingExplorer
 two = slice(0, 2)  # one mirrored pair, so that nobody waits long
 choices = {"swap_s2": s2[two], "new_s2": corrupted["new_s2"][two]}
 asked = LogitDifference(batch.io[two], batch.s[two])
-PatchingExplorer(patching.gap_sweep(real, clean[two], choices, asked), list(choices),
+PatchingExplorer(patching.GapSweep(real, clean[two], choices, asked), list(choices),
                  words=real_words, start={"corruption": "new_s2", "component": "resid_pre"})
 
 # %% [markdown]

@@ -108,8 +108,10 @@ def interactions(
     if mode == "noising":
         source, base = base, source
 
+    unpatched = metric(model(base))
+
     def change(patched: list[Head]) -> Float[Tensor, ""]:
-        return metric(patch_heads(model, source, base, patched)) - metric(model(base))
+        return metric(patch_heads(model, source, base, patched)) - unpatched
 
     result = torch.zeros(len(heads), len(heads))
     # BEGIN BLANK
@@ -117,8 +119,9 @@ def interactions(
         result[i, i] = change([one])
     for i, one in enumerate(heads):
         for j, other in enumerate(heads):
-            if i != j:
+            if i < j:
                 result[i, j] = change([one, other]) - result[i, i] - result[j, j]
+                result[j, i] = result[i, j]
     # END BLANK
     return result
 

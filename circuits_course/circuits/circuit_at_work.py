@@ -17,6 +17,7 @@ from torch import Tensor
 
 from circuits_course.circuits.feeders import TOKENS, Feeder, Hearing
 from circuits_course.circuits.heads import Head, head_name
+from circuits_course.circuits.norms import centred, final_scale_of
 from circuits_course.circuits.padding import require_one_length
 from circuits_course.circuits.patching.ablation import Ablation
 from circuits_course.circuits.patching.metrics import Metric
@@ -77,9 +78,8 @@ class CircuitAtWork:
         self._heard: dict[Head, list[Feeder]] = {}
         self._seen: dict[frozenset[Head], dict[str, Any]] = {}
         self.words = [str(word) for word in model.to_str_tokens(tokens[0])]
-        everywhere = tokens.expand(tokens.shape[1], -1)  # one row for each place to be silent at
-        self.ablation = Ablation(model, everywhere, "mean", reference=reference)
-        self.ablation.scores(list(self.heads), self._metric)  # complains of heads that do not exist
+        self.ablation = Ablation(model, tokens, "mean", reference=reference)
+        self.ablation.require_heads(self.heads)
 
     # --- what a picture asks for --------------------------------------------------------------
 
@@ -162,7 +162,7 @@ class CircuitAtWork:
             if name != "z" or not here:
                 return value
             value = value.clone()
-            value[:, :, here] = instead[layer][:1, :, here]
+            value[:, :, here] = instead[layer][:, :, here]
             return value
 
         run = self.stages.run(self.task.tokens, edit, keep=("pattern", "z"))
@@ -183,11 +183,10 @@ class CircuitAtWork:
 
     @property
     def _metric(self) -> Metric:
-        """`_measure` of every row; where there is a wrong answer, without all the other logits."""
+        """`_measure` as a number; where there is a wrong answer, without all the other logits."""
         if self.task.wrong is None:
-            return self._measure
-        each = torch.ones(len(self.words), dtype=torch.int64)
-        return LogitDifference(each * self.task.right, each * self.task.wrong).each()
+            return lambda logits: self._measure(logits)[0]
+        return LogitDifference(torch.tensor([self.task.right]), torch.tensor([self.task.wrong]))
 
     def _head(self, name: str) -> Head:
         for head in self.heads:
@@ -201,18 +200,15 @@ class CircuitAtWork:
 
     @cached_property
     def _hearing(self) -> Hearing:
-        instead = [z[:1] for z in self.ablation.instead]
-        return Hearing(self.stages, self._whole, instead, self.task.reference)
+        return Hearing(self.stages, self._whole, self.ablation.instead, self.task.reference)
 
     @cached_property
     def _queries(self) -> dict[Head, int]:
         """Where the answer changes most when a head is silent there alone."""
-        alone, metric = torch.eye(len(self.words), dtype=torch.bool), self._metric
-        whole = self.ablation.scores((), metric)
-        return {
-            head: int((whole - self.ablation.scores({head: alone}, metric)).abs().argmax())
-            for head in self.heads
-        }
+        metric, over = self._metric, ("layer", "head", "position")
+        without = self.ablation.one_by_one(self.heads, metric, over)
+        lost = (self.ablation.score((), metric) - without).abs()
+        return {head: int(lost[head].argmax()) for head in self.heads}
 
     def _key(self, head: Head) -> int:
         layer, number = head
@@ -239,24 +235,15 @@ class CircuitAtWork:
         """What a head adds to the measured logits itself, the final norm's scale held."""
         wrote = self._hearing.written(head, self._whole.z[head[0]])[0, -1]
         toward, _ = self.stages.unembedding()
-        return (
-            float(self._measure((_as_read(self.model, wrote) @ toward)[None, None])) / self._scale
-        )
-
-    @property
-    def _scale(self) -> float:
-        return self._norm_of(self._whole, len(self.words) - 1)
-
-    def _norm_of(self, run: Run, place: int) -> float:
-        final = _as_read(self.model, run.resid_final[0, place])
-        return float(final.norm() / self.stages.normed(run.resid_final[0, place]).norm())
+        added = float(self._measure((centred(self.model, wrote) @ toward)[None, None]))
+        return added / float(final_scale_of(self.model, self._whole.resid_final[0, -1]))
 
     def _at_work(self, run: Run) -> dict[str, dict[str, Any]]:
         """Every head's attention in a run, and what its write adds straight to the logits."""
         heads, (W_U, _) = sorted(self.heads), self.stages.unembedding()
         wrote = [
-            _as_read(self.model, self._hearing.written(head, run.z[head[0]])[0, query])
-            / self._norm_of(run, query)
+            centred(self.model, self._hearing.written(head, run.z[head[0]])[0, query])
+            / final_scale_of(self.model, run.resid_final[0, query])
             for head, query in ((head, self._queries[head]) for head in heads)
         ]
         adds = torch.stack(wrote) @ W_U  # [head, d_vocab]
@@ -270,12 +257,6 @@ class CircuitAtWork:
             }
             for i, head in enumerate(heads)
         }
-
-
-def _as_read(model: Any, write: Float[Tensor, " d_model"]) -> Float[Tensor, " d_model"]:
-    """A write as the final norm passes it on but for its scale: LayerNorm takes the mean away."""
-    centred = str(model.cfg.normalization_type).startswith("LN")
-    return write - write.mean() if centred else write
 
 
 def _percent(pattern: Float[Tensor, "q k"]) -> list[list[int]]:

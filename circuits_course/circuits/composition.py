@@ -20,6 +20,7 @@ from transformer_lens import FactoredMatrix
 
 from circuits_course.circuits.basis import HeadWeights
 from circuits_course.circuits.heads import Head, head_name
+from circuits_course.circuits.norms import centred
 from circuits_course.errors import CourseError, UnknownName
 
 Kind = Literal["Q", "K", "V"]
@@ -279,8 +280,7 @@ def _read(
 ) -> Float[Tensor, "batch pos d_model"]:
     """A write as the keys of a layer read it: after the norm, the embedding with its position."""
     norm = model.cfg.normalization_type
-    if norm and norm.startswith("LN"):
-        write = write - write.mean(-1, keepdim=True)
+    write = centred(model, write)
     if norm:
         write = write / cache["scale", layer, "ln1"]
     if name == "embed" and model.cfg.positional_embedding_type == "shortformer":

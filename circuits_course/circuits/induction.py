@@ -11,18 +11,9 @@ from torch import Tensor
 from transformer_lens import FactoredMatrix
 
 from circuits_course.circuits.heads import Head
+from circuits_course.circuits.norms import centred, final_scale
 from circuits_course.circuits.padding import require_one_length
 from circuits_course.circuits.silencing import knock_out_hooks
-
-
-def final_scale(cache: Any) -> Float[Tensor, "batch pos 1"] | Float[Tensor, "1 1 1"]:
-    """What the final norm divides each position by in a run; 1 for a model without norm.
-
-    cache: with `ln_final.hook_scale`. Attribution keeps this scale as it was in the whole run, so
-    that the parts add up to the logits.
-    """
-    name = "ln_final.hook_scale"
-    return cache[name] if name in cache else torch.ones(1, 1, 1)
 
 
 def value_weights(model: Any, layer: int, head: int) -> Float[Tensor, "d_model d_head"]:
@@ -55,8 +46,7 @@ def _normed(model: Any, x: Float[Tensor, "word d_model"]) -> Float[Tensor, "word
     kind = str(model.cfg.normalization_type or "")
     if not kind or kind == "None":
         return x
-    if kind.startswith("LN"):
-        x = x - x.mean(-1, keepdim=True)
+    x = centred(model, x)
     eps = float(getattr(model.cfg, "eps", 1e-5))
     return x / (x.pow(2).mean(-1, keepdim=True) + eps).sqrt()
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 import random
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from transformer_lens import ActivationCache
 
 from circuits_course.circuits.evidence import FEWEST, Interval, interval
 from circuits_course.circuits.heads import PUBLISHED_IOI, Head
+from circuits_course.circuits.norms import centred
 from circuits_course.circuits.patching import Ablation
 from circuits_course.data.ioi import IOIBatch
 from circuits_course.errors import CourseError
@@ -51,12 +52,9 @@ def answer_directions(
     """What the logit difference reads from the normalised residual stream: W_U[IO] - W_U[S].
 
     Where the final norm takes away the mean (LayerNorm), the directions' own mean is taken away
-    instead, which comes to the same: (x - mean x) . d = x . (d - mean d).
+    instead, which comes to the same (`norms.centred`).
     """
-    directions = (model.W_U[:, io] - model.W_U[:, s]).T
-    if str(model.cfg.normalization_type).startswith("LN"):
-        directions = directions - directions.mean(-1, keepdim=True)
-    return directions
+    return centred(model, (model.W_U[:, io] - model.W_U[:, s]).T)
 
 
 def output_biases(model: Any) -> Float[Tensor, " d_model"]:
@@ -143,6 +141,12 @@ class KnockOuts:
             metric = self.batch.metric.each()
             self._known[left] = self.ablation.scores(self.heads - left, metric)
         return self._known[left]
+
+    def without_each(self, heads: Collection[Head]) -> dict[Head, Float[Tensor, " batch"]]:
+        """F without each of these heads by itself, prompt by prompt; all measured together."""
+        found = self.ablation.one_by_one(heads, self.batch.metric.each())
+        self._known |= {self.heads - {head}: found[head] for head in heads}
+        return {head: found[head] for head in heads}
 
     def only(
         self, heads: Iterable[Head], at: Mapping[Head, Sequence[str]]

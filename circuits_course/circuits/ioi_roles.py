@@ -8,7 +8,7 @@ prompts; and what it does: directly, through the movers' queries, or when it is 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 import torch
@@ -16,7 +16,6 @@ from torch import Tensor
 
 from circuits_course.circuits.heads import Head
 from circuits_course.circuits.ioi import attention_between
-from circuits_course.circuits.ioi_signals import cached_values, copies
 from circuits_course.data.ioi import IOIBatch
 
 Scores = Mapping[str, float]
@@ -137,21 +136,6 @@ def name_readers(looks: Mapping[str, Tensor]) -> list[Head]:
     """Heads that look from END at the three places of names with a quarter of their attention."""
     total = looks["END to IO"] + looks["END to S1"] + looks["END to S2"]
     return [(layer, head) for layer, head in (total > LOOKS).nonzero().tolist()]
-
-
-def copies_by_name(
-    model: Any, batch: IOIBatch, heads: Collection[Head]
-) -> dict[str, dict[Head, Tensor]]:
-    """Whether heads copy, or write against, the IO and S2, prompt by prompt: 1 or 0.
-
-    Returns {"copies IO": {head: [batch]}, "against IO": ..., "copies S2": ..., "against S2": ...}.
-    """
-    cache = cached_values(model, batch, heads)
-    return {
-        f"{what} {where}": copies(model, batch, heads, where, sign, cache=cache)
-        for where in ("IO", "S2")
-        for what, sign in (("copies", 1), ("against", -1))
-    }
 
 
 def scores_by_head(tables: Mapping[str, Tensor | Mapping[Head, Any]]) -> dict[Head, Scores]:

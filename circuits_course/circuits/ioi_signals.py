@@ -10,10 +10,13 @@ from jaxtyping import Float
 from torch import Tensor
 
 from circuits_course.circuits.heads import Head
-from circuits_course.circuits.ioi import KnockOuts, answer_directions, run_at_end
-from circuits_course.circuits.patching.stages import mix, stages_of
+from circuits_course.circuits.ioi import KnockOuts, answer_directions
+from circuits_course.circuits.norms import final_scale_of
+from circuits_course.circuits.patching.stages import Run, mix, stages_of
+from circuits_course.circuits.patching.tail import Tail
 from circuits_course.data.ioi import IOIBatch
 
+AMONG = 5  # tokens raised or lowered most
 SIGNALS: dict[str, tuple[int, int]] = {
     "swap_names": (1, -1), "new_names": (1, 0), "swap_first": (-1, 1), "swap_s2": (-1, -1),
     "new_names_swap_s2": (-1, 0), "ABC": (0, 0),
@@ -26,43 +29,35 @@ Position: whether the name said twice stood first or second. Token: which name i
 
 
 @torch.no_grad()
-def copies(
-    model: Any,
-    batch: IOIBatch,
-    heads: Iterable[Head],
-    where: str,
-    sign: int = 1,
-    *,
-    cache: Any = None,
-) -> dict[Head, Float[Tensor, " batch"]]:
-    """Whether each head copies the name at `where` ("IO", "S1", "S2"), prompt by prompt: 1 or 0.
+def copies_by_name(
+    model: Any, batch: IOIBatch, heads: Iterable[Head], places: Iterable[str] = ("IO", "S2")
+) -> dict[str, dict[Head, Float[Tensor, " batch"]]]:
+    """Whether heads copy, or write against, the names at `places`, prompt by prompt: 1 or 0.
 
-    It does if the name is among the five tokens that the head's value there, through W_O and W_U,
-    raises most (sign -1: lowers most). The value is the one of the very prompt, with all that lower
-    layers made of the name. cache: of `cached_values`, where it is at hand.
+    A head copies a name if it is among the five tokens that the head's value there, through W_O and
+    W_U, raises most; it writes against it if it is among the five lowered most. The value is the
+    one of the very prompt, with all that lower layers made of the name. places: "IO", "S1", "S2".
+    Returns {"copies IO": {head: [batch]}, "against IO": ..., "copies S2": ..., "against S2": ...}.
     """
     heads, rows = list(heads), torch.arange(len(batch.tokens))
-    cache = cached_values(model, batch, heads) if cache is None else cache
-    name = batch.tokens[rows, batch.positions[where]]
-    found: dict[Head, Tensor] = {}
-    for layer, head in heads:
-        v = cache["v", layer][rows, batch.positions[where]]  # [batch, kv_head, d_head]
-        group = head * v.shape[1] // model.cfg.n_heads
-        written = sign * v[:, group] @ model.W_O[layer, head] @ model.W_U
-        found[layer, head] = (written.topk(5).indices == name[:, None]).any(-1).float()
-    return found
-
-
-@torch.no_grad()
-def cached_values(model: Any, batch: IOIBatch, heads: Iterable[Head]) -> Any:
-    """The values of the heads' layers on a batch."""
-    layers = {layer for layer, _ in heads}
-    names = {f"blocks.{layer}.attn.hook_v" for layer in layers}
+    names = {f"blocks.{layer}.attn.hook_v" for layer, _ in heads}
     _, cache = model.run_with_cache(
         batch.tokens, names_filter=lambda name: name in names,
-        stop_at_layer=max(layers, default=0) + 1,
+        stop_at_layer=max((layer for layer, _ in heads), default=0) + 1,
     )  # fmt: skip
-    return cache
+    W_O, found = model.W_O, {}
+    for where in places:
+        at = batch.positions[where]
+        copied, against = {}, {}
+        for layer, head in heads:
+            v = cache["v", layer][rows, at]  # [batch, kv_head, d_head]
+            group = head * v.shape[1] // model.cfg.n_heads
+            written = v[:, group] @ W_O[layer, head] @ model.W_U
+            own = written.gather(1, batch.tokens[rows, at][:, None])
+            copied[layer, head] = ((written > own).sum(-1) < AMONG).float()
+            against[layer, head] = ((written < own).sum(-1) < AMONG).float()
+        found |= {f"copies {where}": copied, f"against {where}": against}
+    return found
 
 
 @torch.no_grad()
@@ -84,15 +79,16 @@ def direct_effects_without(
             value[:, :, gone] = F.ablation.instead[layer][:, :, gone]
         return value
 
-    z = torch.stack([z[rows, end] for z in stages.run(batch.tokens, edit, keep=("z",)).z])
-    read = _read_directions(model, batch)
+    run = stages.run(batch.tokens, edit, keep=("z",)) if heads else F.ablation.base
+    z = torch.stack([z[rows, end] for z in run.z])
+    read = _read_directions(model, batch, F.ablation.base)
     return torch.einsum("lbhd,lhdm,bm->lh", z, model.W_O, read) / len(rows)
 
 
-def _read_directions(model: Any, batch: IOIBatch) -> Float[Tensor, "batch d_model"]:
-    """What the logit difference reads from the last residual stream, the final scale cached."""
-    _, cache = run_at_end(model, batch.tokens, batch.positions["END"])
-    return answer_directions(model, batch.io, batch.s) / cache["ln_final.hook_scale"][:, -1]
+def _read_directions(model: Any, batch: IOIBatch, run: Run) -> Float[Tensor, "batch d_model"]:
+    """What the logit difference reads from the last residual stream, at the scale of a run."""
+    final = run.resid_final[torch.arange(len(batch.tokens)), batch.positions["END"]]
+    return answer_directions(model, batch.io, batch.s) / final_scale_of(model, final)[:, None]
 
 
 @torch.no_grad()
@@ -104,24 +100,44 @@ def heard_instead(
     tokens: prompts that correspond to the batch's, position by position. Everything after the heads
     hears it.
     """
-    stages, rows = stages_of(model, batch.tokens), torch.arange(len(batch.tokens))
-    end = batch.positions["END"]
-    theirs = stages.run(tokens, keep=("z",)).z
-
-    def edit(name: str, layer: int, value: Tensor) -> Tensor:
-        swapped = [head for where, head in heads if where == layer]
-        if name == "z" and swapped:
-            value = value.clone()
-            for head in swapped:
-                value[rows, end, head] = theirs[layer][rows, end, head]
-        return value
-
-    run = stages.run(batch.tokens, edit, keep=())
-    metric = batch.metric.each()
-    read = run.resid_final[rows, end]
-    return metric.of_columns(stages.columns(read[None], metric.columns))[0]
+    return _AtEnd(model, batch).hearing(heads, tokens)
 
 
+class _AtEnd:
+    """A batch that is run once, and from END on again, with what some heads say there exchanged."""
+
+    def __init__(self, model: Any, batch: IOIBatch) -> None:
+        self.stages, self.end = stages_of(model, batch.tokens), batch.positions["END"]
+        self.base = self.stages.run(batch.tokens, keep=("resid_pre", "k", "v"))
+        first = int(self.end.min())
+        self.tail = Tail(self.stages, self.base, batch.metric.each(), first)
+
+    @property
+    def clean(self) -> Float[Tensor, " batch"]:
+        """The logit differences of the batch as it is."""
+        return self.tail.scores(self.base.resid_final[None])[0]
+
+    def hearing(self, heads: Collection[Head], tokens: Tensor) -> Float[Tensor, " batch"]:
+        """`heard_instead`."""
+        layers = [layer for layer, _ in heads]
+        theirs = self.stages.run(tokens, keep=("z",), until=max(layers)).z
+        rows, n_pos = torch.arange(len(tokens)), tokens.shape[1]
+
+        def edit(name: str, layer: int, value: Tensor) -> Tensor:
+            swapped = [head for where, head in heads if where == layer]
+            if name == "z" and swapped:
+                value, here = value.clone(), self.end - n_pos + value.shape[2]
+                for head in swapped:
+                    value[0, rows, here, head] = theirs[layer][rows, self.end, head]
+            return value
+
+        resid = self.tail.of(self.base.resid_pre[min(layers)])[None]
+        for layer in range(min(layers), self.stages.n_layers):
+            resid = self.tail.through(layer, resid, edit)
+        return self.tail.scores(resid)[0]
+
+
+@torch.no_grad()
 def signal_table(
     model: Any, batch: IOIBatch, heads: Collection[Head], seed: int = 0
 ) -> dict[str, Float[Tensor, " batch"]]:
@@ -129,10 +145,9 @@ def signal_table(
 
     Returns {corruption: [batch]} for every key of `SIGNALS`, and "clean".
     """
-    found = {"clean": batch.metric.each()(model(batch.tokens))}
-    for how in SIGNALS:
-        found[how] = heard_instead(model, batch, heads, batch.corrupt(how, seed))
-    return found
+    at_end = _AtEnd(model, batch)
+    told = {how: at_end.hearing(heads, batch.corrupt(how, seed)) for how in SIGNALS}
+    return {"clean": at_end.clean, **told}
 
 
 def fit_signals(table: Mapping[str, Tensor]) -> tuple[float, float, float]:
@@ -156,8 +171,8 @@ def pattern_and_values(
     stages, (layer, index) = stages_of(model, batch.tokens), head
     rows, end = torch.arange(len(batch.tokens)), batch.positions["END"]
     ours = stages.run(batch.tokens, keep=("pattern", "v"))
-    theirs = stages.run(tokens, keep=("pattern", "v"))
-    read = _read_directions(model, batch)
+    theirs = stages.run(tokens, keep=("pattern", "v"), until=layer)
+    read = _read_directions(model, batch, ours)
 
     def effect(looks: Any, says: Any) -> Tensor:
         z = mix(looks.pattern[layer], says.v[layer])[rows, end, index]

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from circuits_course.circuits.evidence import interval
 from circuits_course.circuits.ioi import answer_directions
+from circuits_course.circuits.norms import final_scale_of
 from circuits_course.circuits.padding import require_one_length
 from circuits_course.circuits.patching.stages import stages_of
 from circuits_course.circuits.patching.tail import Tail
@@ -144,7 +145,7 @@ def trace_writes(
     mine, theirs = LastPosition(model, tokens), LastPosition(model, others)
     generator = torch.Generator().manual_seed(seed)
     directions = answer_directions(model, answers[:, 0], answers[:, 1])
-    scale = _final_scale(model, tokens)[:, None]
+    scale = final_scale_of(model, mine.states[-1])[:, None]
     plain = _difference(mine, mine.states[-1], answers)
     shares, direct, total = [], [], []
     for layer in range(mine.n_layers):
@@ -169,11 +170,3 @@ def _random_like(w: Tensor, count: int, generator: torch.Generator) -> Tensor:
 def _difference(at_end: LastPosition, resid: Tensor, answers: Tensor) -> Tensor:
     right, wrong = at_end.stages.columns(resid, answers).unbind(-1)
     return right - wrong
-
-
-def _final_scale(model: Any, tokens: Tensor) -> Tensor:
-    """The final norm's scale at the last position; 1 in a model without norm."""
-    name = "ln_final.hook_scale"
-    if name not in model.hook_dict:
-        return torch.ones(len(tokens))
-    return model.run_with_cache(tokens, names_filter=name)[1][name][:, -1, 0]

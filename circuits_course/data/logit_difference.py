@@ -39,7 +39,11 @@ class LogitDifference:
 
     def of_columns(self, values: Float[Tensor, "*run batch 2"]) -> Tensor:
         """The metric from the logits of its columns: [*run]."""
-        return (values[..., 0] - values[..., 1]).mean(-1)
+        return self.of_prompts(values[..., 0] - values[..., 1])
+
+    def of_prompts(self, differences: Float[Tensor, "*run batch"]) -> Tensor:
+        """The metric from the logit difference of every prompt: their mean, [*run]."""
+        return differences.mean(-1)
 
     def each(self) -> EachDifference:
         """The same, one number for each prompt."""
@@ -52,5 +56,5 @@ class EachDifference(LogitDifference):
     Take `metric.each()`. An interval needs it: prompts are what was drawn.
     """
 
-    def of_columns(self, values: Float[Tensor, "*run batch 2"]) -> Tensor:
-        return values[..., 0] - values[..., 1]
+    def of_prompts(self, differences: Float[Tensor, "*run batch"]) -> Tensor:
+        return differences

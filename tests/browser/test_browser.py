@@ -62,7 +62,7 @@ os.environ["CIRCUITS_COURSE_HOME"] = os.path.abspath("nothing-done-yet")
 import numpy as np
 import torch
 from circuits_course import Chapter
-from circuits_course.circuits import gap_sweep, gate_model
+from circuits_course.circuits import GapSweep, gate_model
 from circuits_course.data import LogitDifference
 from circuits_course.plots import CheckpointScrubber, Explorer, PatchingExplorer
 from circuits_course.plots import plot_attention, plot_matrix
@@ -85,7 +85,7 @@ Explorer(draw, {"kind": ["z", "pattern", "mlp"], "layer": [0, 1, 2]})
 corrupted = {"both bits": model.to_tokens("00="), "first bit": model.to_tokens("01=")}
 metric = LogitDifference(torch.tensor([2]), torch.tensor([1]))
 PatchingExplorer(
-    gap_sweep(model, model.to_tokens("11="), corrupted, metric),
+    GapSweep(model, model.to_tokens("11="), corrupted, metric),
     list(corrupted),
     words=["BOS", "1", "1", "="],
 )

@@ -21,7 +21,7 @@ from circuits_course.circuits.ioi import (
 from circuits_course.circuits.ioi_roles import ROLES, looks_by_name, roles_of, scores_by_head
 from circuits_course.circuits.ioi_signals import (
     SIGNALS,
-    copies,
+    copies_by_name,
     direct_effects_without,
     fit_signals,
     heard_instead,
@@ -112,12 +112,12 @@ def test_detectors_agree_with_the_tool_that_reads_several_pairs(model, batch):
 @torch.no_grad()
 def test_copy_scores_equal_the_tools_for_many_heads(model, batch):
     heads = [(model.cfg.n_layers - 1, h) for h in range(model.cfg.n_heads)] + [(1, 2)]
-    for where, sign in (("IO", 1), ("S2", -1)):
-        found = copies(model, batch, heads, where, sign)
+    found = copies_by_name(model, batch, heads)
+    for what, where, sign in (("copies IO", "IO", 1), ("against S2", "S2", -1)):
         for head in heads:
             own = answers.copy_score(model, batch, head, where, sign)
-            assert found[head].mean().item() == pytest.approx(own)
-            assert found[head].shape == batch.io.shape
+            assert found[what][head].mean().item() == pytest.approx(own)
+            assert found[what][head].shape == batch.io.shape
 
 
 @torch.no_grad()

@@ -14,16 +14,18 @@ from transformer_lens import patching
 from circuits_course.checks.inputs import random_model, random_tokens
 from circuits_course.circuits.patching import (
     Ablation,
+    GapSweep,
     ablate,
     attribution_patch,
     attribution_path,
     direct_effects,
     first_difference,
-    gap_sweep,
+    gap_shares,
     patch_sweep,
     patch_under_noise,
     path_patch,
     path_patch_sweep,
+    path_patch_together,
     walk_head,
 )
 from circuits_course.circuits.patching.stages import BridgeStages, stages_of
@@ -597,7 +599,98 @@ def test_a_rough_sweep_is_the_whole_one_with_gaps():
     model = random_model(2, 2)
     clean, corrupted = torch.tensor([[0, 1, 2, 3]]), torch.tensor([[0, 5, 2, 3]])
     metric = LogitDifference(torch.tensor([3]), torch.tensor([4]))
-    sweep = gap_sweep(model, clean, {"other": corrupted}, metric)
+    sweep = GapSweep(model, clean, {"other": corrupted}, metric)
     whole, rough = (sweep("other", "z", "denoising", every) for every in (1, 2))
     assert rough[0].isnan().all()
     torch.testing.assert_close(rough[1], whole[1])
+
+
+@torch.no_grad()
+def test_what_is_asked_of_one_gap_sweep_is_what_single_sweeps_find(model, prompts):
+    clean, corrupted = prompts
+    other = clean.clone()
+    other[:, 2] = torch.tensor([15, 17, 19])
+    sweep = GapSweep(model, clean, {"one": corrupted, "other": other}, METRIC)
+    for name, tokens in (("other", other), ("one", corrupted)):
+        low, high = METRIC(model(tokens)), METRIC(model(clean))
+        for mode, start in (("denoising", low), ("noising", high)):
+            patched = patch_sweep(model, clean, tokens, METRIC, HEAD_POS, mode=mode)
+            shares = sweep(name, direction=mode, over=HEAD_POS, heads=[(0, 1)])
+            expected = (patched[0, 1] - start) / (high - low)
+            torch.testing.assert_close(shares[0, 1], expected, atol=1e-3, rtol=1e-3)
+            assert shares[1:].isnan().all()
+    lone = gap_shares(model, clean, corrupted, METRIC, "resid_pre", every=2)
+    torch.testing.assert_close(lone, sweep("one", "resid_pre", every=2), equal_nan=True)
+
+
+@torch.no_grad()
+def test_a_sweep_prompt_by_prompt_has_the_mean_of_the_sweep(model, prompts):
+    each = patch_sweep(model, *prompts, METRIC.each())
+    assert each.shape[-1] == 3
+    torch.testing.assert_close(each.mean(-1), patch_sweep(model, *prompts, METRIC))
+
+
+@torch.no_grad()
+def test_senders_at_places_of_their_own_are_the_prompts_one_by_one(model, prompts):
+    """Two receivers in different layers, between which there are senders too."""
+    layer = model.cfg.n_layers - 1
+    receivers = [(layer, 1, "q"), (layer, 0, "k"), (1, 2, "v" if layer == 1 else "q")]
+    if model.cfg.n_heads > 4:  # grouped keys: two of them
+        receivers[1:] = [(layer, 1, "k"), (1, 4, "q")]
+    places, read = torch.tensor([5, -1, 4]), torch.tensor([6, 6, 5])
+    metric = LogitDifference(METRIC.right, METRIC.wrong, read)
+    for heard in (receivers, "logits"):
+        swept = path_patch_sweep(model, *prompts, heard, metric.each(), position=places)
+        mean = path_patch_sweep(model, *prompts, heard, metric, position=places)
+        torch.testing.assert_close(swept.mean(-1), mean, atol=1e-5, rtol=1e-4)
+        for row in range(3):
+            pair = [tokens[row : row + 1] for tokens in prompts]
+            alone = LogitDifference(METRIC.right[[row]], METRIC.wrong[[row]], int(read[row]))
+            expected = path_patch_sweep(
+                model, *pair, heard, lambda logits, alone=alone: alone(logits),
+                position=int(places[row]),
+            )  # fmt: skip
+            torch.testing.assert_close(swept[..., row], expected, atol=1e-4, rtol=1e-4)
+        senders = [(0, 1), (1, 0)] if layer > 1 else [(0, 1), (0, 0)]
+        together = path_patch_together(
+            model, *prompts, senders, heard, metric.each(), position=places
+        )
+        lone = path_patch_together(
+            model, *(tokens[1:2] for tokens in prompts), senders, heard,
+            LogitDifference(METRIC.right[[1]], METRIC.wrong[[1]]), position=-1,
+        )  # fmt: skip
+        torch.testing.assert_close(together[1], lone, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("mode", ["zero", "mean"])
+@torch.no_grad()
+def test_what_an_ablation_remembers_changes_nothing(model, mode):
+    """Sets that agree in their lower layers, and prompts that begin alike: as asked alone."""
+    tokens = random_tokens(3, 7, seed=4)
+    tokens[:, :3] = tokens[:1, :3]
+    last = model.cfg.n_layers - 1
+    asked = [[(0, 1), (1, 2)], [(0, 1), (1, 3)], [(0, 1)], [(1, 2)], [(0, 1), (last, 0)], []]
+    ablation = Ablation(model, tokens, mode)
+    assert ablation.first == (3 if mode == "mean" else 0)
+    found = {str(heads): ablation.score(heads, METRIC) for heads in asked}
+    single = ablation.one_by_one([(0, 1), (1, 2)], METRIC)
+    for heads in asked:
+        alone = Ablation(model, tokens, mode)
+        everywhere = dict.fromkeys(heads, torch.ones_like(tokens, dtype=torch.bool))
+        assert found[str(heads)] == pytest.approx(alone.score(everywhere, METRIC), abs=1e-4)
+    assert float(single[0, 1]) == pytest.approx(found["[(0, 1)]"], abs=1e-4)
+    assert float(single[1, 2]) == pytest.approx(found["[(1, 2)]"], abs=1e-4)
+    at_places = ablation.one_by_one([(0, 1)], METRIC, HEAD_POS)[0, 1]
+    mask = torch.zeros_like(tokens, dtype=torch.bool)
+    mask[:, 4] = True
+    assert float(at_places[4]) == pytest.approx(ablation.score({(0, 1): mask}, METRIC), abs=1e-4)
+
+
+@torch.no_grad()
+def test_an_ablation_forgets_what_it_has_no_room_for(monkeypatch):
+    monkeypatch.setattr("circuits_course.circuits.patching.ablation.REMEMBERED", 1)
+    model, tokens = random_model(3, 3), random_tokens(2, 5, seed=4)
+    ablation = Ablation(model, tokens, "mean")
+    for head in range(3):
+        ablation.logits([(0, head), (1, 1)])
+    assert len(ablation._streams) == 3

@@ -189,13 +189,13 @@ def gate():
     import torch
 
     from circuits_course.circuits.gates import gate_model
-    from circuits_course.circuits.patching import gap_sweep
+    from circuits_course.circuits.patching import GapSweep
     from circuits_course.data.logit_difference import LogitDifference
 
     model = gate_model("and")
     corrupted = {"both bits": model.to_tokens("00="), "first bit": model.to_tokens("01=")}
     metric = LogitDifference(torch.tensor([2]), torch.tensor([1]))
-    return gap_sweep(model, model.to_tokens("11="), corrupted, metric), list(corrupted)
+    return GapSweep(model, model.to_tokens("11="), corrupted, metric), list(corrupted)
 
 
 WORDS = ["BOS", "1", "1", "="]

@@ -19,7 +19,8 @@ from circuits_course.circuits.ioi import (
     pair_means,
     run_at_end,
 )
-from circuits_course.circuits.ioi_roles import copies_by_name, looks_by_name
+from circuits_course.circuits.ioi_roles import looks_by_name
+from circuits_course.circuits.ioi_signals import copies_by_name
 from circuits_course.circuits.patching import path_patch_sweep, path_patch_together
 from circuits_course.data.ioi import IOIBatch, ioi_batch
 

@@ -34,9 +34,9 @@ interactions = Exercise(
         "pair.",
         "The surplus of a pair is what the two do together, less what each does alone: change of "
         "both - result[i, i] - result[j, j].",
-        "for i, one in enumerate(heads): for j, other in enumerate(heads): if i != j: result[i, j] "
-        "= change([one, other]) - result[i, i] - result[j, j], after a loop that filled the "
-        "diagonal.",
+        "for i, one in enumerate(heads): for j, other in enumerate(heads): if i < j: result[i, j] "
+        "= change([one, other]) - result[i, i] - result[j, j], and result[j, i] likewise, after a "
+        "loop that filled the diagonal.",
     ],
     tolerance=LOGITS,
 )
@@ -285,7 +285,7 @@ slip(
     interactions,
     "lower_half_only",
     "the upper half is 0. The surplus of (i, j) is that of (j, i): fill both.",
-    ("if i != j:", "if i > j:"),
+    ("result[j, i] = result[i, j]", "result[j, i], result[i, j] = result[i, j], torch.zeros(())"),
 )
 
 

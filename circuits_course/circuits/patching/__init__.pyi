@@ -4,6 +4,8 @@ from .attribution import attribution_patch as attribution_patch
 from .attribution import attribution_path as attribution_path
 from .direct import DirectEffects as DirectEffects
 from .direct import direct_effects as direct_effects
+from .gap import GapSweep as GapSweep
+from .gap import gap_shares as gap_shares
 from .halfway import Walk as Walk
 from .halfway import walk_head as walk_head
 from .metrics import first_difference as first_difference
@@ -12,6 +14,4 @@ from .noise import patch_under_noise as patch_under_noise
 from .path import path_patch as path_patch
 from .path import path_patch_sweep as path_patch_sweep
 from .path import path_patch_together as path_patch_together
-from .sweep import gap_shares as gap_shares
-from .sweep import gap_sweep as gap_sweep
 from .sweep import patch_sweep as patch_sweep

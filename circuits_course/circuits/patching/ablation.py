@@ -7,7 +7,8 @@ model without some heads see `silencing`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections import OrderedDict
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, Literal
 
 import torch
@@ -22,8 +23,9 @@ from circuits_course.circuits.padding import (
     require_left_aligned,
     require_read_at_words,
 )
-from circuits_course.circuits.patching.metrics import Metric, Tokens
+from circuits_course.circuits.patching.metrics import Metric, Tokens, first_difference
 from circuits_course.circuits.patching.stages import Edit, Run, stages_of, unedited
+from circuits_course.circuits.patching.sweep import replace_heads
 from circuits_course.circuits.patching.tail import Tail
 from circuits_course.data.logit_difference import LogitDifference
 from circuits_course.errors import CourseError, UnknownName
@@ -31,6 +33,7 @@ from circuits_course.errors import CourseError, UnknownName
 Mode = Literal["zero", "mean", "resample"]
 MODES = ("zero", "mean", "resample")
 Heads = Iterable[Head] | Mapping[Head, Bool[Tensor, "batch pos"]]
+REMEMBERED = 64_000_000  # bytes of residual streams
 
 
 class Ablation:
@@ -68,13 +71,16 @@ class Ablation:
         _require_fitting(tokens, reference, groups, reference_groups)
         require_left_aligned(model, tokens)
         self.model, self.tokens, self.stages = model, tokens, stages_of(model, tokens)
-        self.base: Run = self.stages.run(tokens, keep=("resid_pre", "k", "v"))
+        self.base: Run = self.stages.run(tokens, keep=("resid_pre", "k", "v", "z"))
         z = self.stages.run(reference, keep=("z",)).z
         theirs = real_positions(model, reference)
         if mode != "zero":
             needed = real_lengths(model, tokens)
             _require_words_there(needed, theirs.sum(1), groups, reference_groups, mode)
         self.instead = _replacements(z, mode, groups, reference_groups, theirs, seed)
+        differ = mode != "zero"  # before the first difference a head's output replaces itself
+        self.first = _first_apart(tokens, reference, groups, reference_groups) if differ else 0
+        self._streams: OrderedDict[tuple[int, frozenset[Head]], Tensor] = OrderedDict()
 
     @torch.no_grad()
     def score(self, heads: Heads, metric: Metric | LogitDifference) -> float:
@@ -85,8 +91,22 @@ class Ablation:
     def scores(self, heads: Heads, metric: Metric | LogitDifference) -> Tensor:
         """The same as a tensor; of `LogitDifference.each()`, one number for each prompt."""
         require_read_at_words(self.model, self.tokens, metric)
-        tail = Tail(self.stages, self.base, metric)
+        tail = Tail(self.stages, self.base, metric, self.first)
         return tail.scores(self._resid(heads, tail))[0]
+
+    @torch.no_grad()
+    def one_by_one(
+        self,
+        heads: Collection[Head],
+        metric: Metric | LogitDifference,
+        over: Sequence[str] = ("layer", "head"),
+    ) -> Float[Tensor, "*over"]:
+        """The metric with each of these heads ablated by itself, not a number for the others.
+
+        over: ("layer", "head"), or ("layer", "head", "position"), ablated at one position only.
+        """
+        require_read_at_words(self.model, self.tokens, metric)
+        return replace_heads(self.stages, self.base, self.instead, metric, heads, over, self.first)
 
     @torch.no_grad()
     def logits(self, heads: Heads) -> Float[Tensor, "batch pos d_vocab"]:
@@ -94,28 +114,53 @@ class Ablation:
 
         heads: (layer, head) pairs, or a mapping from them to masks [batch, pos].
         """
-        return self.stages.logits(self._resid(heads, Tail(self.stages, self.base, _no_metric))[0])
+        tail = Tail(self.stages, self.base, _no_metric, self.first)
+        return self.stages.logits(tail.whole(self._resid(heads, tail)[0]))
 
     def _resid(self, heads: Heads, tail: Tail) -> Float[Tensor, "1 batch end d_model"]:
         masks = self._masks(heads)
         if not masks:
             return self.base.resid_final[None]
+        everywhere = not isinstance(heads, Mapping)
         first = min(layer for layer, _ in masks)
-        resid = self.base.resid_pre[first][None]
+        resid = tail.of(self.base.resid_pre[first])[None]
+        if everywhere and (known := self._known(masks, first)):
+            first, resid = known
         for layer in range(first, self.stages.n_layers):
+            if everywhere:
+                self._remember(layer, masks, resid)
             resid = tail.through(layer, resid, self._edit(layer, masks))
         return resid
+
+    def _known(self, heads: Iterable[Head], first: int) -> tuple[int, Tensor] | None:
+        """The highest layer whose stream an earlier run had with the same heads gone below it."""
+        for layer in range(self.stages.n_layers - 1, first, -1):
+            key = layer, _below(layer, heads)
+            if key in self._streams:
+                self._streams.move_to_end(key)
+                return layer, self._streams[key]
+        return None
+
+    def _remember(self, layer: int, heads: Iterable[Head], resid: Tensor) -> None:
+        """Keeps the stream before a layer, and forgets what was not asked for longest."""
+        self._streams[layer, _below(layer, heads)] = resid
+        while len(self._streams) > max(REMEMBERED // resid.nbytes, self.stages.n_layers):
+            self._streams.popitem(last=False)
 
     def _masks(self, heads: Heads) -> dict[Head, Bool[Tensor, "batch pos"]]:
         everywhere = torch.ones_like(self.tokens, dtype=torch.bool)
         masks = dict(heads) if isinstance(heads, Mapping) else dict.fromkeys(heads, everywhere)
-        for layer, head in masks:
+        self.require_heads(masks)
+        return masks
+
+    def require_heads(self, heads: Iterable[Head]) -> None:
+        """Raises CourseError where the model has no such head."""
+        for layer, head in heads:
             if not (0 <= layer < self.stages.n_layers and 0 <= head < self.stages.n_heads):
                 raise CourseError(
                     f"There is no head {layer}.{head}: the model has {self.stages.n_layers} layers "
                     f"of {self.stages.n_heads} heads, counted from 0."
                 )
-        return masks
 
     def _edit(self, layer: int, masks: dict[Head, Tensor]) -> Edit:
         here = {head: mask for (where, head), mask in masks.items() if where == layer}
@@ -149,6 +194,10 @@ def ablate(
     of heads on the same prompts make one `Ablation` and ask it for each.
     """
     return Ablation(model, tokens, mode, **options).logits(heads)
+
+
+def _below(layer: int, heads: Iterable[Head]) -> frozenset[Head]:
+    return frozenset(head for head in heads if head[0] < layer)
 
 
 def _no_metric(_logits: Tensor) -> Tensor:
@@ -192,6 +241,16 @@ def _require_words_there(
                 "follows is padding, and a head says nothing there. Give reference prompts of the "
                 "prompt's length, or groups of one length each."
             )
+
+
+def _first_apart(tokens: Tokens, reference: Tokens, groups: Tensor, theirs: Tensor) -> int:
+    """The first position at which a prompt differs from a reference prompt of its group."""
+    firsts = [
+        first_difference(rows, rows[:1].expand_as(rows))
+        for group in groups.unique()
+        for rows in [torch.cat([tokens[groups == group], reference[theirs == group]])]
+    ]
+    return min(*firsts, tokens.shape[1] - 1)
 
 
 def _replacements(

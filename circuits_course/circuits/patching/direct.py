@@ -10,6 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from circuits_course.circuits.heads import Head
+from circuits_course.circuits.norms import centred, final_scale_of
 from circuits_course.circuits.padding import require_read_at_words
 from circuits_course.circuits.patching.metrics import Tokens
 from circuits_course.circuits.patching.stages import stages_of
@@ -59,13 +60,9 @@ def direct_effects(
     rows = torch.arange(len(tokens))
     end = metric.positions(tokens.shape[1])
     W_U, _ = stages.unembedding()
-    toward = (W_U[:, metric.right] - W_U[:, metric.wrong]).T  # [batch, d_model]
+    toward = centred(model, (W_U[:, metric.right] - W_U[:, metric.wrong]).T)  # [batch, d_model]
     final = run.resid_final[rows, end]
-    normed = stages.normed(final)
-    if str(model.cfg.normalization_type).startswith("LN"):  # LayerNorm takes the mean away
-        toward = toward - toward.mean(-1, keepdim=True)
-        final = final - final.mean(-1, keepdim=True)
-    scale = final.norm(dim=-1) / normed.norm(dim=-1)
+    scale = final_scale_of(model, final)
     wrote = [_by_head(stages, layer, z[rows, end]) for layer, z in enumerate(run.z)]
     heads = torch.einsum("lbhd,bd->blh", torch.stack(wrote), toward) / scale[:, None, None]
     mlps = torch.stack([(x[rows, end] * toward).sum(-1) for x in run.mlp_out], 1) / scale[:, None]

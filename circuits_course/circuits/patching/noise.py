@@ -13,6 +13,7 @@ from circuits_course.circuits.heads import Head
 from circuits_course.circuits.padding import require_at_words, require_read_at_words
 from circuits_course.circuits.patching.metrics import Metric, Tokens
 from circuits_course.circuits.patching.stages import stages_of
+from circuits_course.circuits.patching.sweep import replace_heads
 
 
 class Noised(NamedTuple):
@@ -50,21 +51,19 @@ def patch_under_noise(
     noise = torch.randn(clean.resid_pre[0][:, 0].shape, generator=draw)
     noise = size * model.W_E.std() * noise
 
-    def score(head: Head | None) -> float:
-        def edit(name: str, layer: int, value: Tensor) -> Tensor:
-            if (name, layer) == ("resid_pre", 0):
-                value = value.clone()
-                value[rows, positions] += noise
-            if head is not None and (name, layer) == ("z", head[0]):
-                value = value.clone()
-                value[:, :, head[1]] = clean.z[layer][:, :, head[1]]
-            return value
+    def edit(name: str, layer: int, value: Tensor) -> Tensor:
+        if (name, layer) == ("resid_pre", 0):
+            value = value.clone()
+            value[rows, positions] += noise
+        return value
 
-        return float(metric(stages.logits(stages.run(tokens, edit, keep=()).resid_final)))
-
+    noised = stages.run(tokens, edit, keep=("resid_pre", "k", "v", "z"))
+    first = int(torch.where(positions < 0, positions + tokens.shape[1], positions).min())
+    patched = replace_heads(stages, noised, clean.z, metric, heads, first=first)
     there = model.W_E[tokens[rows, positions]]
     near, off = (_nearest(x, model.W_E) for x in (there, there + noise))
-    return Noised(near, off, score(None), torch.tensor([score(head) for head in heads]))
+    corrupted = float(metric(stages.logits(noised.resid_final)))
+    return Noised(near, off, corrupted, torch.stack([patched[head] for head in heads]))
 
 
 def _nearest(x: Float[Tensor, "n d_model"], W_E: Tensor, at_least: float = 1e-3) -> float:

@@ -8,7 +8,8 @@ reading that.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -81,13 +82,16 @@ def path_patch_sweep(
 
     Heads that reach no receiver leave the metric as it is.
     """
-    paths = _Paths(model, clean, corrupted, receivers, metric, position)
-    stages = paths.stages
-    untouched = paths.tail.scores(paths.base.resid_final[None])[0]
-    result = untouched.expand(stages.n_layers, stages.n_heads, *untouched.shape).clone()
-    for layer in range(min(paths.last_receiver, stages.n_layers)):
-        result[layer] = paths.scores([(layer, head) for head in range(stages.n_heads)])
-    return result
+
+    def sweep(paths: _Paths) -> Tensor:
+        stages = paths.stages
+        untouched = paths.tail.scores(paths.base.resid_final[None])[0]
+        result = untouched.expand(stages.n_layers, stages.n_heads, *untouched.shape).clone()
+        for layer in range(min(paths.last_receiver, stages.n_layers)):
+            result[layer] = paths.scores([(layer, head) for head in range(stages.n_heads)])
+        return result
+
+    return _by_place(sweep, model, clean, corrupted, receivers, metric, position)
 
 
 @torch.no_grad()
@@ -106,10 +110,44 @@ def path_patch_together(
     The senders do not hear each other: each gives its output on the corrupted prompt. Returns the
     metric: a number, or one for each prompt with `metric.each()`.
     """
-    paths = _Paths(model, clean, corrupted, receivers, metric, position)
-    for sender in senders:
-        paths.require_head(sender)
-    return paths.together(senders)
+
+    def together(paths: _Paths) -> Tensor:
+        for sender in senders:
+            paths.require_head(sender)
+        return paths.together(senders)
+
+    return _by_place(together, model, clean, corrupted, receivers, metric, position)
+
+
+def _by_place(
+    measure: Callable[[_Paths], Tensor],
+    model: Any,
+    clean: Tokens,
+    corrupted: Tokens,
+    receivers: Receiver | Iterable[Receiver],
+    metric: Metric | LogitDifference,
+    position: int | Tensor | None,
+) -> Tensor:
+    """What `measure` finds of the paths, prompts whose senders act at the same place together.
+
+    So no position is computed that comes before a prompt's own, nor any that nobody reads.
+    """
+    chosen = torch.as_tensor(-1 if position is None else position)
+    if chosen.ndim == 0 or not isinstance(metric, LogitDifference):
+        return measure(_Paths(model, clean, corrupted, receivers, metric, position))
+    require_pair(model, clean, corrupted, metric)
+    require_at_words(model, clean, chosen)
+    receivers = receivers if isinstance(receivers, str | tuple) else list(receivers)
+    n_pos, each = clean.shape[1], metric.each()
+    read, chosen = metric.positions(n_pos), torch.where(chosen < 0, chosen + n_pos, chosen)
+    found: list[Tensor] = []
+    rows = [(chosen == place).nonzero()[:, 0] for place in chosen.unique()]
+    for here in rows:
+        part = replace(each, right=each.right[here], wrong=each.wrong[here], position=read[here])
+        known = slice(int(torch.cat([read[here], chosen[here]]).max()) + 1)
+        pair = clean[here, known], corrupted[here, known]
+        found.append(measure(_Paths(model, *pair, receivers, part, chosen[here])))
+    return metric.of_prompts(torch.cat(found, dim=-1)[..., torch.cat(rows).argsort()])
 
 
 class _Paths:

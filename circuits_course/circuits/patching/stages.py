@@ -66,7 +66,7 @@ def unedited(_name: str, _layer: int, value: Tensor) -> Tensor:
 
 
 class Stages(ABC):
-    """The stages of one model. Raises CourseError where the model is not built as assumed."""
+    """The stages of one model."""
 
     n_layers: int
     n_heads: int
@@ -150,16 +150,17 @@ class Stages(ABC):
         tokens: Int[Tensor, "batch pos"],
         edit: Edit | None = None,
         keep: Collection[str] = KEPT,
+        until: int | None = None,
     ) -> Run:
         """A run over whole sequences that keeps what `keep` names.
 
-        edit: called with every name of `KEPT` and layer in turn; what it returns takes the place
-        of the value.
+        edit: called with every name of `KEPT` and layer in turn; what it returns takes the value's
+        place. until: the last layer to run, whose residual stream then comes as resid_final.
         """
         edit = edit or unedited
         resid = self.embed(tokens)
         kept: dict[str, list[Tensor]] = {name: [] for name in KEPT}
-        for layer in range(self.n_layers):
+        for layer in range(self.n_layers if until is None else until + 1):
             states = self.one_layer(layer, edit("resid_pre", layer, resid), edit)
             for name in keep:
                 kept[name].append(states[name])
@@ -276,6 +277,7 @@ class BridgeStages(Stages):
         self.n_kv_heads = getattr(cfg, "n_key_value_heads", None) or cfg.n_heads
         self.d_head, self.scale = cfg.d_head, cfg.d_head**0.5
         self.parallel = bool(getattr(cfg, "parallel_attn_mlp", False))
+        self._rotary = ROTATION[0] in model.hook_dict  # which takes the bridge a while to say
         self._rotation: tuple[Tensor, Tensor] | None = None
 
     def embed(self, tokens: Tensor) -> Tensor:
@@ -298,7 +300,7 @@ class BridgeStages(Stages):
 
         They depend on the position alone, so they are asked of the model once, for the longest.
         """
-        if ROTATION[0] not in self.model.hook_dict:
+        if not self._rotary:
             return None
         if self._rotation is None or len(self._rotation[0]) < n_pos:
             tokens = torch.zeros(1, n_pos, dtype=torch.int64, device=self.model.W_U.device)

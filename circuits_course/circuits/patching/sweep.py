@@ -11,8 +11,8 @@ Denoising puts clean activations into the corrupted run, noising the reverse (He
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import Any, Literal
 
@@ -27,7 +27,7 @@ from circuits_course.circuits.patching.metrics import (
     first_difference,
     require_pair,
 )
-from circuits_course.circuits.patching.stages import Stages, chunks, mix, stages_of
+from circuits_course.circuits.patching.stages import Run, Stages, chunks, mix, stages_of
 from circuits_course.circuits.patching.tail import Tail
 from circuits_course.data.logit_difference import LogitDifference
 from circuits_course.errors import CourseError, UnknownName
@@ -70,50 +70,28 @@ def patch_sweep(
     require_fitting(component, over, mode)
     require_pair(model, clean, corrupted, metric)
     base, source = (corrupted, clean) if mode == "denoising" else (clean, corrupted)
-    return _Sweep(model, base, source, metric, component, heads, layers).over(over)
+    stages, first = stages_of(model, base), first_difference(base, source)
+    runs = stages.run(base), stages.run(source)
+    return Sweep(stages, *runs, first, metric, component, heads, layers).over(over)
 
 
 @torch.no_grad()
-def gap_shares(
-    model: Any,
-    clean: Tokens,
-    corrupted: Tokens,
-    metric: Metric,
-    component: str = "z",
-    direction: Literal["denoising", "noising"] = "denoising",
-    every: int = 1,
-) -> Float[Tensor, "layer place"]:
-    """The change that each patch makes, as a share of the gap between clean and corrupted run.
+def replace_heads(
+    stages: Stages,
+    base: Run,
+    instead: list[Float[Tensor, "batch pos head d_head"]],
+    metric: Metric | LogitDifference,
+    heads: Collection[Head],
+    over: Sequence[str] = ("layer", "head"),
+    first: int = 0,
+) -> Float[Tensor, "*over"]:
+    """The metric with another output z in the place of one head's at a time: a sweep of one run.
 
-    By head where the component has heads, by position otherwise. Denoising restores up to 1,
-    noising takes away down to -1. every: 4 patches every fourth layer only, counted from the last;
-    the others are not a number. Raises CourseError where the two runs score alike.
+    base: with resid_pre, k, v and z. instead: a tensor for each layer. heads, over: as for
+    `patch_sweep`. first: the first position at which `instead` differs from the base run.
     """
-    over: Any = ("layer", "head" if component in PER_HEAD else "position")
-    require_pair(model, clean, corrupted, metric)
-    high, low = (float(metric(model(tokens))) for tokens in (clean, corrupted))
-    if high == low:
-        raise CourseError("This corruption leaves the metric as it is: there is no gap to restore.")
-    chosen = range(model.cfg.n_layers - 1, -1, -every)
-    patched = patch_sweep(
-        model, clean, corrupted, metric, over, component=component, mode=direction, layers=chosen
-    )
-    return (patched - (low if direction == "denoising" else high)) / (high - low)
-
-
-def gap_sweep(
-    model: Any, clean: Tokens, corrupted: Mapping[str, Tokens], metric: Metric
-) -> Callable[..., Float[Tensor, "layer place"]]:
-    """`gap_shares` for several corruptions of one batch, by name: what a `PatchingExplorer` asks.
-
-    Returns sweep(corruption, component, direction, every=1).
-    """
-
-    def sweep(corruption: str, component: str, direction: Any, every: int = 1) -> Tensor:
-        other = corrupted[corruption]
-        return gap_shares(model, clean, other, metric, component, direction, every)
-
-    return sweep
+    source = replace(base, z=instead)
+    return Sweep(stages, base, source, first, metric, "z", heads).over(tuple(over))
 
 
 def require_fitting(component: str, over: tuple[str, ...], mode: str) -> None:
@@ -138,31 +116,33 @@ class Patch:
     place: tuple[int, ...]
 
 
-class _Sweep:
-    """One sweep: two whole runs, then every patch as a continuation of the first."""
+class Sweep:
+    """One sweep: every patch of one whole run from another as a continuation of the first.
+
+    first: the first position at which the two differ.
+    """
 
     def __init__(
         self,
-        model: Any,
-        base: Tokens,
-        source: Tokens,
+        stages: Stages,
+        base: Run,
+        source: Run,
+        first: int,
         metric: Metric,
         component: str,
         heads: Collection[Head] | None = None,
         layers: Collection[int] | None = None,
     ) -> None:
-        self.layers = layers
-        self.stages: Stages = stages_of(model, base)
+        self.stages, self.base, self.source, self.first = stages, base, source, first
         self.metric, self.component = metric, component
-        self.base, self.source = self.stages.run(base), self.stages.run(source)
-        self.n_pos = base.shape[1]
-        self.first, self.heads = first_difference(base, source), heads
+        self.heads, self.layers = heads, layers
+        self.n_pos = base.resid_final.shape[1]
 
     def over(self, axes: tuple[str, ...]) -> Tensor:
         n_heads = self.stages.n_kv_heads if self.component in SHARED else self.stages.n_heads
         sizes = {"layer": self.stages.n_layers, "head": n_heads, "position": self.n_pos}
         untouched = Tail(self.stages, self.base, self.metric).scores(self.base.resid_final[None])
-        result = untouched.repeat([sizes[axis] for axis in axes])
+        result = untouched[0].expand(*(sizes[axis] for axis in axes), *untouched.shape[1:]).clone()
         if self.heads is not None:
             self._leave_out(result)
         layers = sorted(range(sizes["layer"]) if self.layers is None else self.layers)
@@ -200,7 +180,7 @@ class _Sweep:
 class _Patched:
     """The patched runs that equal the base run up to one position."""
 
-    def __init__(self, sweep: _Sweep, position: int | None) -> None:
+    def __init__(self, sweep: Sweep, position: int | None) -> None:
         self.component, self.stages = sweep.component, sweep.stages
         self.base, self.source = sweep.base, sweep.source
         first = sweep.first if position is None else position

@@ -74,13 +74,18 @@ class Tail:
         added = self.stages.mlp_adds(layer, self.stages.mlp_reads(resid, attn_out))
         return resid + attn_out + added
 
+    def whole(
+        self, resid: Float[Tensor, "batch end d_model"]
+    ) -> Float[Tensor, "batch pos d_model"]:
+        """Final residual streams of all positions, those before the end being the base run's."""
+        return torch.cat([self.base.resid_final[:, : self.n_pos - resid.shape[1]], resid], dim=1)
+
     def scores(self, resid: Float[Tensor, "run batch end d_model"]) -> Float[Tensor, " run"]:
         """The metric of final residual streams, whose last positions `end` are computed."""
-        start = self.n_pos - resid.shape[2]
         if isinstance(self.metric, LogitDifference):
-            read = self._read(self.metric, resid, start)
+            read = self._read(self.metric, resid, self.n_pos - resid.shape[2])
             return self.metric.of_columns(self.stages.columns(read, self.metric.columns))
-        return torch.stack([self._call(row, start) for row in resid])
+        return torch.stack([self._call(row) for row in resid])
 
     def _read(self, metric: LogitDifference, resid: Tensor, start: int) -> Tensor:
         """The residual stream where each prompt is read: [run, batch, d_model]."""
@@ -90,6 +95,5 @@ class Tail:
         read[:, ~known] = self.base.resid_final[batch, positions + start][~known]
         return read
 
-    def _call(self, resid: Float[Tensor, "batch end d_model"], start: int) -> Tensor:
-        whole = torch.cat([self.base.resid_final[:, :start], resid], dim=1)
-        return torch.as_tensor(self.metric(self.stages.logits(whole)))
+    def _call(self, resid: Float[Tensor, "batch end d_model"]) -> Tensor:
+        return torch.as_tensor(self.metric(self.stages.logits(self.whole(resid))))

@@ -23,7 +23,7 @@ class PatchingExplorer(Explorer):
 
     sweep(corruption, component, direction, every=1) -> the change that a patch makes as a share of
     the gap between the clean and the corrupted run, [layer, head or position]: denoising restores
-    up to 1, noising takes away down to -1. For a model, `gap_sweep(model, clean, corrupted,
+    up to 1, noising takes away down to -1. For a model, `GapSweep(model, clean, corrupted,
     metric)`.
     corruptions, components: what to choose from. by_position: the components swept by position and
     not by head; words: one per position. start: {"corruption", "component" or "direction": value}.
