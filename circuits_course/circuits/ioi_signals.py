@@ -45,7 +45,8 @@ def copies_by_name(
         batch.tokens, names_filter=lambda name: name in names,
         stop_at_layer=max((layer for layer, _ in heads), default=0) + 1,
     )  # fmt: skip
-    W_O, found = model.W_O, {}
+    W_O = model.W_O
+    found: dict[str, dict[Head, Tensor]] = {}
     for where in places:
         at = batch.positions[where]
         copied, against = {}, {}

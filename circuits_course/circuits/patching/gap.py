@@ -74,8 +74,7 @@ class GapSweep:
         counted from the last; heads: the only ones to patch. All others are not a number. Raises
         CourseError where the two runs score alike.
         """
-        axes = ("layer", "head" if component in PER_HEAD else "position")
-        axes = axes if over is None else tuple(over)
+        axes = tuple(over or ("layer", "head" if component in PER_HEAD else "position"))
         require_fitting(component, axes, direction)
         low, high = self.score(corruption), self.score()
         if high == low:

@@ -66,8 +66,9 @@ def unedited(_name: str, _layer: int, value: Tensor) -> Tensor:
 
 
 class Stages(ABC):
-    """The stages of one model."""
+    """The stages of one model. Raises CourseError where the model is not built as assumed."""
 
+    model: Any
     n_layers: int
     n_heads: int
     n_kv_heads: int
@@ -106,13 +107,13 @@ class Stages(ABC):
     ) -> Float[Tensor, "*run pos d_model"] | None:
         """What the MLP adds, None where there is none."""
 
-    @abstractmethod
     def normed(self, resid: Float[Tensor, "*run d_model"]) -> Float[Tensor, "*run d_model"]:
         """The final norm."""
+        return self.model.ln_final(resid)
 
-    @abstractmethod
     def unembedding(self) -> tuple[Float[Tensor, "d_model d_vocab"], Float[Tensor, " d_vocab"]]:
         """W_U and b_U."""
+        return self.model.W_U, self.model.b_U
 
     def mlp_reads(self, resid_pre: Tensor, attn_out: Tensor) -> Tensor:
         """The stream that a layer's MLP reads: with its heads' writes, or beside them."""
@@ -261,12 +262,6 @@ class CourseStages(Stages):
         block = self.blocks[layer]
         return block.mlp(block.ln2(resid))
 
-    def normed(self, resid: Tensor) -> Tensor:
-        return self.model.ln_final(resid)
-
-    def unembedding(self) -> tuple[Tensor, Tensor]:
-        return self.model.W_U, self.model.b_U
-
 
 class BridgeStages(Stages):
     """The stages of a TransformerLens bridge: sequential blocks, learned or rotary positions."""
@@ -346,12 +341,6 @@ class BridgeStages(Stages):
     def mlp(self, layer: int, resid: Tensor) -> Tensor:
         block = self.model.blocks[layer]
         return block.mlp(block.ln2(resid))
-
-    def normed(self, resid: Tensor) -> Tensor:
-        return self.model.ln_final(resid)
-
-    def unembedding(self) -> tuple[Tensor, Tensor]:
-        return self.model.W_U, self.model.b_U
 
 
 def _by_head(
