@@ -36,6 +36,9 @@ def _pattern_cases() -> Iterator[Case]:
     yield Case("random scores", normal(2, 3, 5, 5))
     yield Case("as many heads as positions", normal(4, 4, 4, 4, seed=1) * 3)
     yield Case("very unequal scores", normal(3, 2, 6, 6, seed=2) * 40)
+    far = normal(2, 3, 5, 5, seed=3) - 150.0 * torch.arange(5)[:, None]
+    far = far + 400.0 * triangle(far, 1)
+    yield Case("rows far apart, and a future that would take all", far)
 
 
 @attention_pattern.oracle
@@ -192,3 +195,15 @@ def heads_share_it_out(scores: Tensor) -> Tensor:
 def low_scores_for_the_future(scores: Tensor) -> Tensor:
     future = torch.ones(scores.shape[-2:], dtype=torch.bool).triu(1)
     return scores.masked_fill(future, -1.0).softmax(-1)
+
+
+slip(
+    attention_pattern,
+    "shared_out_again",
+    "the softmax came before the mask, and what the mask left was shared out again. Where a "
+    "future key had all of it nothing is left: 0 / 0. Mask first.",
+    (
+        "return causal_mask(scores).softmax(dim=-1)",
+        "past = scores.softmax(dim=-1).tril()\n    return past / past.sum(-1, keepdim=True)",
+    ),
+)

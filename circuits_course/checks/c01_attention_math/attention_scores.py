@@ -36,6 +36,7 @@ def _score_cases() -> Iterator[Case]:
     yield Case("two heads with three queries and three keys of four numbers", q, k)
     yield Case("random numbers", normal(2, 3, 5, 7), normal(2, 3, 5, 7, seed=1))
     yield Case("equal sizes everywhere", normal(4, 4, 4, 4, seed=2), normal(4, 4, 4, 4, seed=3))
+    yield Case("scores in the hundreds", 30 * normal(2, 2, 3, 5, seed=6), 20 * normal(2, 2, 3, 5))
     yield Case("long vectors", normal(3, 2, 6, 64, seed=4), normal(3, 2, 6, 64, seed=5))
 
 

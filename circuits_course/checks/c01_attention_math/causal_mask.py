@@ -179,3 +179,15 @@ def first_key_masked(scores: Tensor) -> Tensor:
     future = torch.ones(scores.shape[-2:], dtype=torch.bool).triu(1)
     future[1:, 0] = True
     return scores.masked_fill(future, -torch.inf)
+
+
+slip(
+    causal_mask,
+    "lowest_score_for_infinity",
+    "the lowest of the scores is a score like any other: after the softmax the future still "
+    "gets something. Fill with -inf.",
+    (
+        "-torch.inf",
+        "scores.min().item() - 1.0",
+    ),
+)

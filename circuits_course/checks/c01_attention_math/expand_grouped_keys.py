@@ -100,3 +100,14 @@ slip(
     "each group is repeated as often as there are groups. It serves n_heads // n_groups heads.",
     ("n_heads // k.shape[2]", "k.shape[2]"),
 )
+
+
+slip(
+    expand_grouped_keys,
+    "shared_among_the_heads",
+    "each key was divided by the number of heads that share it. All of them read the whole key.",
+    (
+        "expanded = k.",
+        "expanded = (k / heads_in_group).",
+    ),
+)

@@ -170,3 +170,65 @@ slip(
     "only the last head's write is there: sum over the heads.",
     ("writes.sum(dim=1)", "writes[:, -1]"),
 )
+
+
+slip(
+    multi_head_attention,
+    "scaled_by_the_values",
+    "the scores were divided by the root of the width of the values. What is summed over is the "
+    "d_head of queries and keys.",
+    (
+        "attention_scores(q, k)",
+        "attention_scores(q, k) * (q.shape[-1] / v.shape[-1]) ** 0.5",
+    ),
+)
+
+
+slip(
+    multi_head_attention,
+    "heads_mixed_by_a_reshape",
+    "the heads' outputs were laid end to end while the head axis still stood before the "
+    "positions: heads and positions are mixed. Move the axis first, or sum over heads with "
+    "einsum.",
+    (
+        '    writes = einsum(z, W_O, "batch head pos d_head, head d_head d_model -> batch '
+        'head pos d_model")\n',
+        "    batch, head, pos, d_head = z.shape\n"
+        "    ends = z.reshape(batch, pos, head * d_head)\n"
+        "    writes = (ends @ W_O.reshape(head * d_head, -1))[:, None]\n",
+    ),
+)
+
+
+slip(
+    multi_head_attention,
+    "one_pattern_for_all",
+    "the scores were averaged over the heads, so that all look alike. Each head has its own "
+    "pattern.",
+    (
+        "attention_scores(q, k)",
+        "attention_scores(q, k).mean(1, keepdim=True).expand(-1, q.shape[1], -1, -1)",
+    ),
+)
+
+
+slip(
+    multi_head_attention,
+    "one_head_alone",
+    "one head alone is there: sum over all of them.",
+    (
+        "writes.sum(dim=1)",
+        "writes[:, 0]",
+    ),
+)
+
+
+slip(
+    multi_head_attention,
+    "positions_summed",
+    "you summed over the positions. What is summed is what the heads write, axis 1.",
+    (
+        "writes.sum(dim=1)",
+        "writes.sum(dim=2)[:, :1].expand_as(x)",
+    ),
+)

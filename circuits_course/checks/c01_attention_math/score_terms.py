@@ -164,3 +164,47 @@ slip(
     "part 0 is the word and part 1 the position; yours are the other way round.",
     ("[words, positions]", "[positions, words]"),
 )
+
+
+slip(
+    score_terms,
+    "keys_of_head_zero",
+    "the keys are those of head 0, whatever `head` is: model.W_K[0, head].",
+    (
+        "model.W_K[0, head]",
+        "model.W_K[0, 0]",
+    ),
+)
+
+
+slip(
+    score_terms,
+    "queries_of_head_zero",
+    "the queries are those of head 0, whatever `head` is: model.W_Q[0, head].",
+    (
+        "model.W_Q[0, head]",
+        "model.W_Q[0, 0]",
+    ),
+)
+
+
+slip(
+    score_terms,
+    "scaled_by_d_model",
+    "the scores were divided by the root of d_model. It is d_head, over which they are summed.",
+    (
+        "model.cfg.d_head**0.5",
+        "model.cfg.d_model**0.5",
+    ),
+)
+
+
+slip(
+    score_terms,
+    "last_positions",
+    "the positions were counted from the end of the context. The first token stands at position 0.",
+    (
+        "model.W_pos[: tokens.shape[1]]",
+        "model.W_pos[-tokens.shape[1] :]",
+    ),
+)

@@ -12,6 +12,7 @@ from circuits_course.checking import Exercise
 from circuits_course.checking.compare import Tolerance, same
 from circuits_course.checking.declaring import Case
 from circuits_course.checks.inputs import normal
+from circuits_course.checks.slips import slip
 
 score_variance = Exercise(
     "score_variance",
@@ -82,7 +83,7 @@ def _other_seed_other_number(
     attempt: Any, d_head: int, n_samples: int, scaled: bool, seed: int
 ) -> str | None:
     drawn = _draws(attempt, d_head, scaled, seed, seed + 1)
-    if len(set(drawn)) != 1:
+    if not drawn or not same(drawn[0], drawn[1]):
         return None
     return f"seeds {seed} and {seed + 1} gave exactly the same number, {drawn[0]:.3f}"
 
@@ -223,3 +224,37 @@ def one_query(d_head: int, n_samples: int, scaled: bool, seed: int) -> float:
 def summed_over_samples(d_head: int, n_samples: int, scaled: bool, seed: int) -> float:
     q, k = _samples(d_head, n_samples, seed)
     return ((q * k).sum(0) / (d_head**0.5 if scaled else 1.0)).var().item()
+
+
+slip(
+    score_variance,
+    "each_with_itself",
+    "each query met itself: q * q, which is never negative. Query i meets key i.",
+    (
+        "(q * k).sum(-1)",
+        "(q * q).sum(-1)",
+    ),
+)
+
+
+slip(
+    score_variance,
+    "even_draws",
+    "the numbers are drawn evenly from 0 to 1. Draw them from a normal distribution: torch.randn.",
+    (
+        "torch.randn(2",
+        "torch.rand(2",
+    ),
+)
+
+
+slip(
+    score_variance,
+    "divided_by_what_was_found",
+    "the scores were divided by their own standard deviation, so that 1 comes out whatever they "
+    "are. Divide by sqrt(d_head), and measure.",
+    (
+        "scores / d_head**0.5",
+        "scores / scores.std()",
+    ),
+)

@@ -203,3 +203,14 @@ slip(
         "qk_circuit(model.W_K[0, head], model.W_Q[0, head])",
     ),
 )
+
+
+slip(
+    skip_trigram_strength,
+    "with_the_direct_path",
+    "the direct path was added. Asked for is what the head adds: through W_V, W_O and W_U.",
+    (
+        "    attention =",
+        "    ov = ov + model.W_E @ model.W_U\n    attention =",
+    ),
+)

@@ -29,6 +29,7 @@ from circuits_course.checks.c02_attention_as_computation.shared import (
     single,
     written_result,
 )
+from circuits_course.checks.slips import slip
 from circuits_course.circuits.basis import Basis, HeadWeights, small_basis
 
 duplicate = Exercise(
@@ -178,3 +179,38 @@ def looks_one_back(basis: Basis) -> HeadWeights:
     return _duplicate_head(basis)._replace(
         W_Q=position_head(basis, 1).W_Q, W_K=position_head(basis, 1).W_K
     )
+
+
+slip(
+    duplicate,
+    "rest_scores_highest",
+    "BOS scores higher than a copy, so the head always rests. It has to lie between the two.",
+    (
+        "gap * one",
+        "3 * gap * one",
+    ),
+)
+
+
+slip(
+    duplicate,
+    "own_place_taken_off_too_little",
+    "the query's own position is hardly lowered: it has the symbol, and wins over BOS. Take off "
+    "as much as a match gives.",
+    (
+        "-2 * gap * same_place",
+        "-0.5 * gap * same_place",
+    ),
+)
+
+
+slip(
+    duplicate,
+    "minus_one_where_new",
+    "`result` is 0 where the symbol stood before and -1 where it is new. Let values be 1 "
+    "everywhere but at BOS: `one` minus BOS.",
+    (
+        "W_V = one - bos",
+        "W_V = -bos",
+    ),
+)

@@ -262,3 +262,15 @@ def written_over_the_token(basis: Basis) -> Pair:
 )
 def looks_ahead(basis: Basis) -> Pair:
     return writes_previous(basis, -1), _second(basis)
+
+
+slip(
+    induction_circuit,
+    "asks_by_the_one_before",
+    "layer 1's query is the symbol *before* the current one. It asks by the symbol that stands "
+    "here: W_Q reads `token`.",
+    (
+        "2 * gap * basis.token.T, gap",
+        "2 * gap * basis.previous.T, gap",
+    ),
+)

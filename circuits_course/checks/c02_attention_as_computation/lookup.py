@@ -20,6 +20,7 @@ from circuits_course.checks.behaviour import (
     unusable,
 )
 from circuits_course.checks.c02_attention_as_computation.shared import BEHAVIOUR, position_head
+from circuits_course.checks.slips import slip
 from circuits_course.circuits.basis import Basis, HeadWeights, small_basis
 
 lookup = Exercise(
@@ -131,3 +132,38 @@ def over_the_token(basis: Basis, table: Tensor) -> HeadWeights:
 @lookup.wrong("the table is applied twice, once in W_V and once in W_O.")
 def applied_twice(basis: Basis, table: Tensor) -> HeadWeights:
     return position_head(basis, 0)._replace(W_O=basis.out[table[table]])
+
+
+slip(
+    lookup,
+    "table_turned_round",
+    "the table was read backwards: row t of W_O is what is written where t stands, out[table[t]].",
+    (
+        "W_O = basis.out[table]",
+        "W_O = torch.zeros_like(basis.out)\n    W_O[table] = basis.out",
+    ),
+)
+
+
+slip(
+    lookup,
+    "symbol_itself_as_well",
+    "the symbol itself is written besides the one in the table.",
+    (
+        "basis.out[table]",
+        "basis.out[table] + basis.out",
+    ),
+)
+
+
+slip(
+    lookup,
+    "each_symbol_once",
+    "a symbol that stands twice in the table is written for one of its places alone.",
+    (
+        "W_O = basis.out[table]",
+        "first = torch.tensor([table.tolist().index(t) == i for i, t in "
+        "enumerate(table.tolist())])\n"
+        "    W_O = basis.out[table] * first[:, None]",
+    ),
+)

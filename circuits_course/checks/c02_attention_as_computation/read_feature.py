@@ -14,6 +14,7 @@ from circuits_course.checks.behaviour import (
     sequences,
 )
 from circuits_course.checks.inputs import normal
+from circuits_course.checks.slips import slip
 from circuits_course.circuits.basis import small_basis
 
 read_feature = Exercise(
@@ -93,3 +94,15 @@ def everything(resid: Tensor, direction: Tensor) -> Tensor:
 )
 def mean_of_products(resid: Tensor, direction: Tensor) -> Tensor:
     return (resid * direction).mean(-1)
+
+
+slip(
+    read_feature,
+    "centred_first",
+    "each vector's mean was taken off first. The amount is the dot product with the direction, "
+    "no more.",
+    (
+        "resid @ direction",
+        "(resid - resid.mean(-1, keepdim=True)) @ direction",
+    ),
+)

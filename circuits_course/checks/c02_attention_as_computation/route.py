@@ -236,3 +236,14 @@ slip(
     "the sign is turned: the query asks for anything but that position. Both scales are positive.",
     ("scale * W_Q", "-scale * W_Q"),
 )
+
+
+slip(
+    route,
+    "first_query_left_out",
+    "the first position that has something so far back, `offset` itself, is left out of the loop.",
+    (
+        "range(offset, basis.n_ctx)",
+        "range(offset + 1, basis.n_ctx)",
+    ),
+)

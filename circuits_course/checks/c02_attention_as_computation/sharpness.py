@@ -107,3 +107,26 @@ slip(
     "number of other keys.",
     ("math.log(share / (1 - share) * (n_keys - 1))", "math.log(n_keys - 1) + share / (1 - share)"),
 )
+
+
+slip(
+    sharpness,
+    "never_below_zero",
+    "scores below 0 were made 0. A key that should get less than its even part needs a score "
+    "below the others'.",
+    (
+        "return math.log(share / (1 - share) * (n_keys - 1))",
+        "return max(0.0, math.log(share / (1 - share) * (n_keys - 1)))",
+    ),
+)
+
+
+slip(
+    sharpness,
+    "share_left_out_above",
+    "share is missing above: e^score / (e^score + n_keys - 1) = share gives share / (1 - share).",
+    (
+        "share / (1 - share)",
+        "1 / (1 - share)",
+    ),
+)

@@ -158,3 +158,14 @@ slip(
         "model.W_V[layer, 0] @ model.W_O[layer, 0]",
     ),
 )
+
+
+slip(
+    bigram_table,
+    "log_of_a_softmax",
+    "a log-softmax was taken. Return the logits as they are.",
+    (
+        "return table",
+        "return table.log_softmax(-1)",
+    ),
+)

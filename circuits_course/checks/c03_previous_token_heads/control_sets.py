@@ -38,16 +38,19 @@ def _sets_cases() -> Iterator[Case]:
     yield Case("three heads of one layer", [(2, 1), (2, 4), (2, 0)], 7, 4, 2)
     yield Case("two heads of one layer and one of another, 23 sets",
                [(7, 0), (7, 3), (1, 2)], 6, 23, 3)  # fmt: skip
+    yield Case("as many sets as are usual, and the usual seed", [(0, 1), (2, 5)], 9)
     yield Case("a layer in which fewer sets exist than asked for", [(0, 1)], 4, 23, 4)
 
 
 @control_sets.oracle
-def _sets_oracle(heads: list[Head], n_heads: int, n_sets: int, seed: int) -> str:
+def _sets_oracle(heads: list[Head], n_heads: int, n_sets: int = 23, seed: int = 0) -> str:
     return "fits"
 
 
 @control_sets.observe
-def _sets_observe(output: Any, heads: list[Head], n_heads: int, n_sets: int, seed: int) -> str:
+def _sets_observe(
+    output: Any, heads: list[Head], n_heads: int, n_sets: int = 23, seed: int = 0
+) -> str:
     return "fits"
 
 
@@ -63,7 +66,7 @@ def _how_many_exist(heads: list[Head], n_heads: int) -> int:
 
 @control_sets.prop
 def is_a_list_of_sets(
-    output: Any, heads: list[Head], n_heads: int, n_sets: int, seed: int
+    output: Any, heads: list[Head], n_heads: int, n_sets: int = 23, seed: int = 0
 ) -> str | None:
     if len(output) and all(isinstance(item, int | float) for item in output[0]):
         return "you gave one set of heads; a list of sets is asked for"
@@ -72,7 +75,7 @@ def is_a_list_of_sets(
 
 @control_sets.prop
 def layer_comes_first(
-    output: Any, heads: list[Head], n_heads: int, n_sets: int, seed: int
+    output: Any, heads: list[Head], n_heads: int, n_sets: int = 23, seed: int = 0
 ) -> str | None:
     layers, sets = sorted(layer for layer, _ in heads), _as_sets(output)
     if any(sorted(layer for layer, _ in chosen) != layers for chosen in sets) and all(
@@ -84,7 +87,7 @@ def layer_comes_first(
 
 @control_sets.prop
 def keeps_the_layers(
-    output: Any, heads: list[Head], n_heads: int, n_sets: int, seed: int
+    output: Any, heads: list[Head], n_heads: int, n_sets: int = 23, seed: int = 0
 ) -> str | None:
     given = sorted(layer for layer, _ in heads)
     for chosen in _as_sets(output):
@@ -95,14 +98,16 @@ def keeps_the_layers(
 
 
 @control_sets.prop
-def heads_exist(output: Any, heads: list[Head], n_heads: int, n_sets: int, seed: int) -> str | None:
+def heads_exist(
+    output: Any, heads: list[Head], n_heads: int, n_sets: int = 23, seed: int = 0
+) -> str | None:
     out = [pair for chosen in _as_sets(output) for pair in chosen if not 0 <= pair[1] < n_heads]
     return f"heads run from 0 to {n_heads - 1}; there is no {out[0]}" if out else None
 
 
 @control_sets.prop
 def none_under_test(
-    output: Any, heads: list[Head], n_heads: int, n_sets: int, seed: int
+    output: Any, heads: list[Head], n_heads: int, n_sets: int = 23, seed: int = 0
 ) -> str | None:
     both = [pair for chosen in _as_sets(output) for pair in chosen if pair in heads]
     return f"{both[0]} is one of the heads under test" if both else None
@@ -110,7 +115,7 @@ def none_under_test(
 
 @control_sets.prop
 def no_head_twice(
-    output: Any, heads: list[Head], n_heads: int, n_sets: int, seed: int
+    output: Any, heads: list[Head], n_heads: int, n_sets: int = 23, seed: int = 0
 ) -> str | None:
     bad = [chosen for chosen in _as_sets(output) if len(set(chosen)) < len(chosen)]
     return f"one of your sets, {bad[0]}, holds a head twice" if bad else None
@@ -118,7 +123,7 @@ def no_head_twice(
 
 @control_sets.prop
 def sets_are_distinct(
-    output: Any, heads: list[Head], n_heads: int, n_sets: int, seed: int
+    output: Any, heads: list[Head], n_heads: int, n_sets: int = 23, seed: int = 0
 ) -> str | None:
     sets = [tuple(sorted(chosen)) for chosen in _as_sets(output)]
     twice = [list(chosen) for i, chosen in enumerate(sets) if chosen in sets[:i]]
@@ -126,14 +131,16 @@ def sets_are_distinct(
 
 
 @control_sets.prop
-def enough_sets(output: Any, heads: list[Head], n_heads: int, n_sets: int, seed: int) -> str | None:
+def enough_sets(
+    output: Any, heads: list[Head], n_heads: int, n_sets: int = 23, seed: int = 0
+) -> str | None:
     wanted, got = min(n_sets, _how_many_exist(heads, n_heads)), len(output)
     return None if got == wanted else f"expected {wanted} sets, got {got}"
 
 
 @control_sets.trial
 def same_seed_same_sets(
-    attempt: Any, heads: list[Head], n_heads: int, n_sets: int, seed: int
+    attempt: Any, heads: list[Head], n_heads: int, n_sets: int = 23, seed: int = 0
 ) -> str | None:
     again = {str(_as_sets(attempt(list(heads), n_heads, n_sets, seed))) for _ in range(3)}
     return f"seed {seed} gave different sets when called again" if len(again) > 1 else None
@@ -141,7 +148,7 @@ def same_seed_same_sets(
 
 @control_sets.trial
 def other_seeds_other_sets(
-    attempt: Any, heads: list[Head], n_heads: int, n_sets: int, seed: int
+    attempt: Any, heads: list[Head], n_heads: int, n_sets: int = 23, seed: int = 0
 ) -> str | None:
     if _how_many_exist(heads, n_heads) <= n_sets:
         return None
@@ -178,7 +185,7 @@ def _distinct(heads: list[Head], n_heads: int, n_sets: int, rng: random.Random) 
     "counts twice is one control, not two."
 )
 def drawn_independently(
-    heads: list[Head], n_heads: int, n_sets: int, seed: int
+    heads: list[Head], n_heads: int, n_sets: int = 23, seed: int = 0
 ) -> list[list[Head]]:
     rng = random.Random(seed)
     return [_draw(heads, n_heads, rng) for _ in range(n_sets)]
@@ -189,7 +196,7 @@ def drawn_independently(
     "enough, or list all sets first."
 )
 def repeats_thrown_away(
-    heads: list[Head], n_heads: int, n_sets: int, seed: int
+    heads: list[Head], n_heads: int, n_sets: int = 23, seed: int = 0
 ) -> list[list[Head]]:
     drawn = drawn_independently(heads, n_heads, n_sets, seed)
     return list({frozenset(chosen): chosen for chosen in drawn}.values())
@@ -199,7 +206,9 @@ def repeats_thrown_away(
     "the heads under test are drawn too: a control is another head. Draw from the heads of the "
     "layer that are not in `heads`."
 )
-def tested_heads_drawn(heads: list[Head], n_heads: int, n_sets: int, seed: int) -> list[list[Head]]:
+def heads_under_test_drawn(
+    heads: list[Head], n_heads: int, n_sets: int = 23, seed: int = 0
+) -> list[list[Head]]:
     rng, layers = random.Random(seed), Counter(layer for layer, _ in heads)
     every = [
         [pair for part in parts for pair in part]
@@ -214,7 +223,9 @@ def tested_heads_drawn(heads: list[Head], n_heads: int, n_sets: int, seed: int) 
     "a set has one head of each layer. Where two heads under test share a layer, a set needs two "
     "there: otherwise it is a smaller knock-out."
 )
-def one_head_a_layer(heads: list[Head], n_heads: int, n_sets: int, seed: int) -> list[list[Head]]:
+def one_head_a_layer(
+    heads: list[Head], n_heads: int, n_sets: int = 23, seed: int = 0
+) -> list[list[Head]]:
     return _distinct(list({la: (la, h) for la, h in heads}.values()), n_heads, n_sets,
                      random.Random(seed))  # fmt: skip
 
@@ -224,7 +235,7 @@ def one_head_a_layer(heads: list[Head], n_heads: int, n_sets: int, seed: int) ->
     "out fewer heads. combinations(free, count) takes each once."
 )
 def drawn_with_replacement(
-    heads: list[Head], n_heads: int, n_sets: int, seed: int
+    heads: list[Head], n_heads: int, n_sets: int = 23, seed: int = 0
 ) -> list[list[Head]]:
     choices = [product(_free(heads, n_heads, la), repeat=c)
                for la, c in Counter(la for la, _ in heads).items()]  # fmt: skip
@@ -238,7 +249,9 @@ def drawn_with_replacement(
     "the same heads in another order are the same set. permutations and product count orders; "
     "combinations does not."
 )
-def orders_counted(heads: list[Head], n_heads: int, n_sets: int, seed: int) -> list[list[Head]]:
+def orders_counted(
+    heads: list[Head], n_heads: int, n_sets: int = 23, seed: int = 0
+) -> list[list[Head]]:
     choices = [permutations(_free(heads, n_heads, la), c)
                for la, c in Counter(la for la, _ in heads).items()]  # fmt: skip
     every = [[pair for part in parts for pair in part] for parts in product(*choices)]
@@ -247,7 +260,7 @@ def orders_counted(heads: list[Head], n_heads: int, n_sets: int, seed: int) -> l
 
 
 @control_sets.wrong("this is one set. Give a list of n_sets different ones.")
-def one_set_only(heads: list[Head], n_heads: int, n_sets: int, seed: int) -> list[Head]:
+def one_set_only(heads: list[Head], n_heads: int, n_sets: int = 23, seed: int = 0) -> list[Head]:
     return _draw(heads, n_heads, random.Random(seed))
 
 
@@ -255,14 +268,18 @@ def one_set_only(heads: list[Head], n_heads: int, n_sets: int, seed: int) -> lis
     "the draw does not depend on `seed`: hand it to the generator, so that another seed draws "
     "other sets."
 )
-def seed_ignored(heads: list[Head], n_heads: int, n_sets: int, seed: int) -> list[list[Head]]:
+def seed_ignored(
+    heads: list[Head], n_heads: int, n_sets: int = 23, seed: int = 0
+) -> list[list[Head]]:
     return _distinct(heads, n_heads, n_sets, random.Random(0))
 
 
 @control_sets.wrong(
     "the same call gives other sets each time: seed a generator with `seed` and draw from that one."
 )
-def never_seeded(heads: list[Head], n_heads: int, n_sets: int, seed: int) -> list[list[Head]]:
+def never_seeded(
+    heads: list[Head], n_heads: int, n_sets: int = 23, seed: int = 0
+) -> list[list[Head]]:
     return _distinct(heads, n_heads, n_sets, random.Random())
 
 
@@ -270,7 +287,7 @@ def never_seeded(heads: list[Head], n_heads: int, n_sets: int, seed: int) -> lis
     "the heads come from any layer. Layers differ in what a knock-out costs: as many heads of the "
     "same layers."
 )
-def any_layer(heads: list[Head], n_heads: int, n_sets: int, seed: int) -> list[list[Head]]:
+def any_layer(heads: list[Head], n_heads: int, n_sets: int = 23, seed: int = 0) -> list[list[Head]]:
     rng = random.Random(seed)
     free = [(la, h) for la in range(9) for h in range(n_heads) if (la, h) not in heads]
     wanted = min(n_sets, _how_many_exist(heads, n_heads))
@@ -289,13 +306,17 @@ slip(
     "the heads of a set come from any of the layers under test. Each layer gives as many as "
     "`heads` has there: combinations of each layer by itself, then product."
 )
-def layers_mixed(heads: list[Head], n_heads: int, n_sets: int, seed: int) -> list[list[Head]]:
+def layers_mixed(
+    heads: list[Head], n_heads: int, n_sets: int = 23, seed: int = 0
+) -> list[list[Head]]:
     free = [pair for la in sorted({la for la, _ in heads}) for pair in _free(heads, n_heads, la)]
     every = [list(chosen) for chosen in combinations(free, len(heads))]
     return random.Random(seed).sample(every, min(n_sets, len(every)))
 
 
 @control_sets.wrong("the pairs are (head, layer): the layer comes first.")
-def head_before_layer(heads: list[Head], n_heads: int, n_sets: int, seed: int) -> list[list[Head]]:
+def head_before_layer(
+    heads: list[Head], n_heads: int, n_sets: int = 23, seed: int = 0
+) -> list[list[Head]]:
     sets = _distinct(heads, n_heads, n_sets, random.Random(seed))
     return [[pair[::-1] for pair in chosen] for chosen in sets]

@@ -37,6 +37,7 @@ def _diagonal_cases() -> Iterator[Case]:
                looks_back(2, 6)[None], 3)  # fmt: skip
     yield Case("random patterns of a batch", random_pattern(2, 3, 7, 7, seed=1), 4)
     yield Case("random patterns, every offset there is", random_pattern(4, 5, 5, seed=2), 4)
+    yield Case("random patterns of 11 tokens", random_pattern(2, 11, 11, seed=4), 9)
     yield Case("random patterns, the current token only", random_pattern(3, 6, 6, seed=3), 0)
 
 

@@ -138,3 +138,36 @@ slip(
     "topk(...).indices.tolist().",
     (".indices.tolist()", ".indices.float().tolist()"),
 )
+
+
+slip(
+    direct_path_bigrams,
+    "position_added",
+    "W_pos was added. The table is about tokens alone: model.W_E[token].",
+    (
+        "model.W_E[token]",
+        "(model.W_E[token] + model.W_pos[0])",
+    ),
+)
+
+
+slip(
+    direct_path_bigrams,
+    "token_zero_left_out",
+    "token 0 was left out. It is a token like any other here.",
+    (
+        "(model.W_E[token] @ model.W_U).topk(k).indices.tolist()",
+        "(model.W_E[token] @ model.W_U)[1:].topk(k).indices.add(1).tolist()",
+    ),
+)
+
+
+slip(
+    direct_path_bigrams,
+    "mean_embedding_taken_off",
+    "the mean embedding was taken off first. Take the row as it is.",
+    (
+        "model.W_E[token]",
+        "(model.W_E[token] - model.W_E.mean(0))",
+    ),
+)

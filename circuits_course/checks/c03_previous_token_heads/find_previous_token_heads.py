@@ -41,10 +41,13 @@ def _find_cases() -> Iterator[Case]:
     )
     yield Case("a model with several of different strength", four, random_tokens(3, 11), 0.4)
     yield Case("a random model", random_model(), random_tokens(3, 9, seed=2), 0.2)
+    near = routing_model((((1, 1.9), (1, 2.6), (1, 1.6)), ((1, 2.1), (1, 5.0), (1, 1.2))))
+    yield Case("the usual threshold, and heads on both sides of it", near, random_tokens(2, 11))
+    yield Case("a low threshold, which eight heads pass", random_model(), random_tokens(2, 6), 0.05)
 
 
 @find_previous_token_heads.oracle
-def _find_oracle(model: Any, tokens: Tensor, threshold: float) -> list[Head]:
+def _find_oracle(model: Any, tokens: Tensor, threshold: float = 0.5) -> list[Head]:
     scores = _previous_oracle(model, tokens).tolist()
     found = [
         (score, (layer, head))
@@ -58,22 +61,22 @@ def _find_oracle(model: Any, tokens: Tensor, threshold: float) -> list[Head]:
 @find_previous_token_heads.wrong(
     "they come in the order of the layers. Strongest first: sort by the score, in reverse."
 )
-def in_layer_order(model: Any, tokens: Tensor, threshold: float) -> list[Head]:
+def in_layer_order(model: Any, tokens: Tensor, threshold: float = 0.5) -> list[Head]:
     return sorted(_find_oracle(model, tokens, threshold))
 
 
 @find_previous_token_heads.wrong("the weakest comes first: sort in reverse.")
-def weakest_first(model: Any, tokens: Tensor, threshold: float) -> list[Head]:
+def weakest_first(model: Any, tokens: Tensor, threshold: float = 0.5) -> list[Head]:
     return _find_oracle(model, tokens, threshold)[::-1]
 
 
 @find_previous_token_heads.wrong("the pairs are (head, layer): the layer comes first.")
-def head_before_layer(model: Any, tokens: Tensor, threshold: float) -> list[Head]:
+def head_before_layer(model: Any, tokens: Tensor, threshold: float = 0.5) -> list[Head]:
     return [(head, layer) for layer, head in _find_oracle(model, tokens, threshold)]
 
 
 @find_previous_token_heads.wrong("you kept the heads below the threshold instead of those over it.")
-def below_threshold(model: Any, tokens: Tensor, threshold: float) -> list[Head]:
+def below_threshold(model: Any, tokens: Tensor, threshold: float = 0.5) -> list[Head]:
     every = _find_oracle(model, tokens, -1.0)
     return [head for head in every if head not in _find_oracle(model, tokens, threshold)]
 
@@ -81,7 +84,7 @@ def below_threshold(model: Any, tokens: Tensor, threshold: float) -> list[Head]:
 @find_previous_token_heads.wrong(
     "only the strongest is there: every head over the threshold counts."
 )
-def strongest_only(model: Any, tokens: Tensor, threshold: float) -> list[Head]:
+def strongest_only(model: Any, tokens: Tensor, threshold: float = 0.5) -> list[Head]:
     return _find_oracle(model, tokens, threshold)[:1]
 
 
@@ -89,7 +92,7 @@ def strongest_only(model: Any, tokens: Tensor, threshold: float) -> list[Head]:
     "there is one head for each layer. A layer may have several such heads, or none: compare every "
     "score with the threshold."
 )
-def best_of_each_layer(model: Any, tokens: Tensor, threshold: float) -> list[Head]:
+def best_of_each_layer(model: Any, tokens: Tensor, threshold: float = 0.5) -> list[Head]:
     scores = _previous_oracle(model, tokens)
     best = [(layer, int(row.argmax())) for layer, row in enumerate(scores)]
     return sorted(best, key=lambda pair: -scores[pair].item())
@@ -99,7 +102,7 @@ def best_of_each_layer(model: Any, tokens: Tensor, threshold: float) -> list[Hea
     "these are places in the flattened table. Turn them back into (layer, head): "
     "divmod(index, n_heads)."
 )
-def flat_indices(model: Any, tokens: Tensor, threshold: float) -> list[int]:
+def flat_indices(model: Any, tokens: Tensor, threshold: float = 0.5) -> list[int]:
     return [
         layer * model.cfg.n_heads + head for layer, head in _find_oracle(model, tokens, threshold)
     ]

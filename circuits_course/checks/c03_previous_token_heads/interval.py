@@ -54,6 +54,25 @@ def _interval_oracle(values: Tensor, n_resamples: int, seed: int) -> tuple[float
 
 
 @interval.trial
+def the_mean_comes_first(attempt: Any, values: Tensor, n_resamples: int, seed: int) -> str | None:
+    first, second, _ = map(float, attempt(values, 3, seed))
+    off = [abs(one - float(values.mean())) / float(values.std()) for one in (first, second)]
+    return "the mean stands second: (mean, low, high)" if off[1] < 1e-3 < off[0] else None
+
+
+@interval.trial
+def the_mean_is_exact(attempt: Any, values: Tensor, n_resamples: int, seed: int) -> str | None:
+    """Of few draws the mean of means is somewhere else."""
+    mean = float(attempt(values, 3, seed)[0])
+    if abs(mean - float(values.mean())) < 1e-3 * float(values.std()):
+        return None
+    return (
+        f"the mean of the values is {values.mean():.3f}; yours, of 3 draws, is {mean:.3f}: the "
+        "values' own mean needs no draws"
+    )
+
+
+@interval.trial
 def heeds_the_resamples(attempt: Any, values: Tensor, n_resamples: int, seed: int) -> str | None:
     _, low, high = map(float, attempt(values, 1, seed))
     return None if low == high else "of one resample, both ends are its mean; yours differ"
@@ -222,4 +241,73 @@ slip(
     "ends_exchanged",
     "the ends are exchanged: (mean, low, high).",
     ("values.mean().item(), low, high", "values.mean().item(), high, low"),
+)
+
+
+slip(
+    interval,
+    "mean_of_the_means",
+    "the mean of the draws' means was returned. The mean is that of the values themselves.",
+    (
+        "return values.mean()",
+        "return means.mean()",
+    ),
+)
+
+
+slip(
+    interval,
+    "normal_in_place_of_draws",
+    "a normal distribution was laid around the mean. The interval should come from drawing the "
+    "values themselves, which need not be normal.",
+    (
+        "means = values[drawn].mean(1)",
+        "error = values.std() / n**0.5\n"
+        "    means = values.mean() + error * torch.randn(n_resamples, generator=generator)",
+    ),
+)
+
+
+slip(
+    interval,
+    "each_value_once_a_draw",
+    "no value comes twice in a draw. Draw with replacement: torch.randint.",
+    (
+        "torch.randint(n, (n_resamples, n), generator=generator)",
+        "torch.stack([torch.randperm(n, generator=generator)[: n // 2 + 1] for _ in "
+        "range(n_resamples)])",
+    ),
+)
+
+
+slip(
+    interval,
+    "seed_not_heeded",
+    "the generator starts from 0 whatever `seed` is.",
+    (
+        "manual_seed(seed)",
+        "manual_seed(0)",
+    ),
+)
+
+
+slip(
+    interval,
+    "number_of_draws_not_heeded",
+    "the number of draws is fixed: draw `n_resamples` times.",
+    (
+        "(n_resamples, n)",
+        "(2000, n)",
+    ),
+)
+
+
+slip(
+    interval,
+    "distances_from_the_mean",
+    "the ends were given as distances from the mean. Give the ends themselves.",
+    (
+        ", low, high",
+        ", low - values.mean().item(), high - values.mean().item()",
+    ),
 )

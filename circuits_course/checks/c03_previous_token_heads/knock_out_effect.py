@@ -15,6 +15,7 @@ from circuits_course.checks.c03_previous_token_heads.shared import Head, repeate
 from circuits_course.checks.c03_previous_token_heads.token_kinds import _kinds_oracle
 from circuits_course.checks.inputs import random_model
 from circuits_course.checks.references import load_reference
+from circuits_course.checks.slips import slip
 
 knock_out_effect = Exercise(
     "knock_out_effect",
@@ -41,6 +42,8 @@ def _effect_cases() -> Iterator[Case]:
     yield Case("two repeated rows and one of text, head 1.2", model, both, [(1, 2)], "mean")
     yield Case("the same with zeros", model, both, [(1, 2)], "zero")
     yield Case("repeated rows only", model, repeated(3, 5, seed=3), [(0, 1), (2, 2)], "mean")
+    yield Case("no heads: changes of 0", model, both, [], "zero")
+    yield Case("no mode given", model, repeated(2, 5, seed=7), [(1, 0), (2, 1)])
     yield Case("text only", model, text(4, 8, seed=4), [(0, 0)], "zero")
     yield Case("another model", random_model(2, 5, seed=3),
                torch.cat([text(3, 13, seed=5), repeated(1, 6, seed=6)]),
@@ -78,7 +81,9 @@ def leaves_absent_kinds_out(
     "a kind that `tokens` has none of should not be there: the mean of nothing is not a number. "
     "Leave out the kinds whose mask is False everywhere."
 )
-def absent_kinds_kept(model: Any, tokens: Tensor, heads: list[Head], mode: str) -> dict[str, float]:
+def absent_kinds_kept(
+    model: Any, tokens: Tensor, heads: list[Head], mode: str = "mean"
+) -> dict[str, float]:
     change = _change(model, tokens, heads, mode)
     return {kind: float(change[mask].mean()) for kind, mask in _kinds_oracle(tokens).items()}
 
@@ -87,7 +92,9 @@ def absent_kinds_kept(model: Any, tokens: Tensor, heads: list[Head], mode: str) 
     "the sign is turned: a positive effect means that the knock-out made the loss larger, so the "
     "whole model's loss is what you subtract."
 )
-def sign_turned(model: Any, tokens: Tensor, heads: list[Head], mode: str) -> dict[str, float]:
+def sign_turned(
+    model: Any, tokens: Tensor, heads: list[Head], mode: str = "mean"
+) -> dict[str, float]:
     return _effect(-_change(model, tokens, heads, mode), tokens)
 
 
@@ -96,13 +103,15 @@ def sign_turned(model: Any, tokens: Tensor, heads: list[Head], mode: str) -> dic
     "subtract the losses of the whole model."
 )
 def nothing_subtracted(
-    model: Any, tokens: Tensor, heads: list[Head], mode: str
+    model: Any, tokens: Tensor, heads: list[Head], mode: str = "mean"
 ) -> dict[str, float]:
     return _effect(_losses_oracle(model, tokens, heads, mode), tokens)
 
 
 @knock_out_effect.wrong("`mode` does not reach knock_out_losses, which then takes the mean.")
-def mode_not_passed(model: Any, tokens: Tensor, heads: list[Head], mode: str) -> dict[str, float]:
+def mode_not_passed(
+    model: Any, tokens: Tensor, heads: list[Head], mode: str = "mean"
+) -> dict[str, float]:
     return _effect(_change(model, tokens, heads, "mean"), tokens)
 
 
@@ -110,7 +119,9 @@ def mode_not_passed(model: Any, tokens: Tensor, heads: list[Head], mode: str) ->
     "every kind has the same number: you averaged over all tokens. Pick the entries of one kind "
     "with its mask, change[mask]."
 )
-def masks_not_used(model: Any, tokens: Tensor, heads: list[Head], mode: str) -> dict[str, float]:
+def masks_not_used(
+    model: Any, tokens: Tensor, heads: list[Head], mode: str = "mean"
+) -> dict[str, float]:
     change = _change(model, tokens, heads, mode)
     return _effect(change, tokens, lambda _: change.mean())
 
@@ -121,14 +132,16 @@ def masks_not_used(model: Any, tokens: Tensor, heads: list[Head], mode: str) -> 
     "as zeros. Divide by the number of tokens of the kind: change[mask].mean()."
 )
 def others_count_as_zero(
-    model: Any, tokens: Tensor, heads: list[Head], mode: str
+    model: Any, tokens: Tensor, heads: list[Head], mode: str = "mean"
 ) -> dict[str, float]:
     change = _change(model, tokens, heads, mode)
     return _effect(change, tokens, lambda chosen: chosen.sum() / change.numel())
 
 
 @knock_out_effect.wrong("you summed over the tokens: take their mean, so that kinds compare.")
-def effects_summed(model: Any, tokens: Tensor, heads: list[Head], mode: str) -> dict[str, float]:
+def effects_summed(
+    model: Any, tokens: Tensor, heads: list[Head], mode: str = "mean"
+) -> dict[str, float]:
     return _effect(_change(model, tokens, heads, mode), tokens, torch.sum)
 
 
@@ -136,7 +149,9 @@ def effects_summed(model: Any, tokens: Tensor, heads: list[Head], mode: str) -> 
     "this is the change as a share of the loss. Losses are logarithms already: subtract, and leave "
     "it in nats."
 )
-def relative_change(model: Any, tokens: Tensor, heads: list[Head], mode: str) -> dict[str, float]:
+def relative_change(
+    model: Any, tokens: Tensor, heads: list[Head], mode: str = "mean"
+) -> dict[str, float]:
     before = _effect(_losses_oracle(model, tokens, [], mode), tokens)
     change = _effect_oracle(model, tokens, heads, mode)
     return {kind: change[kind] / before[kind] for kind in change}
@@ -154,3 +169,47 @@ def changes_without_sign(
     change = (losses[0] - losses[1]).abs()
     masks = reference.token_kinds(tokens)
     return {kind: float(change[mask].mean()) for kind, mask in masks.items() if mask.any()}
+
+
+slip(
+    knock_out_effect,
+    "mean_of_row_means",
+    "the change was averaged in each row first. Every token of a kind counts the same.",
+    (
+        "change[mask].mean().item()",
+        "(change * mask).sum(1).div(mask.sum(1).clamp_min(1)).mean().item()",
+    ),
+)
+
+
+slip(
+    knock_out_effect,
+    "as_a_ratio",
+    "the losses were divided. The effect is their difference, in nats.",
+    (
+        "heads, mode) - knock",
+        "heads, mode) / knock",
+    ),
+)
+
+
+slip(
+    knock_out_effect,
+    "median_change",
+    "that is the median of the change. Asked for is the mean.",
+    (
+        "change[mask].mean()",
+        "change[mask].median()",
+    ),
+)
+
+
+slip(
+    knock_out_effect,
+    "no_change_left_out",
+    "a kind was left out because nothing changed. A change of 0 is a result too.",
+    (
+        "if mask.any()}",
+        "if mask.any() and abs(change[mask].mean()) > 1e-3}",
+    ),
+)

@@ -12,6 +12,7 @@ from circuits_course.checking import Exercise
 from circuits_course.checking.declaring import Case
 from circuits_course.checks.c03_previous_token_heads.shared import Head
 from circuits_course.checks.inputs import random_model, random_tokens
+from circuits_course.checks.slips import slip
 
 knock_out_losses = Exercise(
     "knock_out_losses",
@@ -46,6 +47,7 @@ def _losses_cases() -> Iterator[Case]:
         [(2, 0), (0, 1), (1, 1)],
         "zero",
     )
+    yield Case("no mode given", model, random_tokens(2, 6, seed=6), [(0, 2), (1, 1)])
     yield Case("as many heads as tokens", random_model(2, 3, seed=5), random_tokens(3, 3, seed=4),
                [(1, 2), (0, 0)], "mean")  # fmt: skip
 
@@ -99,17 +101,19 @@ def _losses_oracle(model: Any, tokens: Tensor, heads: list[Head], mode: str = "m
 
 
 @knock_out_losses.wrong("nothing was knocked out: these are the losses of the whole model.")
-def nothing_knocked_out(model: Any, tokens: Tensor, heads: list[Head], mode: str) -> Tensor:
+def nothing_knocked_out(
+    model: Any, tokens: Tensor, heads: list[Head], mode: str = "mean"
+) -> Tensor:
     return _losses_oracle(model, tokens, [], mode)
 
 
 @knock_out_losses.wrong('you put zeros whatever the mode: for "mean", put the head\'s mean there.')
-def always_zero(model: Any, tokens: Tensor, heads: list[Head], mode: str) -> Tensor:
+def always_zero(model: Any, tokens: Tensor, heads: list[Head], mode: str = "mean") -> Tensor:
     return _losses_oracle(model, tokens, heads, "zero")
 
 
 @knock_out_losses.wrong('you put the mean whatever the mode: for "zero", put zeros there.')
-def always_mean(model: Any, tokens: Tensor, heads: list[Head], mode: str) -> Tensor:
+def always_mean(model: Any, tokens: Tensor, heads: list[Head], mode: str = "mean") -> Tensor:
     return _losses_oracle(model, tokens, heads, "mean")
 
 
@@ -117,7 +121,7 @@ def always_mean(model: Any, tokens: Tensor, heads: list[Head], mode: str) -> Ten
     "your mean runs over the sequences only, and differs from position to position. Average over "
     "both: what the head writes wherever it is."
 )
-def mean_by_position(model: Any, tokens: Tensor, heads: list[Head], mode: str) -> Tensor:
+def mean_by_position(model: Any, tokens: Tensor, heads: list[Head], mode: str = "mean") -> Tensor:
     return _losses_with(
         model, tokens, heads, lambda z, h: 0.0 if mode == "zero" else z[:, :, h].mean(0)
     )
@@ -127,7 +131,7 @@ def mean_by_position(model: Any, tokens: Tensor, heads: list[Head], mode: str) -
     "your mean runs over the positions only, so each sequence keeps a mean of its own, and with it "
     "something of what the head has seen there. Average over sequences and positions."
 )
-def mean_by_sequence(model: Any, tokens: Tensor, heads: list[Head], mode: str) -> Tensor:
+def mean_by_sequence(model: Any, tokens: Tensor, heads: list[Head], mode: str = "mean") -> Tensor:
     return _losses_with(
         model,
         tokens,
@@ -140,14 +144,14 @@ def mean_by_sequence(model: Any, tokens: Tensor, heads: list[Head], mode: str) -
     "your mean is one number: you averaged over the d_head numbers as well. z[:, :, head] is "
     "[batch, pos, d_head]; average over its first two axes."
 )
-def mean_of_everything(model: Any, tokens: Tensor, heads: list[Head], mode: str) -> Tensor:
+def mean_of_everything(model: Any, tokens: Tensor, heads: list[Head], mode: str = "mean") -> Tensor:
     return _losses_with(
         model, tokens, heads, lambda z, h: 0.0 if mode == "zero" else z[:, :, h].mean()
     )
 
 
 @knock_out_losses.wrong("every head of the layer is knocked out: pick one on axis 2 of z.")
-def whole_layers(model: Any, tokens: Tensor, heads: list[Head], mode: str) -> Tensor:
+def whole_layers(model: Any, tokens: Tensor, heads: list[Head], mode: str = "mean") -> Tensor:
     every = [(layer, head) for layer, _ in heads for head in range(model.cfg.n_heads)]
     return _losses_oracle(model, tokens, every, mode)
 
@@ -156,12 +160,12 @@ def whole_layers(model: Any, tokens: Tensor, heads: list[Head], mode: str) -> Te
     "only the last head of each layer is knocked out. Several may share a layer: give every pair a "
     "hook of its own, or replace them all in one."
 )
-def one_head_a_layer(model: Any, tokens: Tensor, heads: list[Head], mode: str) -> Tensor:
+def one_head_a_layer(model: Any, tokens: Tensor, heads: list[Head], mode: str = "mean") -> Tensor:
     return _losses_oracle(model, tokens, list(dict(heads).items()), mode)
 
 
 @knock_out_losses.wrong("layer and head are exchanged: the pairs are (layer, head).")
-def pairs_exchanged(model: Any, tokens: Tensor, heads: list[Head], mode: str) -> Tensor:
+def pairs_exchanged(model: Any, tokens: Tensor, heads: list[Head], mode: str = "mean") -> Tensor:
     turned = [(head % model.cfg.n_layers, layer) for layer, head in heads]
     return _losses_oracle(model, tokens, turned, mode)
 
@@ -169,7 +173,7 @@ def pairs_exchanged(model: Any, tokens: Tensor, heads: list[Head], mode: str) ->
 @knock_out_losses.wrong(
     "you replaced a position instead of a head: z is [batch, pos, head, d_head], heads are axis 2."
 )
-def position_replaced(model: Any, tokens: Tensor, heads: list[Head], mode: str) -> Tensor:
+def position_replaced(model: Any, tokens: Tensor, heads: list[Head], mode: str = "mean") -> Tensor:
     def hook_for(layer: int, head: int) -> tuple[str, Callable[..., Tensor]]:
         def hook(z: Tensor, hook: Any) -> Tensor:
             new = z.clone()
@@ -187,13 +191,15 @@ def position_replaced(model: Any, tokens: Tensor, heads: list[Head], mode: str) 
     "you compared each position's prediction with the token it has read. The logits at position i "
     "are about tokens[:, i + 1]."
 )
-def loss_of_the_token_read(model: Any, tokens: Tensor, heads: list[Head], mode: str) -> Tensor:
+def loss_of_the_token_read(
+    model: Any, tokens: Tensor, heads: list[Head], mode: str = "mean"
+) -> Tensor:
     shifted = torch.cat([tokens[:, :1], tokens], dim=1)
     logits = _logits_of(model, tokens, heads, mode)
     return _cross_entropy(logits[:, [*range(tokens.shape[1]), -1]], shifted)[:, :-1]
 
 
-def _logits_of(model: Any, tokens: Tensor, heads: list[Head], mode: str) -> Tensor:
+def _logits_of(model: Any, tokens: Tensor, heads: list[Head], mode: str = "mean") -> Tensor:
     replace = _replacement(mode)
 
     def hook_for(layer: int, head: int) -> tuple[str, Callable[..., Tensor]]:
@@ -211,7 +217,7 @@ def _logits_of(model: Any, tokens: Tensor, heads: list[Head], mode: str) -> Tens
     "this is the mean loss. Keep one number for each predicted token: which tokens suffer is the "
     "question (loss_fn has per_token=True)."
 )
-def one_mean_loss(model: Any, tokens: Tensor, heads: list[Head], mode: str) -> Tensor:
+def one_mean_loss(model: Any, tokens: Tensor, heads: list[Head], mode: str = "mean") -> Tensor:
     return _losses_oracle(model, tokens, heads, mode).mean()
 
 
@@ -219,7 +225,9 @@ def one_mean_loss(model: Any, tokens: Tensor, heads: list[Head], mode: str) -> T
     "your mean runs over the chosen heads too, so that they all write the same. Each head "
     "gets its own mean."
 )
-def mean_over_the_heads(model: Any, tokens: Tensor, heads: list[Head], mode: str) -> Tensor:
+def mean_over_the_heads(
+    model: Any, tokens: Tensor, heads: list[Head], mode: str = "mean"
+) -> Tensor:
     def edit(z: Tensor, chosen: list[int]) -> Tensor | float:
         return 0.0 if mode == "zero" else z[:, :, chosen].mean((0, 1, 2))
 
@@ -250,7 +258,7 @@ def _losses_by_layer(
     "this is what the knock-out adds. Return the losses themselves; the difference is taken "
     "in the next exercise."
 )
-def added_loss(model: Any, tokens: Tensor, heads: list[Head], mode: str) -> Tensor:
+def added_loss(model: Any, tokens: Tensor, heads: list[Head], mode: str = "mean") -> Tensor:
     return _losses_oracle(model, tokens, heads, mode) - _losses_oracle(model, tokens, [], mode)
 
 
@@ -258,7 +266,9 @@ def added_loss(model: Any, tokens: Tensor, heads: list[Head], mode: str) -> Tens
     "one head number serves all layers: a function made in a loop sees the last value of the"
     " loop's variable. Let it look up its heads when it runs, or hand it over (head=head)."
 )
-def last_head_everywhere(model: Any, tokens: Tensor, heads: list[Head], mode: str) -> Tensor:
+def last_head_everywhere(
+    model: Any, tokens: Tensor, heads: list[Head], mode: str = "mean"
+) -> Tensor:
     same = [(layer, heads[-1][1]) for layer, _ in heads]
     return _losses_oracle(model, tokens, same, mode)
 
@@ -267,7 +277,7 @@ def last_head_everywhere(model: Any, tokens: Tensor, heads: list[Head], mode: st
     "the values v were replaced. A head's output is z, what its pattern has gathered from "
     "them: hook_z."
 )
-def values_replaced(model: Any, tokens: Tensor, heads: list[Head], mode: str) -> Tensor:
+def values_replaced(model: Any, tokens: Tensor, heads: list[Head], mode: str = "mean") -> Tensor:
     def hook_for(layer: int, head: int) -> tuple[str, Callable[..., Tensor]]:
         def hook(v: Tensor, hook: Any) -> Tensor:
             new = v.clone()
@@ -284,7 +294,7 @@ def values_replaced(model: Any, tokens: Tensor, heads: list[Head], mode: str) ->
     "the heads in `heads` are the ones that were kept, and all others were replaced. It is "
     "the other way round."
 )
-def all_others_out(model: Any, tokens: Tensor, heads: list[Head], mode: str) -> Tensor:
+def all_others_out(model: Any, tokens: Tensor, heads: list[Head], mode: str = "mean") -> Tensor:
     every = [(la, h) for la in range(model.cfg.n_layers) for h in range(model.cfg.n_heads)]
     return _losses_oracle(model, tokens, [pair for pair in every if pair not in heads], mode)
 
@@ -292,6 +302,50 @@ def all_others_out(model: Any, tokens: Tensor, heads: list[Head], mode: str) -> 
 @knock_out_losses.wrong(
     "another layer was hooked, the one above. The layer of a pair is that of its hook."
 )
-def layer_above(model: Any, tokens: Tensor, heads: list[Head], mode: str) -> Tensor:
+def layer_above(model: Any, tokens: Tensor, heads: list[Head], mode: str = "mean") -> Tensor:
     above = [((layer + 1) % model.cfg.n_layers, head) for layer, head in heads]
     return _losses_oracle(model, tokens, above, mode)
+
+
+slip(
+    knock_out_losses,
+    "sign_of_the_loss",
+    "the sign is turned: a loss is minus the log of a probability.",
+    (
+        "return model.loss_fn(logits, tokens, per_token=True)",
+        "return -model.loss_fn(logits, tokens, per_token=True)",
+    ),
+)
+
+
+slip(
+    knock_out_losses,
+    "mean_without_bos",
+    "BOS was left out of the mean. It runs over all positions.",
+    (
+        "z[:, :, chosen].mean((0, 1))",
+        "z[:, 1:, chosen].mean((0, 1))",
+    ),
+)
+
+
+slip(
+    knock_out_losses,
+    "mean_of_all_heads",
+    "the mean of all heads was put there. Each head has a mean of its own.",
+    (
+        "z[:, :, chosen].mean((0, 1))",
+        "z.mean((0, 1, 2))",
+    ),
+)
+
+
+slip(
+    knock_out_losses,
+    "zero_by_default",
+    'without a mode zeros are put there. The default is "mean", as in the signature.',
+    (
+        '] = "mean"',
+        '] = "zero"',
+    ),
+)

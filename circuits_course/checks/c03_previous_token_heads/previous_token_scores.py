@@ -146,3 +146,14 @@ slip(
     "every row holds the scores of layer 0: take each layer's own pattern.",
     ('cache["pattern", layer]', 'cache["pattern", 0]'),
 )
+
+
+slip(
+    previous_token_scores,
+    "median_of_sequences",
+    "that is the median over the sequences. Asked for is the mean.",
+    (
+        "[..., 1].mean(0)",
+        "[..., 1].median(0).values",
+    ),
+)

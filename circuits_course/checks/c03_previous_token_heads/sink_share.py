@@ -100,3 +100,36 @@ slip(
     "this is attention to the last token. The first token is column 0.",
     ("[..., 1:, 0]", "[..., 1:, -1]"),
 )
+
+
+slip(
+    sink_share,
+    "largest_share",
+    "the largest share was taken. Asked for is the mean over the queries.",
+    (
+        "pattern[..., 1:, 0].mean(-1)",
+        "pattern[..., 1:, 0].amax(-1)",
+    ),
+)
+
+
+slip(
+    sink_share,
+    "median_share",
+    "that is the median. Asked for is the mean over the queries.",
+    (
+        "pattern[..., 1:, 0].mean(-1)",
+        "pattern[..., 1:, 0].median(-1).values",
+    ),
+)
+
+
+slip(
+    sink_share,
+    "last_query_left_out",
+    "the last query is left out as well. All but the first count: 1:.",
+    (
+        "pattern[..., 1:, 0]",
+        "pattern[..., 1:-1, 0]",
+    ),
+)

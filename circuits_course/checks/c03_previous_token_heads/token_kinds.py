@@ -35,6 +35,8 @@ token_kinds = Exercise(
 def _kinds_cases() -> Iterator[Case]:
     yield Case("BOS a b c a b c", torch.tensor([[0, 7, 8, 9, 7, 8, 9]]))
     yield Case("BOS a b c a b d, which does not repeat", torch.tensor([[0, 7, 8, 9, 7, 8, 5]]))
+    yield Case("BOS a b c a d c, of which the ends repeat, and a row of text",
+               torch.tensor([[0, 7, 8, 9, 7, 5, 9], [0, 1, 2, 3, 4, 5, 6]]))  # fmt: skip
     yield Case("two rows that repeat and three of text",
                torch.cat([repeated(2, 5), text(3, 11)]))  # fmt: skip
     yield Case("text first, then repeats",
@@ -189,3 +191,58 @@ def place_by_place(tokens: Tensor) -> dict[str, Tensor]:
         repeats = (tokens[:, 1 : 1 + n] == tokens[:, 1 + n :]).repeat(1, 2)
     first, second = repeats & (target <= n), repeats & (target > n + 1)
     return {"first copy": first, "second copy": second, "ordinary text": ~repeats}
+
+
+slip(
+    token_kinds,
+    "end_of_the_first_copy_missing",
+    "the last token of the first copy is missing: targets from 1 to n, n included.",
+    (
+        "target <= n)",
+        "target < n)",
+    ),
+)
+
+
+slip(
+    token_kinds,
+    "most_of_it_is_enough",
+    "a row counts as repeated though not every token comes again: all(1), not most.",
+    (
+        ".all(1) & (pos",
+        ".float().mean(1).gt(0.5) & (pos",
+    ),
+)
+
+
+slip(
+    token_kinds,
+    "odd_length_not_asked_for",
+    "a row with an even number of tokens is not BOS and two copies. Check that pos is 1 + 2 n.",
+    (
+        " & (pos == 1 + 2 * n)",
+        "",
+    ),
+)
+
+
+slip(
+    token_kinds,
+    "rest_is_text",
+    "the first token of a second copy was counted as text. It belongs to no kind.",
+    (
+        '"ordinary text": ~repeats',
+        '"ordinary text": ~(repeats & (target <= n)) & ~(repeats & (target > n + 1))',
+    ),
+)
+
+
+slip(
+    token_kinds,
+    "ends_compared",
+    "only the first and the last token of the copies were compared. All of them have to agree.",
+    (
+        "tokens[:, 1 : 1 + n] == tokens[:, pos - n :]",
+        "tokens[:, [1, n]] == tokens[:, [pos - n, pos - 1]]",
+    ),
+)

@@ -11,6 +11,7 @@ from circuits_course.checking import Exercise
 from circuits_course.checking.declaring import Case
 from circuits_course.checks.c03_previous_token_heads.shared import random_pattern
 from circuits_course.checks.inputs import normal
+from circuits_course.checks.slips import slip
 
 value_weighted = Exercise(
     "value_weighted",
@@ -100,3 +101,60 @@ def squared_lengths(pattern: Tensor, v: Tensor, W_O: Tensor) -> Tensor:
 def heads_run_together(pattern: Tensor, v: Tensor, W_O: Tensor) -> Tensor:
     together = torch.einsum("bkhd,hdm->bkm", v, W_O).norm(dim=-1)
     return pattern * together[:, None, None, :]
+
+
+slip(
+    value_weighted,
+    "sum_of_sizes",
+    "the sizes of the entries were added up. The length of a vector is the root of the sum of "
+    "their squares: norm.",
+    (
+        "written.norm(dim=-1)",
+        "written.abs().sum(-1)",
+    ),
+)
+
+
+slip(
+    value_weighted,
+    "product_of_lengths",
+    "the length of v was multiplied by the size of W_O. How long v W_O is hangs on the "
+    "direction of v: multiply first, then take the length.",
+    (
+        "written.norm(dim=-1)",
+        "(v.norm(dim=-1) * W_O.norm(dim=(-2, -1)))",
+    ),
+)
+
+
+slip(
+    value_weighted,
+    "largest_is_one",
+    "the lengths were divided by the largest. They are asked for as they are.",
+    (
+        "lengths[:, :, None, :]",
+        "lengths[:, :, None, :] / lengths.amax()",
+    ),
+)
+
+
+slip(
+    value_weighted,
+    "axes_reshaped",
+    "reshape does not move an axis: the numbers of heads and keys are mixed. Use transpose(1, 2).",
+    (
+        "written.norm(dim=-1).transpose(1, 2)",
+        "written.norm(dim=-1).reshape(v.shape[0], v.shape[2], v.shape[1])",
+    ),
+)
+
+
+slip(
+    value_weighted,
+    "lengths_of_the_first_sequence",
+    "the lengths of the mean over the sequences were used. Each sequence has its own.",
+    (
+        "lengths[:, :, None, :]",
+        "lengths.mean(0)[None, :, None, :]",
+    ),
+)

@@ -182,3 +182,14 @@ slip(
         "(W_full_OV.A * W_full_OV.B.T).sum(-1).to(torch.complex64)",
     ),
 )
+
+
+slip(
+    copying_score,
+    "made_symmetric",
+    "the matrix was made symmetric first, which makes all eigenvalues real and changes them.",
+    (
+        "W_full_OV.B @ W_full_OV.A",
+        "(W_full_OV.B @ W_full_OV.A + (W_full_OV.B @ W_full_OV.A).T) / 2",
+    ),
+)

@@ -185,3 +185,49 @@ slip(
     "its own mean over the vocabulary.",
     ("logits.mean(-1)", "logits.mean()"),
 )
+
+
+slip(
+    direct_logits,
+    "median_taken_off",
+    "the median over the vocabulary was subtracted. It is the mean.",
+    (
+        "logits.mean(-1)",
+        "logits.median(-1).values",
+    ),
+)
+
+
+slip(
+    direct_logits,
+    "mean_over_positions_too",
+    "the mean runs over the positions as well. Each position has its own.",
+    (
+        "logits.mean(-1)",
+        "logits.mean((1, 2))[:, None]",
+    ),
+)
+
+
+slip(
+    direct_logits,
+    "write_centred",
+    "the mean of the write over d_model was taken off. It is the logits' mean over the "
+    "vocabulary that goes.",
+    (
+        "logits = z @ W_O / scale @ W_U",
+        "write = z @ W_O\n    logits = (write - write.mean(-1, keepdim=True)) / scale @ W_U",
+    ),
+)
+
+
+slip(
+    direct_logits,
+    "mean_of_the_others",
+    "the mean of the other tokens was subtracted. It is that of the whole vocabulary, the "
+    "target's among them.",
+    (
+        "logits.mean(-1)",
+        "(logits.sum(-1) - logits.gather(-1, targets[..., None])[..., 0]) / (logits.shape[-1] - 1)",
+    ),
+)

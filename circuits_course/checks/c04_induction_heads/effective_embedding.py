@@ -155,3 +155,37 @@ slip(
     "BOS is not token 0 in every model: bos_token(model) says which it is.",
     ("bos_token(model)", "0"),
 )
+
+
+slip(
+    effective_embedding,
+    "bos_row_taken_off",
+    "BOS's row was subtracted. Asked for is the word's residual stream as it is.",
+    (
+        "[:, 1]",
+        "[:, 1] - model(prompts, stop_at_layer=layer)[:, 0]",
+    ),
+)
+
+
+slip(
+    effective_embedding,
+    "position_added_again",
+    "W_pos was added. In these models positions are no part of the residual stream: take it as "
+    "it is.",
+    (
+        "[:, 1]",
+        "[:, 1] + model.W_pos[1]",
+    ),
+)
+
+
+slip(
+    effective_embedding,
+    "each_word_once",
+    "words that come twice are there once, and sorted. Keep a row for each, in their order.",
+    (
+        "bos = torch",
+        "words = words.unique()\n    bos = torch",
+    ),
+)

@@ -343,3 +343,37 @@ slip(
         "lowest[layer + 1, head] = min(score, lowest.get((layer + 1, head), score))",
     ),
 )
+
+
+slip(
+    find_induction_heads,
+    "mean_over_periods",
+    "the scores were averaged over the periods. A head has to be over the threshold at every "
+    "one: take the least.",
+    (
+        "min(score, lowest.get((layer, head), score))",
+        "lowest.get((layer, head), 0.0) + score / len(periods)",
+    ),
+)
+
+
+slip(
+    find_induction_heads,
+    "last_period_counts",
+    "the score at the last period counts alone. Keep the least of all.",
+    (
+        "min(score, lowest.get((layer, head), score))",
+        "score",
+    ),
+)
+
+
+slip(
+    find_induction_heads,
+    "best_period_counts",
+    "the largest score counts. A head has to do it at every period: take the least.",
+    (
+        "min(score, lowest.get((layer, head), score))",
+        "max(score, lowest.get((layer, head), score))",
+    ),
+)

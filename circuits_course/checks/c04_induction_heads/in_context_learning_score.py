@@ -106,6 +106,7 @@ def one_early(loss: Tensor, early: int = 50, late: int = 500, width: int = 1) ->
 
 @in_context_learning_score.wrong("`width` is not used: average over that many tokens.")
 def width_ignored(loss: Tensor, early: int = 50, late: int = 500, width: int = 1) -> Tensor:
+    _long_enough(loss, early, late, width)
     return _context_oracle(loss, early, late, 1)
 
 
@@ -189,4 +190,38 @@ slip(
     "the windows end at `late` and `early`. They begin there.",
     ("loss[..., late - 1 : late - 1 + width]", "loss[..., max(late - width, 0) : late]"),
     ("loss[..., early - 1 : early - 1 + width]", "loss[..., max(early - width, 0) : early]"),
+)
+
+
+slip(
+    in_context_learning_score,
+    "early_mean_of_all_sequences",
+    "the early loss was averaged over the sequences. Each sequence has its own.",
+    (
+        "at_late - at_early",
+        "at_late - at_early.mean()",
+    ),
+)
+
+
+slip(
+    in_context_learning_score,
+    "error_by_the_late_token_alone",
+    "whether a sequence is long enough was asked of `late` alone. `early` may come after it.",
+    (
+        "max(early, late) + width",
+        "late + width",
+    ),
+)
+
+
+slip(
+    in_context_learning_score,
+    "width_not_in_the_error",
+    "the width was left out where the length is checked: the last token asked for is max(early, "
+    "late) + width - 1.",
+    (
+        "max(early, late) + width - 1",
+        "max(early, late)",
+    ),
 )

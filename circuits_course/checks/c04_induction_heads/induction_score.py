@@ -175,3 +175,25 @@ slip(
     "the last query of the first copy is counted too. The second copy has `period` queries.",
     ("[..., -period:]", "[..., -period - 1 :]"),
 )
+
+
+slip(
+    induction_score,
+    "divided_by_one_less",
+    "the sum was divided by period - 1. All `period` tokens of the second copy count.",
+    (
+        ".mean(-1)",
+        ".sum(-1) / max(period - 1, 1)",
+    ),
+)
+
+
+slip(
+    induction_score,
+    "from_the_middle_on",
+    "the second half of the diagonal is not the second copy: it begins `period` from the end.",
+    (
+        "[..., -period:]",
+        "[..., after_first_occurrence.shape[-1] // 2 :]",
+    ),
+)

@@ -177,3 +177,26 @@ slip(
         "return -(log_probs.exp() * log_probs).sum(-1)",
     ),
 )
+
+
+slip(
+    loss_per_token,
+    "one_minus_probability",
+    "that is 1 minus the probability. The loss is minus its logarithm.",
+    (
+        "-log_probs.gather(-1, target[..., None])[..., 0]",
+        "1 - log_probs.gather(-1, target[..., None])[..., 0].exp()",
+    ),
+)
+
+
+slip(
+    loss_per_token,
+    "a_little_added",
+    "a small number was added to the probability before the logarithm, which cuts off large "
+    "losses. log_softmax needs no such help.",
+    (
+        "logits[:, :-1].log_softmax(-1)",
+        "(logits[:, :-1].softmax(-1) + 1e-9).log()",
+    ),
+)

@@ -182,6 +182,24 @@ def rows_are_drawn_anew(output: Tensor, batch: int, period: int, d_vocab: int, b
 
 
 @repeated_tokens.prop
+def neighbours_are_independent(
+    output: Tensor, batch: int, period: int, d_vocab: int, bos: int, seed: int
+):
+    """Of tokens drawn one by one, one in d_vocab or so equals the one before."""
+    if batch * period < 100 * d_vocab:
+        return None
+    copy = output[:, 1 : 1 + period]
+    equal, wanted = float((copy[:, 1:] == copy[:, :-1]).float().mean()), 1 / (d_vocab - 1)
+    if 0.5 * wanted < equal < 1.6 * wanted:
+        return None
+    how = "as many as" if equal > wanted else "no more than"
+    return (
+        f"{how} {equal:.0%} of the tokens of a copy equal the one before; of {d_vocab - 1} tokens "
+        f"drawn anew each time {wanted:.0%} would"
+    )
+
+
+@repeated_tokens.prop
 def reaches_far(output: Tensor, batch: int, period: int, d_vocab: int, bos: int, seed: int):
     drawn = output[:, 1:]
     if batch * period > 20 and drawn.max() < 0.7 * (d_vocab - 1):
@@ -340,5 +358,30 @@ slip(
         "return torch.cat([start, copy, copy], dim=1)",
         "order = torch.randperm(period, generator=generator)\n"
         "    return torch.cat([start, copy, copy[:, order]], dim=1)",
+    ),
+)
+
+
+slip(
+    repeated_tokens,
+    "drawn_without_replacement",
+    "no token comes twice until all have come. Draw each anew: torch.randint, not randperm.",
+    (
+        "copy = torch.randint(0, d_vocab - 1, (batch, period), generator=generator)",
+        "rounds = 1 + period // (d_vocab - 1)\n"
+        "    orders = [torch.randperm(d_vocab - 1, generator=generator) for _ in range(batch "
+        "* rounds)]\n"
+        "    copy = torch.cat(orders).view(batch, -1)[:, :period]",
+    ),
+)
+
+
+slip(
+    repeated_tokens,
+    "sorted_rows",
+    "the tokens of a copy are sorted. They should come in the order in which they were drawn.",
+    (
+        "start = torch",
+        "copy = copy.sort(-1).values\n    start = torch",
     ),
 )

@@ -178,3 +178,25 @@ slip(
         "smeared[:, 2:] = s * k[:, 2:] + (1 - s) * k[:, :-2]",
     ),
 )
+
+
+slip(
+    smear_keys,
+    "hyperbolic_tangent",
+    "that is the hyperbolic tangent. The share is sigmoid(alpha), between 0 and 1.",
+    (
+        "alpha.sigmoid()",
+        "alpha.tanh()",
+    ),
+)
+
+
+slip(
+    smear_keys,
+    "softmax_over_heads",
+    "a softmax over the heads was taken. Each head has a share of its own: sigmoid.",
+    (
+        "alpha.sigmoid()",
+        "alpha.softmax(0)",
+    ),
+)

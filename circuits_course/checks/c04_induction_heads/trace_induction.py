@@ -173,3 +173,15 @@ slip(
     "only the strongest head is listed: all induction heads are asked for.",
     ("for layer, head in heads}", "for layer, head in heads[:1]}"),
 )
+
+
+slip(
+    trace_induction,
+    "pattern_of_the_query_before",
+    "the row is that of the token before the last. The last token is the one that looks: row "
+    "`last`.",
+    (
+        "[0, head, last]",
+        "[0, head, last - 1]",
+    ),
+)
