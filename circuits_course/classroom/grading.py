@@ -19,6 +19,7 @@ from circuits_course.classroom.submissions import Submission, find_submissions
 from circuits_course.errors import CourseError
 
 EXERCISE_SECONDS = 20.0
+_LATENESS = {chapter: number for number, chapter in enumerate(CHAPTERS)}
 
 __all__ = ["Answer", "Report", "check_folder"]
 
@@ -104,7 +105,8 @@ def _here(
 class _Order:
     """Which file a worker takes next: one on the chapter that it has prepared, while there is one.
 
-    Preparing a chapter takes seconds, so workers share one only where no other is left.
+    Preparing a chapter takes seconds, so workers share one only where no other is left. The longest
+    come first: with short ones at the end nobody waits long for the last worker.
     """
 
     def __init__(self, topics: Sequence[str]) -> None:
@@ -116,9 +118,14 @@ class _Order:
     def following(self, after: str) -> int | None:
         """The next file's index; None where all have been taken. after: the worker's last topic."""
         self._at[after] = max(0, self._at[after] - 1)
-        left = {topic: len(files) for topic, files in self._left.items() if files}
+        left = [topic for topic, files in self._left.items() if files]
         if not left:
             return None
-        topic = after if after in left else max(left, key=lambda t: left[t] / (1 + self._at[t]))
+        topic = after if after in left else max(left, key=self._urgency)
         self._at[topic] += 1
         return self._left[topic].popleft()
+
+    def _urgency(self, topic: str) -> tuple[bool, float]:
+        """Whether nobody is at a topic, then how much of it there is for each who would be."""
+        length = 1 + _LATENESS.get(topic, 0)  # later chapters take longer
+        return not self._at[topic], length * len(self._left[topic]) / (1 + self._at[topic])

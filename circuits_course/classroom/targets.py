@@ -8,6 +8,7 @@ wheel's own list of what it needs is read with the target's markers, versions as
 from __future__ import annotations
 
 import re
+import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from email.parser import Parser
@@ -114,7 +115,8 @@ def pins(constraints: str, target: Target) -> dict[str, str]:
 def fetch_for(target: Target, course: Path, constraints: str, folder: Path, pip: Pip) -> None:
     """Fetches into an empty folder every wheel that the course's wheel, with JupyterLab, needs.
 
-    Raises CourseError where one cannot be had.
+    Those beside the course's wheel that serve every machine are copied, not asked for again. Raises
+    CourseError where one cannot be had.
     """
     from packaging.utils import canonicalize_name
 
@@ -124,14 +126,18 @@ def fetch_for(target: Target, course: Path, constraints: str, folder: Path, pip:
     folder.mkdir(parents=True, exist_ok=True)
     name: str = canonicalize_name("circuits-course")
     # What only exists as source was built beside the course's wheel, and serves everywhere.
-    at_hand = ["--no-deps", "--find-links", str(course.parent), "--dest", str(folder)]
+    options = ["--no-deps", "--find-links", str(course.parent), "--dest", str(folder)]
     wheels: dict[str, Path] = {name: course}
     waiting = {name: {"", "lab"}}
     while waiting:
         new = [name for name in waiting if name not in wheels]
         if new:
-            wanted = [name + pinned.get(name, versions[name]) for name in new]
-            pip(["download", *at_hand, *target.pip_options(), *wanted])
+            wanted = {name: pinned.get(name, versions[name]) for name in new}
+            for name in _copied(wanted, course.parent, folder, target.python):
+                del wanted[name]
+            if wanted:
+                asked = [name + version for name, version in wanted.items()]
+                pip(["download", *options, *target.pip_options(), *asked])
             wheels |= {_package(path): path for path in folder.glob("*.whl")}
         following: dict[str, set[str]] = {}
         for name, extras in waiting.items():
@@ -141,6 +147,26 @@ def fetch_for(target: Target, course: Path, constraints: str, folder: Path, pip:
                 following.setdefault(other, set()).update(more | {""})
         waiting = {name: more - read.get(name, set()) for name, more in following.items()}
         waiting = {name: more for name, more in waiting.items() if more}
+
+
+def _copied(wanted: dict[str, str], at_hand: Path, folder: Path, python: str) -> list[str]:
+    """Copies those packages of which a folder has a wheel for any machine; their names."""
+    from packaging.utils import parse_wheel_filename
+
+    copied = []
+    for path in at_hand.glob("*-none-any.whl"):
+        name, version, _, tags = parse_wheel_filename(path.name)
+        pure = any(tag.interpreter == "py3" for tag in tags)
+        if pure and wanted.get(name) == f"=={version}" and _accepts(path, python):
+            shutil.copy(path, folder)
+            copied.append(str(name))
+    return copied
+
+
+def _accepts(wheel: Path, python: str) -> bool:
+    from packaging.specifiers import SpecifierSet
+
+    return f"{python}.{LAST_PATCH}" in SpecifierSet(_metadata(wheel)["Requires-Python"] or "")
 
 
 def needs(

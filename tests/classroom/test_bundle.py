@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 
 from circuits_course.classroom import bundle as bundling
 from circuits_course.classroom.bundle import bundle
-from circuits_course.classroom.targets import Target, least_python, pins
+from circuits_course.classroom.targets import Target, fetch_for, least_python, pins
 from circuits_course.cli import app
 from circuits_course.errors import CourseError
 from circuits_course.models.smollm2 import REQUIREMENT, WHEEL
@@ -150,6 +150,21 @@ def test_what_nobody_pins_is_taken_as_it_is_wanted(tmp_path):
     bundle(tmp_path / "s", platforms=["manylinux_2_28_x86_64"], run_pip=pip)
     assert "nvidia-nccl==2.1" in pip.fetched()
     assert any(word.startswith("torch==") for word in pip.fetched())
+
+
+def test_a_wheel_for_every_machine_is_fetched_once(tmp_path):
+    """Which lies there for this machine already, of the version that is pinned."""
+    here, there, pip = tmp_path / "here", tmp_path / "there", Pip()
+    here.mkdir()
+    course = wheel(here, "circuits-course", "0", ["pure", "other", "newer", "old", "binary"])
+    for name, version, python in [("pure", "1", ""), ("other", "1", ""), ("newer", "2", "<3.12")]:
+        wheel(here, name, version, ["deeper"] if name == "pure" else [], python)
+    wheel(here, "old", "1").rename(here / "old-1-py2-none-any.whl")
+    wheel(here, "binary", "1").rename(here / "binary-1-cp312-cp312-linux_x86_64.whl")
+    constraints = "pure==1\nother==2\nnewer==2\nold==1\nbinary==1\ndeeper==1\n"
+    fetch_for(Target("win_amd64", "3.12"), course, constraints, there, pip)
+    assert pip.fetched() == ["other==2", "newer==2", "old==1", "binary==1", "deeper==1"]
+    assert (there / "pure-1-py3-none-any.whl").read_bytes()
 
 
 def test_several_pythons_and_platforms_on_one_stick(tmp_path):

@@ -3,9 +3,9 @@
     python tests/hub/run_hub.py [CHAPTER [CELLS]]
 
 CELLS: only the first so many code cells. Each learner's server is started by the hub, each
-notebook runs in a kernel of that server, cell by cell through the hub's proxy. Every learner must
-get through without an error, load the shared model without a copy of it on the disk, and, where
-root started this, be a user of their own.
+chapter, with its exercises solved, runs in a kernel of that server, cell by cell through the hub's
+proxy. Every learner must get through without an error, load the shared model without a copy of it
+on the disk or in memory, and, where root started this, be a user of their own.
 """
 
 from __future__ import annotations
@@ -29,26 +29,30 @@ from tornado.httpclient import AsyncHTTPClient, HTTPRequest
 from tornado.websocket import websocket_connect
 
 from circuits_course.models.loading import load_model
-from circuits_course.storage import cache_dir, source_dir
+from circuits_course.storage import PACKAGE, cache_dir, source_dir
 
 HERE = Path(__file__).parent
 LEARNERS = [f"learner{number}" for number in range(1, 6)]
 PATIENCE = float(os.environ.get("HUB_PATIENCE", "3600"))  # seconds for the slowest cell
 MEASURE = """
-import json as _json, os as _os
-_found = dict(line.split()[:2] for line in open("/proc/self/smaps_rollup") if "kB" in line)
-print(_json.dumps({
-    "rss": int(_found["Rss:"]), "pss": int(_found["Pss:"]),
-    "own": int(_found["Private_Dirty:"]) + int(_found["Private_Clean:"]),
-    "user": _os.getuid(), "home": _os.getcwd(),
-    "peak": next(int(l.split()[1]) for l in open("/proc/self/status") if l.startswith("VmHWM")),
-}))
+import json as _json, os as _os, time as _time
+_file, _kb = "", {"mapped": 0, "copied": 0}
+for _line in open("/proc/self/smaps"):
+    _words = _line.split()
+    if not _words[0].endswith(":"):
+        _file = _words[-1]
+    elif _file.endswith("/model.safetensors") and _words[0] in ("Rss:", "Anonymous:"):
+        _kb["mapped" if _words[0] == "Rss:" else "copied"] += int(_words[1])
+_found = {"user": _os.getuid(), "cpu_s": round(_time.process_time())}
+print(_json.dumps(_found | {name: round(kb / 1e6, 2) for name, kb in _kb.items()}))
 """
+SAMPLING = 2.0  # seconds
 
 
 def main() -> None:
     chapter = sys.argv[1] if len(sys.argv) > 1 else "03_previous_token_heads"
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # and what was begun is ended
+    require_python_for_all()
     place = Path(tempfile.mkdtemp(prefix="circuits-course-hub-"))
     place.chmod(0o755)
     hub = None
@@ -58,11 +62,25 @@ def main() -> None:
         hub = start_hub(place, port, token)
         cells = code_cells(chapter)[: int(sys.argv[2]) if len(sys.argv) > 2 else None]
         asyncio.run(lesson(f"http://127.0.0.1:{port}", token, cells, place))
+    except Exception:
+        print((place / "hub" / "log").read_text()[-3000:])
+        raise
     finally:
         if hub:
             hub.terminate()
             hub.wait(60)
         shutil.rmtree(place, ignore_errors=True)
+
+
+def require_python_for_all() -> None:
+    """Learners are other users: what this Python runs from must not lie in somebody's home."""
+    for path in (Path(sys.executable), Path(sys.executable).resolve(), PACKAGE):
+        closed = [place for place in path.parents if not place.stat().st_mode & 0o001]
+        if os.getuid() == 0 and closed:
+            sys.exit(
+                f"{path} cannot be reached by other users, since {closed[-1]} is closed to them. "
+                "Take a Python and a checkout elsewhere: make test-hub PYTHON=..."
+            )
 
 
 def share_model(shared: Path) -> None:
@@ -94,20 +112,65 @@ def start_hub(place: Path, port: int, token: str) -> subprocess.Popen[bytes]:
 async def lesson(address: str, token: str, cells: list[str], place: Path) -> None:
     """Everybody at once; figures for each, then for all."""
     await until_it_answers(address, token, place)
-    begun = time.monotonic()
+    begun, memory = time.monotonic(), Memory()
+    watching = asyncio.create_task(memory.watch())
     found = await asyncio.gather(*(learner(address, token, name, cells) for name in LEARNERS))
+    seconds = time.monotonic() - begun
+    held = memory.sample()  # of all, before the first has gone
+    watching.cancel()
+    for name in LEARNERS:
+        await ask(address, token, "DELETE", f"/hub/api/users/{name}/server")
     for name, figures in zip(LEARNERS, found, strict=True):
-        print(name, json.dumps(figures))
+        print(name, json.dumps({**figures, "held": held[name], "peak": memory.peaks[name]}))
     problems = [line for figures in found for line in figures["problems"]]
     copies = [str(path) for path in (place / "homes").rglob("model.safetensors")]
     assert not problems, problems
     assert not copies, copies
     if os.getuid() == 0:
         assert len({figures["user"] for figures in found}) == len(LEARNERS)
-    together = sum(figures["pss"] for figures in found) / 1e6
-    seconds = time.monotonic() - begun
-    print(f"{len(cells)} cells, {len(LEARNERS)} learners at once: {seconds:.0f} s,"
-          f" {together:.1f} GB in all kernels together")  # fmt: skip
+    together = sum(figures["shares"] for figures in held.values())
+    size = sum(path.stat().st_size for path in (place / "shared").rglob("*.safetensors")) / 1e9
+    print(f"{len(cells)} cells, {len(LEARNERS)} learners at once: {seconds:.0f} s. "
+          f"All together hold {together:.1f} GB, at the peak {memory.peak:.1f} GB; "
+          f"the model has {size:.2f} GB.")  # fmt: skip
+    assert len({figures["mapped"] > 0 for figures in found}) == 1, "not all use the shared file"
+    assert not any(figures["copied"] for figures in found), "weights were copied"
+
+
+class Memory:
+    """GB of each learner's processes: all that is resident, their shares of what is shared (PSS),
+    and what is theirs alone."""
+
+    def __init__(self) -> None:
+        self.peaks = {name: {"resident": 0.0, "shares": 0.0, "own": 0.0} for name in LEARNERS}
+        self.peak = 0.0
+
+    async def watch(self) -> None:
+        while True:
+            await asyncio.sleep(SAMPLING)
+            now = self.sample()
+            self.peak = max(self.peak, sum(figures["shares"] for figures in now.values()))
+            for name, figures in now.items():
+                self.peaks[name] = {k: max(figures[k], v) for k, v in self.peaks[name].items()}
+
+    def sample(self) -> dict[str, dict[str, float]]:
+        """By learner, all their processes together."""
+        found = {name: {"resident": 0.0, "shares": 0.0, "own": 0.0} for name in LEARNERS}
+        for process in Path("/proc").glob("[0-9]*"):
+            try:
+                words = (process / "environ").read_bytes().split(b"\0")
+                name = next(
+                    (w[16:].decode() for w in words if w.startswith(b"JUPYTERHUB_USER=")), ""
+                )
+                if name in found:
+                    lines = (process / "smaps_rollup").read_text().splitlines()[1:]
+                    kb = {line.split(":")[0]: int(line.split()[1]) / 1e6 for line in lines}
+                    found[name]["resident"] += kb["Rss"]
+                    found[name]["shares"] += kb["Pss"]
+                    found[name]["own"] += kb["Private_Dirty"] + kb["Private_Clean"]
+            except (OSError, ValueError, KeyError):  # it has gone, or is somebody else's
+                continue
+        return {n: {k: round(v, 2) for k, v in figures.items()} for n, figures in found.items()}
 
 
 async def until_it_answers(address: str, token: str, place: Path) -> None:
@@ -150,12 +213,11 @@ async def learner(address: str, token: str, name: str, cells: list[str]) -> dict
     for number, source in enumerate(cells):
         problem, _ = await execute(socket, source)
         problems += [f"{name}, code cell {number}: {problem}"] if problem else []
-    _, printed = await execute(socket, MEASURE)
-    figures = json.loads(printed)
-    figures |= {"server_s": round(started - begun), "cells_s": round(time.monotonic() - started)}
+    cells_s = round(time.monotonic() - started)
+    _, measured = await execute(socket, MEASURE)
     socket.close()
-    await ask(address, token, "DELETE", f"/hub/api/users/{name}/server")
-    return {**figures, "problems": problems}
+    return {**json.loads(measured), "server_s": round(started - begun), "cells_s": cells_s,
+            "problems": problems}  # fmt: skip
 
 
 async def execute(socket: Any, source: str) -> tuple[str, str]:
@@ -192,7 +254,8 @@ def without_buffers(message: bytes) -> bytes:
 
 
 def code_cells(chapter: str) -> list[str]:
-    notebook = json.loads((source_dir("notebooks") / f"{chapter}.ipynb").read_text("utf-8"))
+    """Of the solved notebook, so that checks have something to check."""
+    notebook = json.loads((source_dir("solutions") / f"{chapter}.ipynb").read_text("utf-8"))
     return ["".join(c["source"]) for c in notebook["cells"] if c["cell_type"] == "code"]
 
 
