@@ -42,7 +42,7 @@ def _less(node: ast.expr) -> Iterator[tuple[ast.expr, str]]:
         yield node.operand, f"leave out what stands before {shown(node.operand)}"
     elif isinstance(node, ast.IfExp):
         for branch in (node.body, node.orelse):
-            yield branch, f"{shown(branch)} whatever {shown(node.test)} says"
+            yield branch, f"always {shown(branch)} in {shown(node)}"
     elif isinstance(node, ast.BoolOp):
         for value in node.values:
             yield value, f"{shown(value)} alone in {shown(node)}"
