@@ -80,6 +80,15 @@ def edits_in_place(function: ast.AST, names: list[str]) -> Iterator[Edit]:
             yield Edit(parent, field, index, node, after, line_of(node, parent), phrase)
 
 
+def edits_of_patterns(function: ast.AST) -> Iterator[Edit]:
+    """Two axes exchanged in the pattern of an einsum or a rearrange."""
+    for parent, field, index, node in places(function):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and "->" in node.value:
+            for other in _other_results(node.value):
+                phrase = f"two axes exchanged in {shown(node)}"
+                yield Edit(parent, field, index, node, ast.Constant(other), node.lineno, phrase)
+
+
 def edits_of_names(function: ast.AST) -> Iterator[Edit]:
     """Another variable of the function in place of one, the nearest in the text first."""
     own = variables(function)
@@ -191,9 +200,10 @@ def _other_statement(node: ast.stmt) -> Iterator[tuple[ast.AST, str]]:
 
 
 def _other_kinds(node: ast.AST) -> list[type[Any]]:
-    for family in (OPERATORS, COMPARISONS):
-        if isinstance(node, family):
-            return [kind for kind in family if not isinstance(node, kind)]
+    if isinstance(node, OPERATORS):
+        return [kind for kind in (*OPERATORS, ast.MatMult) if not isinstance(node, kind)]
+    if isinstance(node, COMPARISONS):
+        return [kind for kind in COMPARISONS if not isinstance(node, kind)]
     return [OTHER_WORD[type(node)]] if type(node) in OTHER_WORD else []
 
 
@@ -215,17 +225,16 @@ def _other_constants(node: ast.AST, names: list[str]) -> Iterator[ast.expr]:
 
 
 def _other_strings(text: str) -> Iterator[str]:
+    """Another hook, another weight; the letters of a pattern come last, see `edits_of_patterns`."""
     yield from _siblings(text)
     for word in sorted({w for family in SIBLINGS for w in family}, key=len, reverse=True):
         if text != word and text.endswith(f".{word}"):
             yield from (text.removesuffix(word) + other for other in _siblings(word))
             break
-    if "->" in text:
-        yield from _other_results(text)
 
 
 def _other_results(pattern: str) -> Iterator[str]:
-    """An einsum or rearrange pattern with two letters of its result, or of a side, exchanged."""
+    """The pattern with two letters of its result, or of its inputs, exchanged."""
     left, right = pattern.split("->", 1)
     for side, rebuild in ((right, lambda s: f"{left}->{s}"), (left, lambda s: f"{s}->{right}")):
         words = side.split() if " " in side.strip() else list(side)

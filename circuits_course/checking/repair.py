@@ -27,6 +27,7 @@ from circuits_course.checking.edits import (
     edits_in_place,
     edits_of_attributes,
     edits_of_names,
+    edits_of_patterns,
     know_parents,
 )
 from circuits_course.checking.omissions import edits_that_drop
@@ -90,6 +91,7 @@ def _edits(tree: ast.Module, exercise: Declaration) -> Iterator[Edit]:
         edits_in_place(function, numbers),
         edits_of_attributes(function, _attributes(exercise, called)),
         edits_of_names(function),
+        edits_of_patterns(function),
         statements_moved(function),
         steps_added(function, numbers),
     )
