@@ -79,9 +79,7 @@ from .heads import head_scores as head_scores
 from .heads import head_values as head_values
 from .heads import read_patterns as read_patterns
 from .heads import strongest_heads as strongest_heads
-from .induction import added_losses as added_losses
 from .induction import direct_scores as direct_scores
-from .induction import losses_without as losses_without
 from .induction import token_OV as token_OV
 from .induction import value_weights as value_weights
 from .ioi import KnockOuts as KnockOuts
@@ -124,6 +122,9 @@ from .lens import least_squares_lens as least_squares_lens
 from .lens import residual_states as residual_states
 from .lens import token_ranks as token_ranks
 from .lens import windows as windows
+from .losses import added_losses as added_losses
+from .losses import losses_without as losses_without
+from .losses import losses_without_each as losses_without_each
 from .losses import mean_losses as mean_losses
 from .norms import final_scale as final_scale
 from .patching.ablation import Ablation as Ablation

@@ -6,7 +6,7 @@ named by the pair (layer, head), in text "layer.head".
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +15,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from circuits_course.circuits.padding import real_positions, require_scored_at_words
+from circuits_course.errors import CourseError
 
 Head = tuple[int, int]
 
@@ -69,7 +70,8 @@ def head_scores(
         scores[hook.name] = score(pattern).float().mean(0)
 
     names = [f"blocks.{layer}.attn.hook_pattern" for layer in range(model.cfg.n_layers)]
-    model.run_with_hooks(tokens, return_type=None, fwd_hooks=[(name, keep) for name in names])
+    hooks = [*last_logits_hooks(model), *((name, keep) for name in names)]
+    model.run_with_hooks(tokens, return_type=None, fwd_hooks=hooks)
     return torch.stack([scores[name] for name in names])
 
 
@@ -85,9 +87,20 @@ def read_patterns(
         kept[hook.layer()] = pattern[0].float().cpu()
 
     names = [f"blocks.{layer}.attn.hook_pattern" for layer in range(model.cfg.n_layers)]
-    model.run_with_hooks(tokens, return_type=None, fwd_hooks=[(name, keep) for name in names])
+    hooks = [*last_logits_hooks(model), *((name, keep) for name in names)]
+    model.run_with_hooks(tokens, return_type=None, fwd_hooks=hooks)
     words = [str(word) for word in model.to_str_tokens(tokens[0])]
     return words, torch.stack([kept[layer] for layer in range(model.cfg.n_layers)])
+
+
+def last_logits_hooks(model: Any) -> list[tuple[str, Any]]:
+    """Hooks with which a run ends in the logits of its last position alone, [batch, 1, d_vocab].
+
+    A bridge makes logits even where nobody asks for any, and of a real model's whole run they are a
+    fifth. A model whose unembedding is no module of its own (a course model) makes them all.
+    """
+    name = "unembed.hook_in"
+    return [(name, lambda resid, hook: resid[:, -1:])] if name in model.hook_dict else []
 
 
 def diagonal_mean(
@@ -121,6 +134,16 @@ def strongest_heads(scores: Float[Tensor, "layer head"], count: int) -> list[Hea
     """The heads with the largest scores, largest first."""
     order = scores.flatten().argsort(descending=True)[:count].tolist()
     return [divmod(index, scores.shape[1]) for index in order]
+
+
+def require_heads(heads: Iterable[Head], n_layers: int, n_heads: int) -> None:
+    """Raises CourseError for a head (layer, head) that the model has not."""
+    for layer, head in heads:
+        if not (0 <= layer < n_layers and 0 <= head < n_heads):
+            raise CourseError(
+                f"There is no head {layer}.{head}: the model has {n_layers} layers of {n_heads} "
+                "heads, counted from 0."
+            )
 
 
 def head_name(head: Head) -> str:

@@ -1,19 +1,16 @@
-"""What a head writes when it looks back, and what the model loses without it."""
+"""What a head writes when it looks back."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 from transformer_lens import FactoredMatrix
 
-from circuits_course.circuits.heads import Head
 from circuits_course.circuits.norms import centred, final_scale
 from circuits_course.circuits.padding import require_one_length
-from circuits_course.circuits.silencing import knock_out_hooks
 
 
 def value_weights(model: Any, layer: int, head: int) -> Float[Tensor, "d_model d_head"]:
@@ -49,58 +46,6 @@ def _normed(model: Any, x: Float[Tensor, "word d_model"]) -> Float[Tensor, "word
     x = centred(model, x)
     eps = float(getattr(model.cfg, "eps", 1e-5))
     return x / (x.pow(2).mean(-1, keepdim=True) + eps).sqrt()
-
-
-@torch.no_grad()
-def losses_without(
-    model: Any,
-    tokens: Int[Tensor, "batch pos"],
-    heads: Iterable[Head] = (),
-    mode: Literal["zero", "mean"] = "mean",
-) -> Float[Tensor, "batch pos-1"]:
-    """The loss on each token, nats, while the outputs z of some heads (layer, head) are replaced.
-
-    mode: as in `knock_out_hooks`. Entry i is about tokens[:, i + 1]. Leaves the model as it was.
-    Raises CourseError for prompts of different lengths.
-    """
-    require_one_length(model, tokens)
-    logits = model.run_with_hooks(tokens, fwd_hooks=knock_out_hooks(heads, mode))
-    return _losses(logits, tokens)
-
-
-@torch.no_grad()
-def added_losses(
-    model: Any,
-    tokens: Int[Tensor, "batch pos"],
-    sets: Iterable[Iterable[Head]],
-    mode: Literal["zero", "mean"] = "mean",
-) -> Float[Tensor, "set batch pos-1"]:
-    """How much loss (nats) on each token the knock-out of each set of heads adds.
-
-    mode: as in `knock_out_hooks`. The layers below a set's first head are run once for all sets.
-    Raises CourseError for prompts of different lengths.
-    """
-    require_one_length(model, tokens)
-    chosen = [list(heads) for heads in sets]
-    starts = sorted({min(heads)[0] for heads in chosen if heads})
-    names = [f"blocks.{layer}.hook_resid_pre" for layer in starts]
-    logits, cache = model.run_with_cache(tokens, names_filter=lambda name: name in names)
-    whole = _losses(logits, tokens)
-    added = [torch.zeros_like(whole) for _ in chosen]
-    for index, heads in enumerate(chosen):
-        if heads:
-            start, hooks = min(heads)[0], knock_out_hooks(heads, mode)
-            below = cache[f"blocks.{start}.hook_resid_pre"]
-            without = model.run_with_hooks(below, start_at_layer=start, fwd_hooks=hooks)
-            added[index] = _losses(without, tokens) - whole
-    return torch.stack(added)
-
-
-def _losses(
-    logits: Float[Tensor, "batch pos d_vocab"], tokens: Int[Tensor, "batch pos"]
-) -> Float[Tensor, "batch pos-1"]:
-    logits, target = logits[:, :-1], tokens[:, 1:, None].to(logits.device)
-    return logits.logsumexp(-1) - logits.gather(-1, target)[..., 0]
 
 
 @torch.no_grad()

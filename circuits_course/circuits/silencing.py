@@ -2,12 +2,13 @@
 
 The mean that stands in is over all sequences and positions of the same run, which asks for prompts
 of one length. For what a metric or the logits lose, with means at each position, over other prompts
-or from another prompt, see `Ablation`, which runs only the layers that change.
+or from another prompt, see `Ablation`, which runs only the layers that change; for the losses of
+many sets of heads `added_losses`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import Any, Literal
@@ -16,7 +17,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from circuits_course.circuits.heads import Head
+from circuits_course.circuits.heads import Head, last_logits_hooks
 from circuits_course.circuits.padding import require_one_length
 from circuits_course.models.transformer import CourseTransformer
 
@@ -35,9 +36,17 @@ def knock_out_hooks(
     ]
 
 
-def _replace(z: Float[Tensor, "batch pos head d_head"], hook: Any, head: int, mode: str) -> Tensor:
+def _replace(z: Tensor, hook: Any, head: int, mode: str) -> Tensor:
+    return silenced(z, [head], mode)
+
+
+def silenced(
+    z: Float[Tensor, "batch pos head d_head"], heads: Sequence[int], mode: str
+) -> Float[Tensor, "batch pos head d_head"]:
+    """A layer's z with some of its heads replaced; mode as in `knock_out_hooks`."""
     z = z.clone()
-    z[:, :, head] = z[:, :, head].mean((0, 1)) if mode == "mean" else 0.0
+    for head in heads:
+        z[:, :, head] = z[:, :, head].mean((0, 1)) if mode == "mean" else 0.0
     return z
 
 
@@ -47,14 +56,20 @@ def cache_without(
     tokens: Int[Tensor, "batch pos"],
     heads: Iterable[Head] = (),
     mode: Literal["zero", "mean"] = "zero",
+    names_filter: Callable[[str], bool] | None = None,
 ) -> Any:
     """The cached activations on `tokens` while the outputs z of some heads are replaced.
 
-    mode: as in `knock_out_hooks`. Raises CourseError for prompts of different lengths.
+    mode: as in `knock_out_hooks`. names_filter: which activations are kept, all by default; with it
+    no logits are made but those of the last position. Raises CourseError for prompts of different
+    lengths.
     """
     require_one_length(model, tokens)
-    with model.hooks(fwd_hooks=knock_out_hooks(heads, mode)):
-        return model.run_with_cache(tokens)[1]
+    hooks = knock_out_hooks(heads, mode)
+    if names_filter is not None:
+        hooks += last_logits_hooks(model)
+    with model.hooks(fwd_hooks=hooks):
+        return model.run_with_cache(tokens, return_type=None, names_filter=names_filter)[1]
 
 
 @contextmanager

@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from circuits_course.circuits.heads import Head, head_name
+from circuits_course.circuits.heads import Head, head_name, last_logits_hooks
 from circuits_course.circuits.token_words import word_of
 from circuits_course.errors import CourseError
 
@@ -93,6 +93,7 @@ class _Walk:
             (f"blocks.{layer}.attn.hook_pattern", keep) for layer in range(self.model.cfg.n_layers)
         ]
         hooks += [(f"blocks.{la}.attn.hook_z", partial(silence, head=head)) for la, head in silent]
+        hooks += last_logits_hooks(self.model)
         logits = self.model.run_with_hooks(tokens, fwd_hooks=hooks)
         patterns = torch.stack([kept[layer] for layer in range(self.model.cfg.n_layers)])
         self.looks = patterns[:, :, :, -1]  # [layer, prompt, head, k]

@@ -193,17 +193,25 @@ def _paint(canvas: Any, grid: Grid) -> None:
         _write_numbers(axes, grid)
 
 
-def paint_cells(axes: Any, values: np.ndarray, limits: tuple[float, float], diverging: bool) -> Any:
-    """Draw the cells with thin lines between them; missing values stay grey."""
+def paint_cells(
+    axes: Any,
+    values: np.ndarray,
+    limits: tuple[float, float],
+    diverging: bool,
+    *,
+    ruled: bool = True,
+) -> Any:
+    """Draw the cells with thin lines between them (if `ruled`); missing values stay grey."""
     scale = colour_map(diverging)
     axes.set_facecolor(GRID)
     low, high = limits
     image = axes.imshow(
         values, cmap=scale, vmin=low, vmax=high, aspect="auto", interpolation="nearest"
     )
-    rows, columns = values.shape
-    axes.hlines(np.arange(rows + 1) - 0.5, -0.5, columns - 0.5, color=GRID, linewidth=0.5)
-    axes.vlines(np.arange(columns + 1) - 0.5, -0.5, rows - 0.5, color=GRID, linewidth=0.5)
+    if ruled:
+        rows, columns = values.shape
+        axes.hlines(np.arange(rows + 1) - 0.5, -0.5, columns - 0.5, color=GRID, linewidth=0.5)
+        axes.vlines(np.arange(columns + 1) - 0.5, -0.5, rows - 0.5, color=GRID, linewidth=0.5)
     axes.spines[:].set_visible(False)
     return image
 

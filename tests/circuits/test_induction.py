@@ -1,4 +1,4 @@
-"""What heads write when they look back, and what the model loses without them."""
+"""What heads write when they look back."""
 
 import pytest
 import torch
@@ -6,10 +6,8 @@ import torch
 from circuits_course.checks.inputs import random_model, random_tokens
 from circuits_course.checks.references import load_reference
 from circuits_course.circuits import (
-    added_losses,
     direct_scores,
     final_scale,
-    losses_without,
     token_OV,
     value_weights,
 )
@@ -26,22 +24,6 @@ def model():
 @pytest.fixture
 def tokens():
     return random_tokens(3, 7, seed=4)
-
-
-@pytest.mark.parametrize("mode", ["zero", "mean"])
-def test_added_losses_are_differences_of_losses(model, tokens, mode):
-    sets = [[(1, 2)], [], [(0, 1), (2, 3)]]
-    added = added_losses(model, tokens, sets, mode)
-    whole = losses_without(model, tokens)
-    for row, heads in zip(added, sets, strict=True):
-        expected = losses_without(model, tokens, heads, mode) - whole
-        assert torch.allclose(row, expected, atol=1e-5)
-    assert added[0].abs().max() > 0.01
-
-
-def test_a_knock_out_is_chapter_03s(model, tokens):
-    expected = load_reference("03_previous_token_heads").knock_out_losses(model, tokens, [(1, 0)])
-    assert torch.allclose(losses_without(model, tokens, [(1, 0)]), expected, atol=1e-5)
 
 
 def test_direct_scores_are_the_means_of_direct_logits(model, tokens):

@@ -24,3 +24,13 @@ def test_the_model_is_left_as_it_was():
     before = model(tokens)
     cache_without(model, tokens, [(0, 0), (0, 3)])
     assert torch.equal(before, model(tokens))
+
+
+def test_what_is_kept_can_be_chosen():
+    model, tokens = random_model(), random_tokens(3, 8)
+    kept = cache_without(
+        model, tokens, [(1, 2)], "mean", lambda name: name.endswith("hook_pattern")
+    )
+    whole = cache_without(model, tokens, [(1, 2)], "mean")
+    assert sorted(kept) == [f"blocks.{layer}.attn.hook_pattern" for layer in range(3)]
+    assert all(torch.equal(kept[name], whole[name]) for name in kept)

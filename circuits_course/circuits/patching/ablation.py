@@ -16,7 +16,7 @@ from einops import reduce
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from circuits_course.circuits.heads import Head
+from circuits_course.circuits.heads import Head, require_heads
 from circuits_course.circuits.padding import (
     real_lengths,
     real_positions,
@@ -155,12 +155,7 @@ class Ablation:
 
     def require_heads(self, heads: Iterable[Head]) -> None:
         """Raises CourseError where the model has no such head."""
-        for layer, head in heads:
-            if not (0 <= layer < self.stages.n_layers and 0 <= head < self.stages.n_heads):
-                raise CourseError(
-                    f"There is no head {layer}.{head}: the model has {self.stages.n_layers} layers "
-                    f"of {self.stages.n_heads} heads, counted from 0."
-                )
+        require_heads(heads, self.stages.n_layers, self.stages.n_heads)
 
     def _edit(self, layer: int, masks: dict[Head, Tensor]) -> Edit:
         here = {head: mask for (where, head), mask in masks.items() if where == layer}
