@@ -544,21 +544,23 @@ print(f"{mean:+.2f} nats, {low:+.2f} to {high:+.2f}, {len(rows)} sequences")
 # interval, beats`. Its `control_sets` refuses to work with fewer than 20 sets, and `beats(effect,
 # controls)` counts how many controls an effect exceeds.
 #
-# Now knock out the four previous-token heads together, then 23 control sets, on repeats and on
-# English, each with the mean over its own kind of text. Every set is a run of the model: this takes
-# about a minute.
-
+# So does a knock-out of many sets. `added_losses` gives what each of them adds to the loss of each
+# token, as your `knock_out_losses` would, set by set; but sets that begin with the same heads are
+# run together up to the layer where they part (`added_losses??` shows how).
 
 # %%
-def added_losses(rows, sets, mode="mean"):
-    """What each knock-out adds to the loss of each token, [set, batch, pos - 1]."""
-    whole = knock_out_losses(real, rows, [])
-    return torch.stack([knock_out_losses(real, rows, chosen, mode) - whole for chosen in sets])
+from circuits_course.circuits import added_losses
 
+theirs = added_losses(model, copies, [[previous]])[0]
+verdict("it adds what your knock-out adds", (theirs - change).abs().max() < 1e-3)
 
+# %% [markdown]
+# Now knock out the four previous-token heads of SmolLM2 together, then 23 control sets, on repeats
+# and on English, each with the mean over its own kind of text. This takes half a minute.
+
+# %%
 sets = [real_previous, *control_sets(real_previous, n_heads)]
-on_copies, on_english_text = added_losses(random_text, sets), added_losses(english, sets)
-
+on_copies, on_english_text = (added_losses(real, rows, sets) for rows in (random_text, english))
 
 # %% [markdown]
 # `beside_controls` makes a row of a table: the effect of the first set with its interval over
@@ -594,7 +596,8 @@ plot_scatter(
 
 # %%
 singles = [[head] for head in real_previous]
-alone = zip(real_previous, added_losses(random_text, singles), added_losses(english, singles))
+alone = zip(real_previous, added_losses(real, random_text, singles, where=second),
+            added_losses(real, english, singles))
 show_table({head_name(h): (copy[second].mean().item(), text[of_text].mean().item())
             for h, copy, text in alone}, ["knocked out alone", "second copies", "English"],
            digits=2)
@@ -628,10 +631,12 @@ print(
 # over repeats, as above; with zeros; and with the mean over a batch of which half is English.
 
 # %%
-few, some = random_text[:2], sets[:21]
-ways = {"mean over repeats": on_copies[:21, :2], "zeros": added_losses(few, some, "zero"),
-        "mean over repeats and English": added_losses(torch.cat([few, english[:2]]), some)[:, :2]}
-rows = {way: beside_controls(added, second[:2]) for way, added in ways.items()}
+some, few, asked = sets[:21], random_text[:2], second[:2]
+half = torch.cat([few, english[:2]]), torch.cat([asked, torch.zeros_like(asked)])
+ways = {"mean over repeats": on_copies[:21, :2],
+        "zeros": added_losses(real, few, some, "zero", asked),
+        "mean over repeats and English": added_losses(real, half[0], some, where=half[1])[:, :2]}
+rows = {way: beside_controls(added, asked) for way, added in ways.items()}
 columns = ["", "effect", "lowest control", "highest", "ours is"]
 show_table(rows, columns, "Second copies, two sequences, 20 controls", digits=2)
 
@@ -866,9 +871,9 @@ prompts = pairs_in_noise(real, context=4)
 print(f"{len(prompts)} prompts, such as {''.join(real.to_str_tokens(prompts[0])[1:])!r}")
 
 # %%
-to_pairs = added_losses(prompts, [*sets, heads])  # the last: every head of the model
 last = torch.zeros_like(prompts[:, 1:], dtype=torch.bool)
 last[:, -1] = True
+to_pairs = added_losses(real, prompts, [*sets, heads], where=last)  # at the end: every head there is
 row = {"the previous-token heads": beside_controls(to_pairs[:-1], last)}
 show_table(row, caption="Added loss on the second word of a pair, nats", digits=2)
 print(f"every head of the model: {to_pairs[-1][last].mean():+.2f}")

@@ -303,10 +303,10 @@ from circuits_course.circuits import final_scale
 def push(model, cache, tokens, head):
     """How much a head raises the next token directly, in the second copy: [batch, period - 1]."""
     (layer, h), period = head, tokens.shape[1] // 2
-    targets = tokens.roll(-1, dims=1)  # the token that comes next; the last place has none
-    z = cache["z", layer][:, :, h]
-    direct = direct_logits(z, model.W_O[layer, h], final_scale(cache), model.W_U, targets)
-    return direct[:, 1 + period : -1]
+    places = slice(1 + period, -1)  # in the second copy; at the last place nothing comes next
+    z, targets = cache["z", layer][:, places, h], tokens.roll(-1, dims=1)[:, places]
+    scale = final_scale(cache).expand(*tokens.shape, 1)[:, places]
+    return direct_logits(z, model.W_O[layer, h], scale, model.W_U, targets)
 
 
 pushes = {(i, j): push(model, cache, tokens, (i, j)).mean() for i in range(2) for j in range(4)}
@@ -785,22 +785,24 @@ plot_heads(direct, "Direct push on the token that comes next, second copy", unit
 
 
 # %%
-def best_writer_without(heads: list) -> dict[str, float]:
-    """Induction score and direct push of the strongest writer while some heads are out."""
-    layer, h = max(writers, key=lambda head: float(direct[head]))
-    with real.hooks(fwd_hooks=knock_out_hooks([head for head in heads if head[0] < layer])):
-        _, cache = real.run_with_cache(real_tokens, return_type=None,
-                                       names_filter=lambda n: n.endswith(kept))
-    score = induction_score(cache["pattern", layer][:, h], REAL_PERIOD).mean()
-    pushed = direct_scores(real, cache, real_tokens, queries)[layer, h].mean()
-    return {"looks": score, "writes": pushed}
+star = max(writers, key=lambda head: float(direct[head]))
+
+
+def best_writer(cache) -> dict[str, Tensor]:
+    """Induction score and direct push of the strongest writer in a run."""
+    looks = induction_score(cache["pattern", star[0]][:, star[1]], REAL_PERIOD).mean()
+    return {"looks": looks, "writes": direct_scores(real, cache, real_tokens, queries)[star].mean()}
 
 
 # %%
+from circuits_course.circuits import cache_without
+
 early = [head for head in writers if head[0] == 18]
-sets = {", ".join(map(head_name, heads)): heads for heads in (silent, early, silent + early)}
-chain = {f"without {name}": best_writer_without(heads) for name, heads in sets.items()}
-chain = {"whole model": best_writer_without([]), **chain}
+chain = {"whole model": best_writer(real_cache)}
+for out in (silent, early, silent + early):
+    below = [head for head in out if head[0] < star[0]]
+    without = cache_without(real, real_tokens, below, "mean", lambda name: name.endswith(kept))
+    chain["without " + ", ".join(map(head_name, out))] = best_writer(without)
 show_table(chain, caption="The strongest writer, with others removed", digits=2)
 verdict("without layers 17's and 18's five, 23.2 hardly finds the place any more",
         list(chain.values())[-1]["looks"] < 0.4 * chain["whole model"]["looks"], model=real)
@@ -818,10 +820,11 @@ verdict("without layers 17's and 18's five, 23.2 hardly finds the place any more
 from circuits_course.circuits import beats, control_sets
 
 fresh = repeated_tokens(6, 24, real.cfg.d_vocab, bos_token(real), seed=11)
+asked = (torch.arange(48) > 24).expand(6, -1)  # the second copy, less its first token
 groups = {"all of them": real_heads, "those that look and do not write": silent}
 for name, heads in groups.items():
     controls = control_sets(heads, real.cfg.n_heads, fewest=0)
-    cost, *others = added_losses(real, fresh, [heads, *controls])[:, :, 25:].mean(-1)
+    cost, *others = added_losses(real, fresh, [heads, *controls], where=asked)[:, :, 25:].mean(-1)
     found = beats(cost.mean(), [other.mean() for other in others])
     groups[name] = {"added loss": str(interval(cost)), "most of a control": max([o.mean() for o in others], default=0.0),
                     "beats": str(found), "ok": found.more_than >= 20}
@@ -910,18 +913,18 @@ print(f"GPT-2 small, published: depth {min(published):.2f} to {max(published):.2
 chapter.predict("icl_english", choices=["nearly all of it", "about half", "next to nothing"])
 
 # %%
-from circuits_course.circuits import losses_without
+from circuits_course.circuits import losses_without_each
 from circuits_course.data import passage, text_tokens
 
 once = repeated_tokens(8, 80, real.cfg.d_vocab, bos_token(real), seed=3)[:, :81]
 english = text_tokens(real, passage("alice"), batch=32, length=81)
+about = torch.arange(1, 81)  # the token that each loss is about
+asked = (about >= 10) & (about < 20) | (about >= 70) & (about < 80)
 icl = {}
 for name, text in {"twice": real_tokens, "once": once, "English": english}.items():
-    with_and_without = [
-        in_context_learning_score(losses_without(real, text, heads), 10, 70, width=10)
-        for heads in ([], real_heads)
-    ]
-    icl[name] = dict(zip(["whole model", "without them"], with_and_without, strict=True))
+    losses = losses_without_each(real, text, [[], real_heads], where=asked.expand(len(text), -1))
+    scores = (in_context_learning_score(loss, 10, 70, width=10) for loss in losses)
+    icl[name] = dict(zip(["whole model", "without them"], scores, strict=True))
 show_table({name: {key: str(interval(value)) for key, value in row.items()} for name, row in icl.items()},
            caption="In-context-learning score (nats), 8 sequences each, 32 of English")
 
