@@ -280,3 +280,71 @@ slip(
         "_, plain = model.run_with_cache(tokens)\n    cache = plain\n    written",
     ),
 )
+
+
+slip(
+    cut_path,
+    "matrix_of_head_zero",
+    "the write went through the matrix of head 0 of the target's layer. The target reads "
+    "through its own: W[target].",
+    (
+        "written @ W[target]",
+        "written @ W[layer, 0]",
+    ),
+)
+
+
+slip(
+    cut_path,
+    "head_zero_cut",
+    "head 0 of the target's layer was cut: pick the target's, x[:, :, head].",
+    (
+        "x[:, :, head] -=",
+        "x[:, :, 0] -=",
+    ),
+)
+
+
+slip(
+    cut_path,
+    "bos_keeps_it",
+    "position 0 still hears the source. Take its write away at every position.",
+    (
+        "x[:, :, head] -= written @ W[target]",
+        "x[:, 1:, head] -= (written @ W[target])[:, 1:]",
+    ),
+)
+
+
+slip(
+    cut_path,
+    "logits_before_the_cut",
+    "the logits are those of a run without the hook; the pattern is right. Read both from the "
+    "run with it.",
+    (
+        "        logits, cache = model.run_with_cache(tokens)\n",
+        "        _, cache = model.run_with_cache(tokens)\n    logits = model(tokens)\n",
+    ),
+)
+
+
+slip(
+    cut_path,
+    "scaled_write",
+    "the write was divided by the root of d_head. Scores are; queries, keys and values are not.",
+    (
+        "written @ W[target]",
+        "written @ W[target] / model.cfg.d_head**0.5",
+    ),
+)
+
+
+slip(
+    cut_path,
+    "write_of_the_first_sequence",
+    "the write of the first sequence was taken away from all. Each has its own.",
+    (
+        "written @ W[target]",
+        "(written @ W[target])[:1]",
+    ),
+)

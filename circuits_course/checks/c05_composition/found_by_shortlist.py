@@ -142,3 +142,14 @@ slip(
     "highest scores.",
     ("scores.topk(size).indices", "torch.arange(size)"),
 )
+
+
+slip(
+    found_by_shortlist,
+    "as_many_as_listed",
+    "the `size` largest effects count as those that matter. What matters is decided by `least`.",
+    (
+        "matters = effects >= least",
+        "matters = effects >= effects.topk(size).values[-1]",
+    ),
+)

@@ -194,3 +194,26 @@ slip(
     "W_V is used for the way out as well (transposed). A head writes through its W_O.",
     ("model.W_O[layer, head]", "model.W_V[layer, head].T"),
 )
+
+
+slip(
+    path_expansion,
+    "head_zero_writes",
+    "the matrices are those of head 0 of the layer, whichever head it is.",
+    (
+        "model.W_V[layer, head] @ model.W_O[layer, head]",
+        "model.W_V[layer, 0] @ model.W_O[layer, 0]",
+    ),
+)
+
+
+slip(
+    path_expansion,
+    "every_head_reads_the_embedding",
+    "each head read the embedding alone. On a path through two heads the second reads what the "
+    "first has written: x.",
+    (
+        "pattern @ x @",
+        "pattern @ streams[()] @",
+    ),
+)

@@ -239,3 +239,14 @@ slip(
     "row by row.",
     ("(written / scale * direction).sum(-1)", "(written / scale * direction.roll(1, 0)).sum(-1)"),
 )
+
+
+slip(
+    attribute_layers,
+    "own_scale",
+    "each write was divided by its own length. The scale is that of the whole run's final norm.",
+    (
+        'scale = cache["ln_final.hook_scale"][:, -1]',
+        "scale = written.norm(dim=-1, keepdim=True)",
+    ),
+)

@@ -117,6 +117,8 @@ def _copy_cases() -> Iterator[Case]:
     for where in ("IO", "S1", "S2"):
         random = _copying_batch(7)
         yield Case("other shares at other names", random.model, random, (1, 2), where)
+    usual = _copying_batch(3)
+    yield Case("a place and a sign that are not given", usual.model, usual, (1, 2))
     six = _copying_batch(9, 6)
     for index in (2, 4):
         yield Case("six heads that share three values", six.model, six, (1, index), "S1")
@@ -349,4 +351,27 @@ slip(
     "the five tokens were compared with the place of the name. Compare with the token that "
     "stands there.",
     ("(top == name[:, None])", "(top == at[:, None])"),
+)
+
+
+slip(
+    copy_score,
+    "output_of_another_layer",
+    "W_O is that of layer 0. The head's own is W_O[layer, index].",
+    (
+        "model.W_O[layer, index]",
+        "model.W_O[0, index]",
+    ),
+)
+
+
+slip(
+    copy_score,
+    "among_the_prompts_tokens",
+    "only tokens of the prompts were ranked. Among all of the vocabulary the name has to be one "
+    "of the first five.",
+    (
+        "top = written.topk(5).indices",
+        "said = batch.tokens.unique()\n    top = said[written[:, said].topk(5).indices]",
+    ),
 )

@@ -265,3 +265,30 @@ slip(
     "prompt's own group.",
     ("for group in batch.groups", "for group in batch.groups.roll(1)"),
 )
+
+
+slip(
+    knock_out,
+    "last_position_alone",
+    "the means stand at the last position alone. They take the head's place at every position.",
+    (
+        "z[:, :, head] = means[:, :, head]",
+        "z[:, -1, head] = means[:, -1, head]",
+    ),
+)
+
+
+slip(
+    knock_out,
+    "means_of_these_prompts",
+    "the means are those of the prompts themselves, in which names return. Take them over "
+    "batch.abc_reference().",
+    (
+        "z, theirs = z.clone(), cache[hook.name]",
+        "z, theirs = z.clone(), z.clone()",
+    ),
+    (
+        "reference_groups == group",
+        "torch.as_tensor(batch.groups) == group",
+    ),
+)

@@ -52,6 +52,20 @@ def _late_first(heads: frozenset[Any]) -> float:
 LATE_FIRST = Toy("F of two heads, the later with the better backup", _late_first)
 
 
+SIX = frozenset((layer, head) for layer in range(3) for head in range(2))
+
+
+def _three_backups(heads: frozenset[Any]) -> float:
+    """Each head 0 has head 1 as its backup; layers 0 and 2 do a third thing between them."""
+    first, second, third = (bool(heads & {(layer, 0), (layer, 1)}) for layer in range(3))
+    return 1.9 * first + 2.0 * second + 3.0 * third + 2.5 * (first or third)
+
+
+THREE_BACKUPS = Toy(
+    "F of three heads with backups, two of them backups of each other", _three_backups
+)
+
+
 @largest_gap.cases
 def _gap_cases() -> Iterator[Case]:
     yield Case("a circuit without the backup", BACKED_UP, set(M), {(0, 0), (1, 0)}, 2)
@@ -63,6 +77,9 @@ def _gap_cases() -> Iterator[Case]:
     yield Case(
         "a later head first, and more steps than heads", LATE_FIRST, set(M), {(0, 0), (1, 0)}, 5
     )
+    three = {(0, 0), (1, 0), (2, 0)}
+    for steps in (4, 2):
+        yield Case("three heads without their backups", THREE_BACKUPS, set(SIX), three, steps)
     for F in ENTANGLED[:2]:
         yield Case("a random F, one step", F, set(M), {(0, 1), (1, 1), (2, 1)}, 1)
     circuits = ({(0, 0), (1, 1), (1, 0)}, {(0, 1), (1, 0), (2, 1)}, {(0, 0), (0, 1), (2, 1)})
@@ -194,5 +211,39 @@ slip(
     (
         "widest = completeness(F, model_heads, circuit, set(removed))",
         "widest = completeness(F, model_heads, circuit, set())",
+    ),
+)
+
+
+slip(
+    largest_gap,
+    "smallest_name_first",
+    "the largest *name* of a head was taken, not the largest gap: give max a key.",
+    (
+        "max(gaps, key=lambda head: gaps[head], default=None)",
+        "max(gaps, default=None)",
+    ),
+)
+
+
+slip(
+    largest_gap,
+    "what_the_circuit_alone_loses",
+    "it was asked what a head matters to the circuit. Asked for is how far model and circuit "
+    "come apart: completeness.",
+    (
+        "head: completeness(F, model_heads, circuit, {*removed, head})",
+        "head: minimality(F, circuit, head, set(removed))",
+    ),
+)
+
+
+slip(
+    largest_gap,
+    "two_at_most",
+    "the search stops after two heads. Up to `steps` may be added.",
+    (
+        "range(steps)",
+        "range(min(steps, 2))",
     ),
 )

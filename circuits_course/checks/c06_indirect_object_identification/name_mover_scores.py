@@ -210,3 +210,15 @@ slip(
         'cache["pattern", layer][rows, :, end, 0] for layer',
     ),
 )
+
+
+slip(
+    name_mover_scores,
+    "share_that_looks",
+    "that is the share of prompts in which the head looks mostly there. Asked for is its mean "
+    "attention.",
+    (
+        "torch.stack(looks).mean(1)",
+        "(torch.stack(looks) > 0.5).float().mean(1)",
+    ),
+)

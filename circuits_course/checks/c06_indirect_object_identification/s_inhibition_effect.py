@@ -274,3 +274,21 @@ slip(
     "the senders were patched at S1. The movers' query is made at END: position=end.",
     ("position=end", 'position=batch.positions["S1"]'),
 )
+
+
+slip(
+    s_inhibition_effect,
+    "mean_of_single_movers",
+    "the movers were patched one by one, and the effects averaged. All their queries hear the "
+    "head in one run.",
+    (
+        "patched = path_patch_sweep(model, batch.tokens, corrupted, queries, batch.metric, "
+        "position=end)",
+        "single = [\n"
+        "        path_patch_sweep(model, batch.tokens, corrupted, [one], batch.metric, "
+        "position=end)\n"
+        "        for one in queries\n"
+        "    ]\n"
+        "    patched = sum(single) / len(single)",
+    ),
+)
