@@ -149,7 +149,7 @@ Open a terminal in this folder and run
 
   python install.py            (Windows: py install.py; Linux and Mac: python3 install.py)
 
-It makes the folder "transformer-circuits" in your home, which takes about three minutes and 2.6 GB,
+It makes the folder "transformer-circuits" in your home, which takes one to two minutes and 2.5 GB,
 and ends by saying how to start. With several Pythons on your machine take one named above:
 "py -3.12 install.py" on Windows, "python3.12 install.py" elsewhere.
 

@@ -30,14 +30,19 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="circuits-course-stick-") as place:
         stick = bundle(Path(place) / "stick", platforms=list(OTHERS), python_versions=PYTHONS)
         names = sorted(path.name for path in (stick / "wheels").iterdir())
-        size = sum(path.stat().st_size for path in stick.rglob("*")) / 1e9
-        say(f"{len(names)} wheels, {size:.2f} GB")
+        say(f"{len(names)} wheels, {size(stick):.2f} GB")
         for platform in OTHERS.values():
             for python in PYTHONS:
                 resolve(stick, platform, python)
         assert any(name.startswith("colorama") for name in names), "Windows needs colorama"
         install(stick, Path(place))
     say("The stick installs here, and has all that the others need.")
+
+
+def size(folder: Path) -> float:
+    """GB on the disk."""
+    blocks = (path.lstat().st_blocks for path in folder.rglob("*"))
+    return sum(blocks) * 512 / 1e9
 
 
 def resolve(stick: Path, platform: str, python: str) -> None:
@@ -60,10 +65,16 @@ def install(stick: Path, place: Path) -> None:
     environment |= {"HOME": str(place), "PIP_NO_INDEX": "1",
                     "CIRCUITS_COURSE_CACHE": str(place / "cache")}  # fmt: skip
     for turn in ("Installed from it", "Installed again"):
-        command = [sys.executable, str(stick / "install.py"), str(place / "course")]
+        command, begun = (
+            [sys.executable, str(stick / "install.py"), str(place / "course")],
+            time.monotonic(),
+        )
         found = subprocess.run(command, env=environment, capture_output=True, text=True)
         assert found.returncode == 0, found.stdout + found.stderr
-        say(f"{turn}.")
+        say(
+            f"{turn} in {time.monotonic() - begun:.0f} s; "
+            f"{size(place / 'course'):.2f} GB, and {size(place / 'cache'):.2f} GB of models."
+        )
     assert "Installed. Start with:" in found.stdout
 
 
