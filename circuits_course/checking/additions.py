@@ -117,7 +117,7 @@ def steps_added(function: ast.AST, numbers: list[str]) -> Iterator[Edit]:
     for parent, field, index, node in sorted(_values(function), key=_rank):
         for template, phrase in _templates(numbers):
             after = _filled(template, node)
-            told = f"{phrase.format(shown(node))} in its place"
+            told = f"take {phrase.format(shown(node))}"
             yield Edit(parent, field, index, node, after, node.lineno, told)
 
 

@@ -92,7 +92,7 @@ def talks(pattern, back):
     [
         (over_too_many_axes, 3, "leave out `.mean(0)` after `stripe.mean(-1).mean(0)`"),
         (a_sum_somewhere, 4, "another function in place of `sum`"),
-        (a_step_missing, 2, "mean(-1)` over its first axis in its place"),
+        (a_step_missing, 2, "take the mean of `pattern.diag"),
         (one_off, 5, "another range in `one[:, back:-1]`"),
         (the_wrong_variable, 4, "another variable in place of `keys` in `pattern["),
         (returns_too_early, 5, "`return torch.stack(found)` after the block that it stands in"),
