@@ -15,7 +15,7 @@ def repeated_tokens(
     """Sequences [bos, copy, copy]: `period` random tokens, then the same tokens again.
 
     pos = 1 + 2 * period; dtype int64. Tokens are drawn evenly from 0 to d_vocab - 1, anew for each
-    sequence. The same seed gives the same tokens, another seed gives others.
+    sequence; bos may be left out. The same seed gives the same tokens, another seed gives others.
     """
     generator = torch.Generator().manual_seed(seed)
     # BEGIN BLANK

@@ -64,14 +64,14 @@ def _of_rows(e: Tensor, g: Tensor, axis: int, tolerance: Tolerance) -> str:
     added = (g - e).mean(axis, keepdim=True)
     if _makes(e + added, g, tolerance):
         return (
-            f"Along axis {axis} yours is off by one and the same number, another in each row: "
+            f"Along axis {axis} yours is off by one number, another one in each line along it: "
             "something is added or taken off there that should not be, or is missing."
         )
     times = (g * e).sum(axis, keepdim=True) / e.square().sum(axis, keepdim=True)
     if bool((times.abs() > 1e-6).all()) and _makes(e * times, g, tolerance):
         return (
-            f"Along axis {axis} yours is the expected result times one and the same number, "
-            "another in each row: look at what you multiply or divide by there."
+            f"Along axis {axis} yours is the expected result times one number, "
+            "another one in each line along it: look at what you multiply or divide by there."
         )
     return ""
 

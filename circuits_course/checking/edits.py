@@ -166,7 +166,8 @@ def _other(parent: ast.AST, node: ast.AST, names: list[str]) -> Iterator[tuple[a
     elif isinstance(node, ast.Constant) or number_in(node) is not None:
         if not isinstance(parent, ast.UnaryOp):
             for after in _other_constants(node, names):
-                yield after, f"another value in place of {shown(node)}{within}"
+                what = "an argument" if isinstance(after, ast.Name) else "another value"
+                yield after, f"{what} in place of {shown(node)}{within}"
     elif isinstance(node, ast.Slice):
         for after in _other_slices(node, names):
             yield after, f"another range in {shown(_whole(parent))}"

@@ -36,6 +36,7 @@ def _mask_cases() -> Iterator[Case]:
     yield Case("random scores", normal(2, 3, 5, 5))
     yield Case("very low scores", normal(3, 2, 4, 4, seed=1) - 300.0)
     yield Case("scores lower than any model's", normal(1, 2, 3, 3, seed=4) - 2e4)
+    yield Case("scores that are all 0", torch.zeros(1, 2, 3, 3))
     yield Case("one position only", normal(2, 2, 1, 1, seed=2))
     yield Case("as many heads as positions", normal(4, 4, 4, 4, seed=3) * 10)
 
@@ -105,6 +106,14 @@ def infinity_times_zero(scores: Tensor) -> Tensor:
 )
 def next_token_left(scores: Tensor) -> Tensor:
     return scores.masked_fill(triangle(scores, 2), -torch.inf)
+
+
+@causal_mask.wrong(
+    "where a future score is exactly 0 it is left as it is: the mask was read off the scores. It "
+    "depends on the places alone: make it from ones."
+)
+def mask_from_the_scores(scores: Tensor) -> Tensor:
+    return scores.masked_fill(scores.triu(1) != 0, -torch.inf)
 
 
 @causal_mask.wrong("nothing is masked: return the new tensor that masked_fill makes.")

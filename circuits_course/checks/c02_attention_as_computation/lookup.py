@@ -111,7 +111,9 @@ def looks_up_previous(basis: Basis, table: Tensor) -> HeadWeights:
     return position_head(basis, 1)._replace(W_O=basis.out[table])
 
 
-@lookup.wrong("the table is not used: this head copies the symbol that stands here.")
+@lookup.wrong(
+    "this head writes the symbol that stands here, not the one that the table has for it."
+)
 def table_unused(basis: Basis, table: Tensor) -> HeadWeights:
     return position_head(basis, 0)
 

@@ -60,8 +60,7 @@ def counts_itself_too(n_keys: int, share: float) -> float:
 
 
 @sharpness.wrong(
-    "you compared the key with the whole sum instead of with the rest of it: the odds are share / "
-    "(1 - share)."
+    "the odds are missing: the key stands against all the others together, share / (1 - share)."
 )
 def share_for_odds(n_keys: int, share: float) -> float:
     return math.log(share * (n_keys - 1))

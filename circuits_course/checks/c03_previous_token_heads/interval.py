@@ -127,8 +127,8 @@ def spread_of_values(values: Tensor, n_resamples: int, seed: int) -> tuple[float
 
 
 @interval.wrong(
-    "you averaged over the draws instead of over the values of each draw: rows are draws, so the "
-    "mean runs over axis 1."
+    "you averaged over the draws instead of over the values of each draw: one draw holds n values, "
+    "and its mean is one of n_resamples means."
 )
 def mean_over_draws(values: Tensor, n_resamples: int, seed: int) -> tuple[float, float, float]:
     return _ends(values, _resampled(values, n_resamples, len(values), seed).mean(0))

@@ -140,7 +140,8 @@ def as_if_symmetric(W_full_OV: FactoredMatrix) -> Tensor:
 
 
 @copying_score.wrong(
-    "in the denominator the eigenvalues stand with their signs, so the ratio is always 1."
+    "this ratio is always 1: in the denominator the eigenvalues stand with their signs, or all of "
+    "them are singular values, which have none."
 )
 def divided_by_itself(W_full_OV: FactoredMatrix) -> Tensor:
     eigenvalues = _eigenvalues(W_full_OV)

@@ -35,6 +35,7 @@ def _repeated_cases() -> Iterator[Case]:
     yield Case("a vocabulary of 7 tokens, many draws", 40, 25, 7, 0, 1)
     yield Case("a vocabulary of 50,000 in which BOS is token 1", 5, 11, 50_000, 1, 2)
     yield Case("the last token of the vocabulary being BOS", 3, 8, 200, 199, 3)
+    yield Case("the last of 7 tokens being BOS, many draws", 40, 25, 7, 6, 5)
     yield Case("one sequence of period 30", 1, 30, 64, 0, 4)
 
 
@@ -320,6 +321,15 @@ def bos_is_always_zero(batch: int, period: int, d_vocab: int, bos: int, seed: in
 def mirrored(batch: int, period: int, d_vocab: int, bos: int, seed: int) -> Tensor:
     copy = _draw(batch, period, d_vocab, bos, seed)
     return led(bos, copy, copy.flip(1))
+
+
+@repeated_tokens.wrong(
+    "token 0 is never drawn. It is a token like any other unless it is `bos`, which each model has "
+    "at another place."
+)
+def zero_never_drawn(batch: int, period: int, d_vocab: int, bos: int, seed: int) -> Tensor:
+    copy = _draw(batch, period, d_vocab, 0, seed)
+    return led(bos, copy, copy)
 
 
 slip(

@@ -31,7 +31,7 @@ found_by_shortlist = Exercise(
 def _shortlist_cases() -> Iterator[Case]:
     scores = torch.tensor([0.9, 0.1, 0.5, 0.7, 0.3])
     effects = torch.tensor([0.0, 2.0, 0.0, 1.0, -3.0])
-    yield Case("two paths matter, one of them has a high score", scores, effects, 3, 0.5)
+    yield Case("two paths that matter, one of them with a high score", scores, effects, 3, 0.5)
     yield Case("a path that matters as much as `least` says", scores, effects, 2, 1.0)
     yield Case("a path that matters stands just below the list", scores, effects, 1, 0.5)
     yield Case("no path matters", scores, effects, 2, 5.0)

@@ -35,7 +35,7 @@ def _split_cases() -> Iterator[Case]:
     before = torch.zeros(1, 2, 3)
     after = before.clone()
     after[0, -1, 1] = -20.0
-    yield Case("only the wrong answer is damaged", before, after, *torch.tensor([[0], [1]]))
+    yield Case("a damage to the wrong answer only", before, after, *torch.tensor([[0], [1]]))
     yield Case("every logit is raised by 5", before, before + 5.0, *torch.tensor([[0], [1]]))
     runs = 3 * normal(2, 4, 3, 9, seed=5)
     yield Case("tokens that are rows too", *runs, *torch.tensor([[1, 3, 0, 2], [2, 0, 1, 3]]))

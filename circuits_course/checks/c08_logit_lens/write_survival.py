@@ -102,7 +102,7 @@ def _survival_oracle(model: Any, prompt: Tensor, other: Tensor, layer: int) -> T
     )
 
 
-@write_survival.wrong("the sign is turned round: the plain run minus the changed one.")
+@write_survival.wrong("the sign is turned round: yours is the plain run minus the changed one.")
 def changed_minus_plain(model: Any, prompt: Tensor, other: Tensor, layer: int) -> Tensor:
     return -_survival_oracle(model, prompt, other, layer)
 

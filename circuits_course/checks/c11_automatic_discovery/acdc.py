@@ -112,7 +112,7 @@ def in_the_whole_model(
 
 @acdc.wrong(
     "the whole distance is held against the threshold. What counts is how much further away this "
-    "one cut takes it: subtract `now`, and renew `now` after each cut."
+    "one cut takes it than the cuts before it: the distance to compare with grows with each cut."
 )
 def whole_distance(
     model: Any, clean: Tensor, corrupted: Tensor, metric: Any, threshold: float
