@@ -59,6 +59,8 @@ def _interaction_cases() -> Iterator[Case]:
     for what, *inputs in _interaction_inputs():
         yield Case(f"{what}, denoising", *inputs, "denoising")
         yield Case(f"{what}, noising", *inputs, "noising")
+    some = [(1, 2), (0, 0)]
+    yield Case("no mode given", random_model(2, 3, 6), *pair(2, 5, 4), Reads(7, 2), some)
 
 
 def _changes(

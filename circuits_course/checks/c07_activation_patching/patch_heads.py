@@ -53,6 +53,13 @@ def _heads_cases() -> Iterator[Case]:
     yield Case("one head, 2.1", random_model(), *pair(2, 5, 0), [(2, 1)])
     several = [(2, 1), (0, 2), (2, 0)]
     yield Case("three heads in two layers", random_model(seed=1), *pair(3, 7, 1), several)
+    yield Case(
+        "prompts that differ at position 0",
+        random_model(seed=2),
+        *pair(3, 5, 3, first=0),
+        [(0, 1), (1, 3)],
+    )
+    yield Case("no heads: nothing is patched", random_model(), *pair(2, 6, 4), [])
     yield Case("a model with MLPs and norms", whole_model(), *pair(4, 6, 2), [(0, 2), (1, 0)])
 
 
@@ -302,4 +309,15 @@ slip(
     "the head's number was patched in earlier layers as well. Compare hook.name with the "
     "pair's own layer: ==.",
     ('if hook.name == utils.get_act_name("z", layer):', "if hook.layer() <= layer:"),
+)
+
+
+slip(
+    patch_heads,
+    "first_position_spared",
+    "position 0 was not patched. Put the clean output there at every position.",
+    (
+        "z[:, :, head] = clean_cache[hook.name][:, :, head]",
+        "z[:, 1:, head] = clean_cache[hook.name][:, 1:, head]",
+    ),
 )

@@ -54,6 +54,10 @@ def _metric_cases() -> Iterator[Case]:
     runs = 3 * normal(3, 3, 5, 9, seed=7)
     runs[1, :, -1, :3] += 4.0 * torch.eye(3)
     yield Case("random logits of three prompts, the answers to be found", *runs)
+    yield Case("named answers that the clean run likes less", beyond, clean, corrupted,
+               *torch.tensor([[1], [0]]))  # fmt: skip
+    zeros, ones = torch.zeros(2, dtype=torch.int64), torch.ones(2, dtype=torch.int64)
+    yield Case("named answers, tokens 0 and 1 everywhere", two, two_clean, two_bad, zeros, ones)
     for seed, (batch, pos, d_vocab) in enumerate([(3, 4, 11), (5, 2, 7)]):
         runs = 3 * normal(3, batch, pos, d_vocab, seed=seed)
         right, wrong = torch.arange(batch) % 5, 5 + torch.arange(batch) % 2
@@ -354,5 +358,28 @@ slip(
     (
         "return (run[rows, -1, right] - run[rows, -1, wrong]).mean()",
         "return run[-1, -1, right[-1]] - run[-1, -1, wrong[-1]]",
+    ),
+)
+
+
+slip(
+    patching_metric,
+    "range_without_a_sign",
+    "the range from corrupted to clean was taken without its sign. Where the clean run lies "
+    "below the corrupted one, the way leads down: high - low as it is.",
+    (
+        "/ (high - low)",
+        "/ (high - low).abs()",
+    ),
+)
+
+
+slip(
+    patching_metric,
+    "token_zero_for_none",
+    "token 0 was taken for no token at all: ask `right is None`, not whether it is 0.",
+    (
+        "if right is None else right",
+        "if right is None or not right.any() else right",
     ),
 )

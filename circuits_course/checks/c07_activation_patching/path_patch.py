@@ -342,3 +342,15 @@ slip(
         "sender[1]]) / 2",
     ),
 )
+
+
+slip(
+    path_patch,
+    "first_run_on_the_corrupted_prompt",
+    "the run in which the receiver listens is one on the corrupted prompt. It runs on the clean "
+    "one, with the sender alone corrupted.",
+    (
+        "model.run_with_hooks(clean_prompt, fwd_hooks=[(is_z, freeze)",
+        "model.run_with_hooks(corrupt_prompt, fwd_hooks=[(is_z, freeze)",
+    ),
+)

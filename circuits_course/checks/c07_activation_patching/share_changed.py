@@ -36,6 +36,8 @@ def _share_cases() -> Iterator[Case]:
         two,
         two * torch.tensor([0.0, 1.0])[:, None, None, None],
     )
+    large = normal(2, 3, 2, 4, seed=9)
+    yield Case("differences many times as large as the clean output", large, -6.0 * large)
     for seed, shape in enumerate([(2, 5, 3, 4), (4, 3, 5, 2), (3, 6, 2, 7)]):
         clean = normal(*shape, seed=seed)
         step = normal(*shape, seed=seed + 20)
@@ -275,5 +277,40 @@ slip(
     (
         "return difference / clean.norm(dim=-1).mean(0)",
         "return difference / clean.abs().amax(-1).mean(0)",
+    ),
+)
+
+
+slip(
+    share_changed,
+    "root_of_the_mean_square",
+    "squares were averaged over the prompts, and the root taken last. Take each prompt's length "
+    "first, then the mean.",
+    (
+        "(clean - corrupted).norm(dim=-1).mean(0)",
+        "(clean - corrupted).pow(2).sum(-1).mean(0).sqrt()",
+    ),
+)
+
+
+slip(
+    share_changed,
+    "sum_of_sizes",
+    "the sizes of the entries were added up. The length is the root of the sum of squares: "
+    "norm(dim=-1).",
+    (
+        "(clean - corrupted).norm(dim=-1)",
+        "(clean - corrupted).abs().sum(-1)",
+    ),
+)
+
+
+slip(
+    share_changed,
+    "never_above_two",
+    "shares were cut off at 2. A difference may be many times as long as the clean output.",
+    (
+        "return difference / clean.norm(dim=-1).mean(0)",
+        "return (difference / clean.norm(dim=-1).mean(0)).clamp_max(2)",
     ),
 )

@@ -37,6 +37,8 @@ def _split_cases() -> Iterator[Case]:
     after[0, -1, 1] = -20.0
     yield Case("a damage to the wrong answer only", before, after, *torch.tensor([[0], [1]]))
     yield Case("every logit is raised by 5", before, before + 5.0, *torch.tensor([[0], [1]]))
+    runs = 90 * normal(2, 3, 2, 6, seed=6)
+    yield Case("logits in the hundreds", *runs, *torch.tensor([[1, 3, 0], [2, 0, 4]]))
     runs = 3 * normal(2, 4, 3, 9, seed=5)
     yield Case("tokens that are rows too", *runs, *torch.tensor([[1, 3, 0, 2], [2, 0, 1, 3]]))
     for seed, (batch, pos, d_vocab) in enumerate([(3, 4, 11), (5, 2, 7), (2, 6, 30)]):
@@ -252,5 +254,28 @@ slip(
         "return torch.stack([change[rows, right].mean(), -change[rows, wrong].mean()])",
         "rest = [(1 - x[:, -1].softmax(-1)[rows, right]).log() for x in (before, after)]\n"
         "    return torch.stack([change[rows, right].mean(), (rest[0] - rest[1]).mean()])",
+    ),
+)
+
+
+slip(
+    split_change,
+    "difference_before_the_softmax",
+    "the softmax was taken of the difference of logits. Take log_softmax of each run, then "
+    "subtract.",
+    (
+        "after[:, -1].log_softmax(-1) - before[:, -1].log_softmax(-1)",
+        "(after[:, -1] - before[:, -1]).log_softmax(-1)",
+    ),
+)
+
+
+slip(
+    split_change,
+    "right_of_every_prompt",
+    "each prompt was read at the right answers of all: change[rows, right] pairs them.",
+    (
+        "change[rows, right].mean()",
+        "change[:, right].mean()",
     ),
 )

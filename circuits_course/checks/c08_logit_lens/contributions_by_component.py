@@ -41,6 +41,7 @@ def _contribution_cases() -> Iterator[Case]:
         prompt = random_tokens(1, 5 + seed, seed=seed)
         yield Case(f"one token, {what}", model, prompt, 3 + seed)
         yield Case(f"two tokens, {what}", model, prompt, 3 + seed, 11)
+    yield Case("token 0 as the other", normed_model(), random_tokens(1, 6, seed=8), 4, 0)
     yield Case("a prompt in words", normed_model(), "abcab", 9)
 
 
@@ -280,4 +281,15 @@ slip(
     "bias_of_the_token_alone",
     "the bias is that of `token` alone. With `other` it is a difference, like the direction.",
     ("bias - model.b_U[other]", "bias"),
+)
+
+
+slip(
+    contributions_by_component,
+    "other_token_zero_ignored",
+    "`other` = 0 was taken for no token: ask `other is not None`.",
+    (
+        "if other is not None",
+        "if other",
+    ),
 )

@@ -251,3 +251,26 @@ slip(
         "    return (log_p.exp() * (log_p - middle)).sum(-1)",
     ),
 )
+
+
+slip(
+    lens_kl,
+    "a_little_added",
+    "a small number was added before the logarithm, which cuts off large divergences. Subtract "
+    "log-probabilities: they need no such help.",
+    (
+        "(log_p.exp() * (log_p - log_q))",
+        "(log_p.exp() * ((log_p.exp() + 1e-9) / (log_q.exp() + 1e-9)).log())",
+    ),
+)
+
+
+slip(
+    lens_kl,
+    "next_state_for_the_final",
+    "each state was held against the next one. All are held against the last.",
+    (
+        "log_p = log_q[-1]",
+        "log_p = log_q.roll(-1, 0)",
+    ),
+)

@@ -34,6 +34,8 @@ Pair = tuple[TunedLens, TunedLens]
 def _mean_cases() -> Iterator[Case]:
     one = torch.tensor([[[1.0, 0.0], [3.0, 2.0]], [[5.0, 5.0], [7.0, 1.0]]])
     yield Case("two states at two places, in two dimensions", one)
+    far = torch.linspace(0, 4, 90)[None, :, None]  # later places lie elsewhere
+    yield Case("many places", normal(3, 90, 4, seed=9) + far)
     for seed in range(3):
         offset = 5 * normal(4 + seed, 1, 3 + seed, seed=seed + 50)
         yield Case("random states", normal(4 + seed, 7 - seed, 3 + seed, seed=seed) + offset)
@@ -230,4 +232,15 @@ slip(
     "zero_constant",
     "the constant lens says 0. Its bias is the mean final state.",
     ("mean[-1:].expand_as(same.bias))", "torch.zeros_like(same.bias))"),
+)
+
+
+slip(
+    lenses_of_means,
+    "first_places_alone",
+    "the mean was taken over some of the places. All n of them count.",
+    (
+        "mean = states.mean(1)",
+        "mean = states[:, :50].mean(1)",
+    ),
 )

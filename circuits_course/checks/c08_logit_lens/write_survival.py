@@ -273,3 +273,14 @@ slip(
         "share = ((before - after) @ w / (w @ w)).clamp_min(0).sqrt()",
     ),
 )
+
+
+slip(
+    write_survival,
+    "whole_at_the_start",
+    "the first state is 1. Before the layer nothing of the write is there: 0.",
+    (
+        "share.new_zeros(1)",
+        "share.new_ones(1)",
+    ),
+)
