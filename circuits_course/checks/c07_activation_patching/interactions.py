@@ -59,8 +59,9 @@ def _interaction_cases() -> Iterator[Case]:
     for what, *inputs in _interaction_inputs():
         yield Case(f"{what}, denoising", *inputs, "denoising")
         yield Case(f"{what}, noising", *inputs, "noising")
-    some = [(1, 2), (0, 0)]
-    yield Case("no mode given", random_model(2, 3, 6), *pair(2, 5, 4), Reads(7, 2), some)
+    some = random_model(2, 3, 6), *pair(2, 5, 4), Reads(7, 2), [(1, 2), (0, 0)]
+    yield Case("another model, noising", *some, "noising")
+    yield Case("the same, no mode given", *some)
 
 
 def _changes(

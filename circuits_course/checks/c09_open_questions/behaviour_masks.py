@@ -290,3 +290,14 @@ slip(
         "== 1),",
     ),
 )
+
+
+slip(
+    behaviour_masks,
+    "future_keys_too",
+    "keys of the future are marked for induction. Only keys up to the query count.",
+    (
+        "after_same & (key <= query)",
+        "after_same",
+    ),
+)

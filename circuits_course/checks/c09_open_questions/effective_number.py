@@ -219,3 +219,26 @@ slip(
         "return 1 / costs.softmax(0).pow(2).sum(0)",
     ),
 )
+
+
+slip(
+    effective_number,
+    "smallest_cost_taken_off",
+    "each head's smallest cost was taken off. Costs below zero count as 0, the others as they are.",
+    (
+        "harm = costs.clamp_min(0)",
+        "harm = costs - costs.amin(0, keepdim=True)",
+    ),
+)
+
+
+slip(
+    effective_number,
+    "a_little_added_below",
+    "a small number was added below, beside which small costs disappear. Ask for squares > 0 "
+    "instead.",
+    (
+        "squares.clamp_min(1e-30)",
+        "(squares + 1e-6)",
+    ),
+)

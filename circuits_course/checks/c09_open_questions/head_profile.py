@@ -259,3 +259,26 @@ slip(
         " 2)[asked].mean(0) - even",
     ),
 )
+
+
+slip(
+    head_profile,
+    "counted_where_it_looks_most",
+    "the queries that look there with more than half were counted. The score is the mean "
+    "attention itself.",
+    (
+        "(pattern * mask[:, None]).sum(-1)",
+        "((pattern > 0.5).float() * mask[:, None]).sum(-1)",
+    ),
+)
+
+
+slip(
+    head_profile,
+    "behaviours_without_a_query",
+    "behaviours that no query could show are still there. Leave them out: `mask.any()`.",
+    (
+        " if mask.any()}",
+        "}",
+    ),
+)

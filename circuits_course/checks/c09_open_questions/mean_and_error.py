@@ -32,6 +32,8 @@ def _error_cases() -> Iterator[Case]:
     yield Case("three runs, 1, 2 and 6", [1.0, 2.0, 6.0])
     yield Case("five runs that agree", [0.5] * 5)
     yield Case("four runs of which one went wrong", [0.0, 0.0, 0.0, 4.0])
+    yield Case("runs below and above 0", [-2.0, 1.0, -3.5, 0.5])
+    yield Case("changes of a thousandth", [-0.002, -0.001, 0.001, -0.004, 0.0005])
     for seed, count in enumerate((3, 5, 10)):
         yield Case("random runs", (5 + normal(count, seed=seed)).tolist())
 
@@ -204,5 +206,16 @@ slip(
     (
         "error = runs.std(correction=1) / len(runs) ** 0.5",
         "error = runs.std(correction=1) / (len(runs) + 1) ** 0.5",
+    ),
+)
+
+
+slip(
+    mean_and_error,
+    "sizes_averaged",
+    "the sizes of the runs were averaged. A run below 0 counts below 0.",
+    (
+        "torch.tensor(values,",
+        "torch.tensor([abs(value) for value in values],",
     ),
 )

@@ -291,3 +291,25 @@ slip(
     "goes first: no abs().",
     ("costs.flatten().argsort()", "costs.abs().flatten().argsort()"),
 )
+
+
+slip(
+    removable_heads,
+    "allowed_not_included",
+    "a rise of just what is allowed was refused. Stop where it is more than `allowed`.",
+    (
+        "- whole > allowed",
+        "- whole >= allowed",
+    ),
+)
+
+
+slip(
+    removable_heads,
+    "order_of_the_dearest_job",
+    "heads were sorted by their largest cost over the jobs. Take the mean.",
+    (
+        "ablation_costs(model, tokens, loss).mean(0)",
+        "ablation_costs(model, tokens, loss).amax(0)",
+    ),
+)

@@ -198,3 +198,14 @@ slip(
     "only heads in the circuit's own layers were ablated. Everything outside the circuit goes.",
     ("if head not in circuit]", "if head not in circuit and head[0] in {la for la, _ in circuit}]"),
 )
+
+
+slip(
+    faithfulness,
+    "divergence_of_the_circuit",
+    "that is the circuit's divergence itself. Divide by that of nothing, and take it from 1.",
+    (
+        "1 - float(alone / nothing)",
+        "float(alone)",
+    ),
+)

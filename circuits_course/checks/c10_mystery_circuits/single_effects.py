@@ -225,3 +225,14 @@ slip(
         "head)]).argmax(-1)).float().mean()",
     ),
 )
+
+
+slip(
+    single_effects,
+    "heads_pile_up",
+    "the heads before it in the layer are ablated as well. One head at a time.",
+    (
+        "ablation.logits([(layer, head)])",
+        "ablation.logits([(layer, h) for h in range(head + 1)])",
+    ),
+)

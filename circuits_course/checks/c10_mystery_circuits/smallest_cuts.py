@@ -54,6 +54,8 @@ def _cut_cases() -> Iterator[Case]:
     # Here no head alone is enough, and the losses of two add up to what only three together cost.
     pair = random_model(2, 3, seed=1), random_tokens(4, 7, seed=6)
     yield Case("a random model in which it takes three heads", *pair, 1.15)
+    four = random_model(1, 4, seed=6), random_tokens(4, 6, seed=6)
+    yield Case("a random model in which it takes all four heads", *four, 0.9)
     yield Case("a model of which all has to go", random_model(1, 2), random_tokens(3, 6), 1.0)
     yield Case(
         "a random model, by zeros", random_model(2, 3, seed=1), random_tokens(3, 9), 0.5, "zero"
@@ -168,4 +170,15 @@ slip(
     "every_order",
     "the same set comes in every order. A set has none: combinations, not permutations.",
     ("list(combinations(heads, size))", 'list(__import__("itertools").permutations(heads, size))'),
+)
+
+
+slip(
+    smallest_cuts,
+    "three_heads_at_most",
+    "the search ends at three heads. It may take all of them: range(1, len(heads) + 1).",
+    (
+        "range(1, len(heads) + 1)",
+        "range(1, 4)",
+    ),
 )
