@@ -166,3 +166,14 @@ slip(
         "area += (shares[i] - shares[i - 1]) * (abs(1 - values[i]) + abs(1 - values[i - 1])) / 2",
     ),
 )
+
+
+slip(
+    area_under,
+    "lower_of_the_two",
+    "the lower of the two heights was taken. A trapezoid has their mean.",
+    (
+        "(values[i] + values[i - 1]) / 2",
+        "min(values[i], values[i - 1])",
+    ),
+)

@@ -254,3 +254,14 @@ slip(
     'the parts of a head are written in small letters: "q", "k", "v".',
     ('part in "qkv"', 'part in "QKV"'),
 )
+
+
+slip(
+    edges_of,
+    "logits_come_first",
+    "the edges to the logits come first. They come last, after all layers.",
+    (
+        'edges += [(sender, "logits") for sender in senders]',
+        'edges = [(sender, "logits") for sender in senders] + edges',
+    ),
+)

@@ -41,6 +41,7 @@ def _cases() -> Iterator[Case]:
     model, prompts, metric = small_model(), pair(2, 4, 1), reads(2, 1)
     estimates = _shuffled(edge_attribution(model, *prompts, metric))
     yield Case("scores from EAP", model, *prompts, metric, estimates, [0, 3, 10, 20, 37])
+    yield Case("sizes from large to small", model, *prompts, metric, estimates, [37, 20, 10])
     deep = small_model(3, 2)
     prompts, metric = pair(3, 6, 2), reads(3, 2, 3)
     scores = _shuffled(edge_attribution(deep, *prompts, metric))
@@ -254,4 +255,15 @@ slip(
     "both_ends_of_the_list",
     "half of the edges come from the weak end of the ranking. Take the strongest.",
     ("ranked[:size]", "ranked[: size // 2] + ranked[len(ranked) - (size - size // 2) :]"),
+)
+
+
+slip(
+    faithfulness_curve,
+    "sizes_sorted",
+    "the sizes were sorted. Give one value for each, in their order.",
+    (
+        "for size in sizes]",
+        "for size in sorted(sizes)]",
+    ),
 )

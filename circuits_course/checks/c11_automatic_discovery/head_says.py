@@ -256,3 +256,15 @@ slip(
         "pattern = (scores * 0).masked_fill(future, -torch.inf).softmax(-1)",
     ),
 )
+
+
+slip(
+    head_says,
+    "places_from_the_end",
+    "the positions were counted from the end of the context. The first token stands at position "
+    "0: W_pos[:n_pos].",
+    (
+        "model.W_pos[:n_pos]",
+        "model.W_pos[-n_pos:]",
+    ),
+)

@@ -45,6 +45,8 @@ def _cases() -> Iterator[Case]:
     yield Case("three steps", model, *pair(2, 4, 1), reads(2, 1), 3)
     yield Case("one step, which is EAP", model, *pair(2, 4, 1), reads(2, 1), 1)
     yield Case("five steps, three layers", small_model(3, 2), *pair(3, 6, 2), reads(3, 2, 3), 5)
+    yield Case("as many steps as are usual", small_model(2, 2, 2), *pair(2, 5, 7), reads(2, 1))
+    yield Case("seven steps", small_model(2, 2, 3), *pair(2, 5, 8), reads(2, 5), 7)
     yield Case("two steps", small_model(2, 2, 1), *pair(4, 5, 5), reads(4, 3), 2)
 
 
@@ -53,7 +55,7 @@ integrated_edge_attribution.observe(_as_table)
 
 @integrated_edge_attribution.oracle
 def _oracle(
-    model: Any, clean: Tensor, corrupted: Tensor, metric: Any, steps: int
+    model: Any, clean: Tensor, corrupted: Tensor, metric: Any, steps: int = 5
 ) -> dict[str, float]:
     found = engine(model, clean, corrupted, metric, steps)
     return {str(tuple(edge)): value for edge, value in found.items()}
@@ -85,14 +87,16 @@ def _along(
     "the steps begin at 0 and leave out the clean run: k goes from 1 to steps, and k = steps is "
     "the clean run itself."
 )
-def begins_at_zero(model: Any, clean: Tensor, corrupted: Tensor, metric: Any, steps: int) -> Scores:
+def begins_at_zero(
+    model: Any, clean: Tensor, corrupted: Tensor, metric: Any, steps: int = 5
+) -> Scores:
     return _along(model, clean, corrupted, metric, [k / steps for k in range(steps)])
 
 
 @integrated_edge_attribution.wrong(
     "both ends are in, so there are steps + 1 runs. Take k = 1 ... steps."
 )
-def both_ends(model: Any, clean: Tensor, corrupted: Tensor, metric: Any, steps: int) -> Scores:
+def both_ends(model: Any, clean: Tensor, corrupted: Tensor, metric: Any, steps: int = 5) -> Scores:
     return _along(model, clean, corrupted, metric, [k / steps for k in range(steps + 1)])
 
 
@@ -100,7 +104,9 @@ def both_ends(model: Any, clean: Tensor, corrupted: Tensor, metric: Any, steps: 
     "the slopes were added up and not divided: their mean is wanted, so that more steps do not "
     "make larger effects."
 )
-def not_divided(model: Any, clean: Tensor, corrupted: Tensor, metric: Any, steps: int) -> Scores:
+def not_divided(
+    model: Any, clean: Tensor, corrupted: Tensor, metric: Any, steps: int = 5
+) -> Scores:
     points = [k / steps for k in range(1, steps + 1)]
     return _along(model, clean, corrupted, metric, points, divide_by=1)
 
@@ -108,14 +114,18 @@ def not_divided(model: Any, clean: Tensor, corrupted: Tensor, metric: Any, steps
 @integrated_edge_attribution.wrong(
     "only the last run counted: that is EAP. Average the slopes of all runs."
 )
-def last_run_only(model: Any, clean: Tensor, corrupted: Tensor, metric: Any, steps: int) -> Scores:
+def last_run_only(
+    model: Any, clean: Tensor, corrupted: Tensor, metric: Any, steps: int = 5
+) -> Scores:
     return _along(model, clean, corrupted, metric, [1.0])
 
 
 @integrated_edge_attribution.wrong(
     "only the run in the middle was taken. Average over all of them."
 )
-def middle_only(model: Any, clean: Tensor, corrupted: Tensor, metric: Any, steps: int) -> Scores:
+def middle_only(
+    model: Any, clean: Tensor, corrupted: Tensor, metric: Any, steps: int = 5
+) -> Scores:
     return _along(model, clean, corrupted, metric, [0.5])
 
 
@@ -123,7 +133,7 @@ def middle_only(model: Any, clean: Tensor, corrupted: Tensor, metric: Any, steps
     "the runs lie in the middle of each step. That is a better rule for an integral; the method "
     "asked for takes the ends, k / steps, so that its numbers can be compared with others'."
 )
-def midpoints(model: Any, clean: Tensor, corrupted: Tensor, metric: Any, steps: int) -> Scores:
+def midpoints(model: Any, clean: Tensor, corrupted: Tensor, metric: Any, steps: int = 5) -> Scores:
     return _along(model, clean, corrupted, metric, [(k + 0.5) / steps for k in range(steps)])
 
 
@@ -131,7 +141,9 @@ def midpoints(model: Any, clean: Tensor, corrupted: Tensor, metric: Any, steps: 
     "the sign is turned: the sender's step goes from clean to corrupted, as in EAP, although the "
     "embeddings walk the other way."
 )
-def step_backwards(model: Any, clean: Tensor, corrupted: Tensor, metric: Any, steps: int) -> Scores:
+def step_backwards(
+    model: Any, clean: Tensor, corrupted: Tensor, metric: Any, steps: int = 5
+) -> Scores:
     points = [k / steps for k in range(1, steps + 1)]
     return _along(model, clean, corrupted, metric, points, divide_by=-float(steps))
 
@@ -140,7 +152,9 @@ def step_backwards(model: Any, clean: Tensor, corrupted: Tensor, metric: Any, st
     "one more division: the step k / steps stands for where the run is, not for a weight. Each run "
     "counts the same."
 )
-def weighted_runs(model: Any, clean: Tensor, corrupted: Tensor, metric: Any, steps: int) -> Scores:
+def weighted_runs(
+    model: Any, clean: Tensor, corrupted: Tensor, metric: Any, steps: int = 5
+) -> Scores:
     found = [_along(model, clean, corrupted, metric, [k / steps]) for k in range(1, steps + 1)]
     weights = [k / steps for k in range(1, steps + 1)]
     return {
@@ -260,5 +274,35 @@ slip(
         "slopes = {receiver: sum(run[receiver] for run in runs) / steps for receiver in runs[0]}",
         "slopes = {r: (sum(run[r] for run in runs) - (runs[0][r] + runs[-1][r]) / 2) / steps "
         "for r in runs[0]}",
+    ),
+)
+
+
+slip(
+    integrated_edge_attribution,
+    "always_five_steps",
+    "five runs were made whatever `steps` is.",
+    (
+        "range(1, steps + 1)]",
+        "range(1, 6)]",
+    ),
+    (
+        ") / steps for receiver",
+        ") / 5 for receiver",
+    ),
+    (
+        "k / steps",
+        "k / 5",
+    ),
+)
+
+
+slip(
+    integrated_edge_attribution,
+    "way_from_nothing",
+    "the way begins at zero. It begins at the corrupted embeddings.",
+    (
+        'start, way = corrupted_says["embed"], clean_says["embed"] - corrupted_says["embed"]',
+        'start, way = 0 * corrupted_says["embed"], clean_says["embed"]',
     ),
 )

@@ -30,6 +30,7 @@ def _cases() -> Iterator[Case]:
     yield Case("one found, four planted", [A], [A, B, C, D])
     yield Case("six found, two planted", [A, B, C, D, LOGITS, ("embed", "logits")], [LOGITS, B])
     yield Case("one edge listed twice", [A, A, C], [A, B])
+    yield Case("a planted edge listed twice", [A, C, D], [A, B, A])
     yield Case("nothing found", [], [A, B])
     yield Case("the same two heads through another part", [((0, 0), (1, 0, "q"))], [A])
     model = small_model()
@@ -155,4 +156,19 @@ slip(
     "senders_compared",
     "senders alone were compared. An edge is a sender and a receiver.",
     ("both = len(found & planted)", "both = sum(e[0] in {p[0] for p in planted} for e in found)"),
+)
+
+
+slip(
+    precision_recall,
+    "planted_twice_counts_twice",
+    "an edge that is planted twice counts twice below. Listed twice it counts once: use the set.",
+    (
+        "found, planted = set(found), set(planted)",
+        "found, listed = set(found), len(planted)\n    planted = set(planted)",
+    ),
+    (
+        "both / len(planted)",
+        "both / listed",
+    ),
 )
