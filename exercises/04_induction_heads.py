@@ -878,8 +878,9 @@ HeadBrowser(lambda prompt: read_patterns(real, prompt), invented, start=real_hea
 #
 # ### "Induction heads are in layers 3 and 4", "4.3 is one, and 0.5 feeds it"
 #
-# Both are said about **GPT-2 small**, so they are to be tested there: a head's number means nothing in another model. A replication of
-# 2026 measured these on random tokens, strongest first:
+# Both are said about **GPT-2 small**, so they are to be tested there: a head's number means nothing in another model. The
+# induction heads below, which stand out on random tokens shown twice, are those that a well-known course names (McDougall,
+# ARENA, chapter 1.2, *Intro to Mechanistic Interpretability*); the previous-token heads those of Wang et al. (2022):
 
 # %%
 from circuits_course.circuits import PUBLISHED
@@ -890,7 +891,7 @@ published = [layer / 11 for layer, _ in PUBLISHED["gpt2-small"]["induction"]]
 print(f"GPT-2 small, published: depth {min(published):.2f} to {max(published):.2f}")
 
 # %% [markdown]
-# None in layers 3 and 4; the layer-4 head of the list, 4.11, is the strongest *previous-token* head. (Wang et al. 2022 name 5.5 and 6.9, and
+# None in layers 3 and 4; the layer-4 head of the list, 4.11, is a *previous-token* head. (Wang et al. name 5.5 and 6.9, and
 # fuzzily 5.8 and 5.9, as induction heads. That is the list of those at work in one task, chapter 06's, and no inventory.)
 #
 # ### "They sit about a third of the way up"

@@ -904,8 +904,6 @@ chapter.progress()
 # - The path expansion is exact, and blind to composition through patterns, since it freezes them.
 # - In SmolLM2 the head 16.0 feeds the five strongest induction heads through their keys, with 17.8 as a second
 #   source for two; the weights rank them first and second, and say nothing of MLP 11 and 10.8.
-# - In GPT-2 small, a 2026 replication (one seed, not peer reviewed) reports both sides too: 4.11 feeds the
-#   induction heads' keys, while 4.7 has nearly the same score and no effect.
 #
 # **How to use it.** Weights are cheap: all pairs of a model in seconds. Use them for a first list of what to
 # cut, never for a list of what not to. Cut on every kind of data that the model was made for. Never

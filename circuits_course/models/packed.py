@@ -8,10 +8,10 @@ of them takes a quarter of a second, so it pays where a model is run many times 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Float
@@ -19,22 +19,21 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
+FEWEST_ROWS = 64  # packing takes as long as multiplying about so many
+
 Linear = Callable[[Float[Tensor, "*run d_in"]], Float[Tensor, "*run d_out"]]
 
 
-@contextmanager
-def packed() -> Iterator[None]:
+def packed() -> AbstractContextManager[Any]:
     """Within it, linear layers multiply packed weights, where that is faster.
 
-    A layer is packed when it is first run, and its weights must not be changed inside. Elsewhere
-    (another processor, CUDA, a course model, gradients) everything stays as it is. Results differ
-    in the last bits only.
+    A layer is packed when it first meets many rows at once, and again after its weights were
+    changed in place; a change through `weight.data` leaves no mark and must not happen inside. What
+    was packed is kept while the object lives, which can be entered again. Elsewhere (another
+    processor, CUDA, a course model, gradients) everything stays as it is. Results differ in the
+    last bits only.
     """
-    if not packing_pays():
-        yield
-        return
-    with _Packing():
-        yield
+    return _Packing() if packing_pays() else nullcontext()
 
 
 def packed_linear(weight: Float[Tensor, "d_out d_in"], bias: Tensor | None = None) -> Linear:
@@ -65,7 +64,7 @@ class _Packing(TorchFunctionMode):
 
     def __init__(self) -> None:
         super().__init__()
-        self.known: dict[int, tuple[Tensor, Linear]] = {}  # with the weight, so that its id stays
+        self.known: dict[int, _Known] = {}
 
     def __torch_function__(
         self, func: Any, types: Any, args: tuple = (), kwargs: dict | None = None
@@ -75,11 +74,20 @@ class _Packing(TorchFunctionMode):
         return func(*args, **(kwargs or {}))
 
     def _linear(self, x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-        if not (isinstance(weight, nn.Parameter) and _fits(weight)):
-            return functional.linear(x, weight, bias)
-        if id(weight) not in self.known:
-            self.known[id(weight)] = weight, packed_linear(weight, bias)
-        return self.known[id(weight)][1](x)
+        known = self.known.get(id(weight))
+        if known is None or known.version != weight._version:
+            few = x.numel() < FEWEST_ROWS * x.shape[-1]
+            if few or not (isinstance(weight, nn.Parameter) and _fits(weight)):
+                return functional.linear(x, weight, bias)
+            known = _Known(weight, weight._version, packed_linear(weight, bias))
+            self.known[id(weight)] = known
+        return known.linear(x)
+
+
+class _Known(NamedTuple):
+    weight: Tensor  # kept, so that no other gets its id
+    version: int
+    linear: Linear
 
 
 def _fits(weight: Tensor) -> bool:

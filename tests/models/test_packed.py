@@ -29,7 +29,7 @@ def test_a_packed_linear_gives_what_linear_gives(bias, columns):
 
 
 def test_layers_give_the_same_inside(layer):
-    x = numbers(5, 24)
+    x = numbers(70, 24)
     with torch.no_grad():
         plain = layer(x)
         with packed():
@@ -41,29 +41,31 @@ def test_layers_give_the_same_inside(layer):
 
 
 @here
-def test_a_layer_is_packed_once_and_only_inside(layer, monkeypatch):
-    made, make = [], room.packed_linear
+def test_a_layer_is_packed_once_when_it_pays_and_again_when_it_changes(layer, monkeypatch):
+    made, make, fast = [], room.packed_linear, packed()
     monkeypatch.setattr(room, "packed_linear", lambda *a: made.append(1) or make(*a))
     with torch.no_grad():
-        layer(numbers(2, 24))
-        with packed():
-            for rows in (1, 3, 200):
+        for rows, times in ((3, 0), (200, 1), (64, 1), (3, 1)):
+            with fast:
                 layer(numbers(rows, 24))
-        assert len(made) == 1
-        layer.weight.zero_()
-        assert torch.equal(layer(numbers(2, 24)), layer.bias.expand(2, -1))
+            assert len(made) == times
+        with fast:
+            layer.weight.zero_()
+            assert torch.equal(layer(numbers(200, 24)), layer.bias.expand(200, -1))
+        assert len(made) == 2
 
 
 def test_gradients_are_as_ever(layer):
+    x = numbers(70, 24)
     with torch.enable_grad(), packed():
-        layer(numbers(5, 24)).sum().backward()
-    torch.testing.assert_close(layer.weight.grad[0], numbers(5, 24).sum(0))
+        layer(x).sum().backward()
+    torch.testing.assert_close(layer.weight.grad[0], x.sum(0))
 
 
 def test_without_the_instructions_nothing_is_packed(layer, monkeypatch):
     monkeypatch.setattr(room, "packing_pays", lambda: False)
     monkeypatch.setattr(torch.ops.mkldnn, "_reorder_linear_weight", None, raising=False)
-    x = numbers(5, 24)
+    x = numbers(70, 24)
     with torch.no_grad(), packed():
         assert torch.equal(layer(x), functional.linear(x, layer.weight, layer.bias))
     assert torch.equal(packed_linear(layer.weight)(x), functional.linear(x, layer.weight))
