@@ -14,6 +14,7 @@ import torch
 from circuits_course import load_model
 from circuits_course.circuits.claims import FAILS, HOLDS, Claim, shipped_claims
 from circuits_course.circuits.evidence import Interval
+from circuits_course.models.packed import packed
 
 FOLDER = os.environ.get("CIRCUITS_COURSE_CLAIMS")  # where `make claims` collects the rows
 
@@ -31,6 +32,13 @@ def _one_thread():
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(threads)
+
+
+@pytest.fixture(autouse=True, scope="package")
+def _packed_weights():
+    """Every claim runs its model many times over."""
+    with packed():
+        yield
 
 
 @pytest.fixture(scope="session")

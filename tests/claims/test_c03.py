@@ -3,7 +3,14 @@
 import pytest
 import torch
 
-from circuits_course.circuits import beats, control_sets, head_scores, head_values, interval
+from circuits_course.circuits import (
+    added_losses,
+    beats,
+    control_sets,
+    head_scores,
+    head_values,
+    interval,
+)
 from circuits_course.data import (
     all_tokens,
     likeliest_followers,
@@ -166,11 +173,7 @@ def knock_outs(smollm2, texts):
         "pairs": (pairs, sets),
         "16 alone": (copies[:3], ninth),
     }
-    added = {}
-    for name, (tokens, chosen) in cases.items():
-        whole = losses(smollm2, tokens)
-        added[name] = torch.stack([losses(smollm2, tokens, heads) - whole for heads in chosen])
-    return added
+    return {name: added_losses(smollm2, *case) for name, case in cases.items()}
 
 
 def of_second_copies(changes):
