@@ -410,12 +410,13 @@ chapter.predict("knock_out_movers", choices=["nearly all", "about half", "next t
 small = ioi_batch(model, 8, seed=3, templates=FOUND)
 F = KnockOuts(model, small)
 everything = set(F.heads)
-without_movers = knock_out(model, small, movers)
+pair = ioi_batch(model, 2, seed=3, templates=FOUND)  # of twins: a first look
+yours, engine = knock_out(model, pair, movers), KnockOuts(model, pair)
 verdict("the package's engine gives the same",
-        abs(without_movers.mean() - F(everything - set(movers))) < 0.01)
-cost = without_movers - F.each(everything)
+        (yours - engine.each(everything - set(movers))).abs().max() < 0.01)
+without_movers = F.each(everything - set(movers))
 print(f"whole {F(everything):.2f}, without the name movers {without_movers.mean():.2f}: "
-      f"{circuits.pair_interval(cost)}")
+      f"{circuits.pair_interval(without_movers - F.each(everything))}")
 
 # %% [markdown]
 # `KnockOuts` is that, made fast for many sets of heads. `F(heads)` is the mean logit difference
@@ -697,7 +698,8 @@ chapter.predict("adversarial", choices=["it stays", "it falls", "it turns negati
 each = {}
 for variant in ("plain", "bystander", "duplicated_io"):
     tried = ioi_batch(model, 16, seed=4, variant=variant)
-    each[variant] = tried.metric.each()(model(tried.tokens))
+    logits, _ = circuits.run_at_end(model, tried.tokens, tried.positions["END"])
+    each[variant] = logit_difference(logits, tried.io, tried.s)
 variants = {name: circuits.pair_interval(values) for name, values in each.items()}
 show_table({name: str(found) for name, found in variants.items()}, columns=["prompts", "logits"])
 fall = circuits.pair_interval(each["duplicated_io"] - each["bystander"])

@@ -864,12 +864,13 @@ show_table(table, caption="Change of log-probability, in nats", digits=2)
 # %%
 reference, kinds = batch.abc_reference(16)
 same = {"reference": reference, "groups": batch.groups, "reference_groups": kinds}
-ways = {mode: patching.Ablation(real, clean, mode, **same) for mode in ("zero", "mean", "resample")}
+ways = patching.ablations(real, clean, ("zero", "mean", "resample"), **same)
 
 # %%
 first_layer = [(0, h) for h in range(real.cfg.n_heads)]
 looked_at = [*first_layer, *few[:4]]
-cost = {way: [a.score([h], logit_diff) - high for h in looked_at] for way, a in ways.items()}
+without = {way: ablation.one_by_one(looked_at, logit_diff) for way, ablation in ways.items()}
+cost = {way: [values[h].item() - high for h in looked_at] for way, values in without.items()}
 plot_matrix(cost, "One head taken away: the first layer, then four strong heads",
             x=("head", looked_at), y="put in its place", unit="change of the logit difference",
             diverging=True)

@@ -129,6 +129,7 @@ from .losses import mean_losses as mean_losses
 from .norms import final_scale as final_scale
 from .patching.ablation import Ablation as Ablation
 from .patching.ablation import ablate as ablate
+from .patching.ablation import ablations as ablations
 from .patching.attribution import attribution_patch as attribution_patch
 from .patching.attribution import attribution_path as attribution_path
 from .patching.direct import direct_effects as direct_effects

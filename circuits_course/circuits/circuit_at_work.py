@@ -21,7 +21,7 @@ from circuits_course.circuits.norms import centred, final_scale_of
 from circuits_course.circuits.padding import require_one_length
 from circuits_course.circuits.patching.ablation import Ablation
 from circuits_course.circuits.patching.metrics import Metric
-from circuits_course.circuits.patching.stages import Run, Stages
+from circuits_course.circuits.patching.stages import Run, Stages, stages_of
 from circuits_course.circuits.token_words import word_of
 from circuits_course.data.logit_difference import LogitDifference
 from circuits_course.errors import CourseError
@@ -78,7 +78,11 @@ class CircuitAtWork:
         self._heard: dict[Head, list[Feeder]] = {}
         self._seen: dict[frozenset[Head], dict[str, Any]] = {}
         self.words = [str(word) for word in model.to_str_tokens(tokens[0])]
-        self.ablation = Ablation(model, tokens, "mean", reference=reference)
+        with torch.no_grad():
+            keep = ("resid_pre", "z", "mlp_out")
+            self._theirs = stages_of(model, tokens).run(reference, keep=keep)
+        said = self._theirs.z
+        self.ablation = Ablation(model, tokens, "mean", reference=reference, said=said)
         self.ablation.require_heads(self.heads)
 
     # --- what a picture asks for --------------------------------------------------------------
@@ -139,12 +143,12 @@ class CircuitAtWork:
         "lowers": [[token, logits], ...], what it writes straight to the logits at its query}}}.
         """
         gone = frozenset(self._head(name) for name in silenced)
-        if gone not in self._seen:
-            self._seen[gone] = self._without(gone)
+        self._see([gone])
         return self._seen[gone]
 
     def states(self) -> list[dict[str, Any]]:
         """The whole model, and without each head by itself."""
+        self._see([frozenset(), *(frozenset([head]) for head in self.heads)])
         return [self.state(), *(self.state([name]) for name in self.roles)]
 
     # --- measuring ----------------------------------------------------------------------------
@@ -154,25 +158,35 @@ class CircuitAtWork:
         """The model in its stages."""
         return self.ablation.stages
 
-    def _without(self, gone: frozenset[Head]) -> dict[str, Any]:
-        instead = self.ablation.instead
+    @torch.no_grad()
+    def _see(self, sets: Iterable[frozenset[Head]]) -> None:
+        """The model without each of these sets, a row for each that was not asked for before."""
+        rows = [gone for gone in sets if gone not in self._seen]
 
         def edit(name: str, layer: int, value: Tensor) -> Tensor:
-            here = [head for where, head in gone if where == layer]
-            if name != "z" or not here:
-                return value
-            value = value.clone()
-            value[:, :, here] = instead[layer][:, :, here]
+            if name == "z":
+                value = value.clone()
+                for row, gone in enumerate(rows):
+                    here = [head for where, head in gone if where == layer]
+                    value[row, :, here] = self.ablation.instead[layer][0, :, here]
             return value
 
-        run = self.stages.run(self.task.tokens, edit, keep=("pattern", "z"))
-        last = self.stages.logits(run.resid_final[:, -1])[0]
+        if rows:
+            tokens = self.task.tokens.expand(len(rows), -1)
+            run = self.stages.run(tokens, edit, keep=("pattern", "z"))
+            said = self.stages.logits(run.resid_final[:, -1])
+            self._seen |= {gone: self._seen_in(run, row, said[row], gone)
+                           for row, gone in enumerate(rows)}  # fmt: skip
+
+    def _seen_in(
+        self, run: Run, row: int, last: Float[Tensor, " d_vocab"], gone: frozenset[Head]
+    ) -> dict[str, Any]:
         top = last.softmax(-1).topk(TOP)
         return {
             "silenced": [head_name(head) for head in sorted(gone)],
             "score": round(float(self._measure(last[None, None])), 4),
             "says": _pairs(self.model, top.indices, top.values),
-            "heads": self._at_work(run),
+            "heads": self._at_work(run, row),
         }
 
     def _measure(self, logits: Float[Tensor, "*batch pos d_vocab"]) -> Float[Tensor, "*batch"]:
@@ -200,7 +214,7 @@ class CircuitAtWork:
 
     @cached_property
     def _hearing(self) -> Hearing:
-        return Hearing(self.stages, self._whole, self.ablation.instead, self.task.reference)
+        return Hearing(self.stages, self._whole, self.ablation.instead, self._theirs)
 
     @cached_property
     def _queries(self) -> dict[Head, int]:
@@ -238,12 +252,12 @@ class CircuitAtWork:
         added = float(self._measure((centred(self.model, wrote) @ toward)[None, None]))
         return added / float(final_scale_of(self.model, self._whole.resid_final[0, -1]))
 
-    def _at_work(self, run: Run) -> dict[str, dict[str, Any]]:
-        """Every head's attention in a run, and what its write adds straight to the logits."""
+    def _at_work(self, run: Run, row: int) -> dict[str, dict[str, Any]]:
+        """Every head's attention in a row of a run, and what it adds straight to the logits."""
         heads, (W_U, _) = sorted(self.heads), self.stages.unembedding()
         wrote = [
-            centred(self.model, self._hearing.written(head, run.z[head[0]])[0, query])
-            / final_scale_of(self.model, run.resid_final[0, query])
+            centred(self.model, self._hearing.written(head, run.z[head[0]][[row]])[0, query])
+            / final_scale_of(self.model, run.resid_final[row, query])
             for head, query in ((head, self._queries[head]) for head in heads)
         ]
         adds = torch.stack(wrote) @ W_U  # [head, d_vocab]
@@ -251,7 +265,7 @@ class CircuitAtWork:
         up, down = adds.topk(TOP), (-adds).topk(TOP)
         return {
             head_name(head): {
-                "pattern": _percent(run.pattern[head[0]][0, head[1]]),
+                "pattern": _percent(run.pattern[head[0]][row, head[1]]),
                 "raises": _pairs(self.model, up.indices[i], up.values[i]),
                 "lowers": _pairs(self.model, down.indices[i], -down.values[i]),
             }

@@ -6,7 +6,7 @@ from functools import cached_property
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
 
 from circuits_course.circuits.heads import Head, head_name
@@ -32,8 +32,8 @@ class Hearing:
     """Everybody who writes, taken out of one input of a head at a time, the rest as it is.
 
     run: on one prompt, with resid_pre, pattern, z and mlp_out. instead: what each layer's heads
-    say when they are taken out, [1, pos, head, d_head]; for tokens and MLPs that is their mean on
-    `reference`, [reference, pos].
+    say when they are taken out, [1, pos, head, d_head]; for tokens and MLPs that is their mean in
+    `theirs`, a run on other prompts, with resid_pre and mlp_out.
     """
 
     def __init__(
@@ -41,9 +41,9 @@ class Hearing:
         stages: Stages,
         run: Run,
         instead: list[Float[Tensor, "1 pos head d_head"]],
-        reference: Int[Tensor, "reference pos"],
+        theirs: Run,
     ) -> None:
-        self.stages, self.run, self.instead, self.reference = stages, run, instead, reference
+        self.stages, self.run, self.instead, self.theirs = stages, run, instead, theirs
 
     @torch.no_grad()
     def feeders(self, head: Head, query: int, key: int) -> list[Feeder]:
@@ -86,8 +86,7 @@ class Hearing:
     @cached_property
     def _said(self) -> tuple[list[str], Float[Tensor, "sender pos d_model"]]:
         """Everybody who writes, in order, and what each writes beyond its mean."""
-        stages, run = self.stages, self.run
-        theirs = stages.run(self.reference, keep=("resid_pre", "mlp_out"))
+        stages, run, theirs = self.stages, self.run, self.theirs
         names, said = [TOKENS], [run.resid_pre[0] - theirs.resid_pre[0].mean(0, keepdim=True)]
         for layer in range(stages.n_layers):
             for number in range(stages.n_heads):

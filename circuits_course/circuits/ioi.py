@@ -20,12 +20,12 @@ from transformer_lens import ActivationCache
 
 from circuits_course.circuits.evidence import FEWEST, Interval, interval
 from circuits_course.circuits.heads import PUBLISHED_IOI, Head
-from circuits_course.circuits.norms import centred
+from circuits_course.circuits.norms import centred, final_scale_of
 from circuits_course.circuits.patching import Ablation
+from circuits_course.circuits.patching.stages import stages_of
 from circuits_course.data.ioi import IOIBatch
 from circuits_course.errors import CourseError
 
-AT_END = ("hook_attn_out", "hook_mlp_out", "attn.hook_z", "ln_final.hook_scale")
 MEASURED = Path(__file__).parent / "measured"
 
 
@@ -38,12 +38,16 @@ def run_at_end(
     The cache holds what attribution needs: resid_pre of layer 0, every attn_out, mlp_out and z,
     and the scale of the final norm.
     """
-    logits, cache = model.run_with_cache(
-        tokens, names_filter=lambda name: name == "blocks.0.hook_resid_pre" or name.endswith(AT_END)
-    )
-    rows = torch.arange(len(tokens))
-    kept = {name: value[rows, end][:, None] for name, value in cache.items()}
-    return logits[rows, end][:, None], ActivationCache(kept, model)
+    stages, rows = stages_of(model, tokens), torch.arange(len(tokens))
+    run = stages.run(tokens, keep=("resid_pre", "attn_out", "mlp_out", "z"))
+    final = run.resid_final[rows, end][:, None]
+    kept = {"blocks.0.hook_resid_pre": run.resid_pre[0]}
+    for name, layers in (("hook_attn_out", run.attn_out), ("hook_mlp_out", run.mlp_out),
+                         ("attn.hook_z", run.z)):  # fmt: skip
+        kept |= {f"blocks.{layer}.{name}": value for layer, value in enumerate(layers)}
+    kept = {name: value[rows, end][:, None] for name, value in kept.items()}
+    kept["ln_final.hook_scale"] = final_scale_of(model, final)[..., None]
+    return stages.logits(final), ActivationCache(kept, model)
 
 
 def answer_directions(
@@ -83,17 +87,13 @@ def attention_between(
     pairs: (query, key), for example ("END", "IO"); all are read from one run. each: keep the
     prompts apart, as a last axis.
     """
-    rows, pairs = torch.arange(len(tokens)), list(pairs)
-    found: dict[tuple[str, str], list[Tensor]] = {pair: [] for pair in pairs}
-
-    def keep(pattern: Tensor, hook: Any) -> None:
-        for query, key in pairs:
-            looks = pattern[rows, :, positions[query], positions[key]]
-            found[query, key].append(looks.T if each else looks.mean(0))
-
-    names = [f"blocks.{layer}.attn.hook_pattern" for layer in range(model.cfg.n_layers)]
-    model.run_with_hooks(tokens, return_type=None, fwd_hooks=[(name, keep) for name in names])
-    return {pair: torch.stack(layers) for pair, layers in found.items()}
+    rows = torch.arange(len(tokens))
+    patterns = stages_of(model, tokens).run(tokens, keep=("pattern",)).pattern
+    found = {}
+    for query, key in pairs:
+        looks = torch.stack([p[rows, :, positions[query], positions[key]] for p in patterns])
+        found[query, key] = looks.mT if each else looks.mean(1)  # from [layer, batch, head]
+    return found
 
 
 def pair_means(values: Float[Tensor, "*what batch"]) -> Float[Tensor, "*what pair"]:

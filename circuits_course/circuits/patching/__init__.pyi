@@ -1,5 +1,6 @@
 from .ablation import Ablation as Ablation
 from .ablation import ablate as ablate
+from .ablation import ablations as ablations
 from .attribution import attribution_patch as attribution_patch
 from .attribution import attribution_path as attribution_path
 from .direct import DirectEffects as DirectEffects

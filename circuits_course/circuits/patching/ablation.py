@@ -31,7 +31,7 @@ from circuits_course.data.logit_difference import LogitDifference
 from circuits_course.errors import CourseError, UnknownName
 
 Mode = Literal["zero", "mean", "resample"]
-MODES = ("zero", "mean", "resample")
+MODES: tuple[Mode, ...] = ("zero", "mean", "resample")
 Heads = Iterable[Head] | Mapping[Head, Bool[Tensor, "batch pos"]]
 REMEMBERED = 64_000_000  # bytes of residual streams
 
@@ -45,7 +45,8 @@ class Ablation:
     per prompt, reference_groups one per reference prompt (default: `groups`); means and samples
     are taken among the reference prompts with the prompt's number, as Wang et al. 2022 (arXiv
     2211.00593, section 2) do with templates. Padding of shorter prompts is left out of means.
-    seed: of the resampling, in which no prompt gets its own row where there is another.
+    seed: of the resampling, in which no prompt gets its own row where there is another. said: every
+    layer's outputs z on `reference`, where they are at hand.
 
     Raises UnknownName or CourseError for modes and shapes that do not fit.
     """
@@ -61,6 +62,7 @@ class Ablation:
         groups: Int[Tensor, " batch"] | None = None,
         reference_groups: Int[Tensor, " reference"] | None = None,
         seed: int = 0,
+        said: list[Tensor] | None = None,
     ) -> None:
         if mode not in MODES:
             raise UnknownName("way to ablate", mode, MODES)
@@ -72,7 +74,7 @@ class Ablation:
         require_left_aligned(model, tokens)
         self.model, self.tokens, self.stages = model, tokens, stages_of(model, tokens)
         self.base: Run = self.stages.run(tokens, keep=("resid_pre", "k", "v", "z"))
-        z = self.stages.run(reference, keep=("z",)).z
+        z = self.stages.run(reference, keep=("z",)).z if said is None else said
         theirs = real_positions(model, reference)
         if mode != "zero":
             needed = real_lengths(model, tokens)
@@ -173,6 +175,16 @@ class Ablation:
             return value
 
         return edit
+
+
+def ablations(
+    model: Any, tokens: Tokens, modes: Iterable[Mode] = MODES, **options: Any
+) -> dict[Mode, Ablation]:
+    """The same prompts ablated in several ways, the reference run once: options of `Ablation`."""
+    reference = options.get("reference", tokens)
+    with torch.no_grad():
+        said = stages_of(model, tokens).run(reference, keep=("z",)).z
+    return {mode: Ablation(model, tokens, mode, said=said, **options) for mode in modes}
 
 
 def ablate(

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import replace
+from itertools import groupby
 from typing import Any
 
 import torch
@@ -87,8 +88,10 @@ def path_patch_sweep(
         stages = paths.stages
         untouched = paths.tail.scores(paths.base.resid_final[None])[0]
         result = untouched.expand(stages.n_layers, stages.n_heads, *untouched.shape).clone()
-        for layer in range(min(paths.last_receiver, stages.n_layers)):
-            result[layer] = paths.scores([(layer, head) for head in range(stages.n_heads)])
+        last = min(paths.last_receiver, stages.n_layers)
+        if last:
+            heads = [(layer, head) for layer in range(last) for head in range(stages.n_heads)]
+            result[:last] = paths.scores(heads).unflatten(0, (last, stages.n_heads))
         return result
 
     return _by_place(sweep, model, clean, corrupted, receivers, metric, position)
@@ -187,21 +190,25 @@ class _Paths:
 
     @torch.no_grad()
     def scores(self, senders: Sequence[Head]) -> Float[Tensor, " sender"]:
-        """The metric for senders of one layer."""
+        """The metric for each sender by itself; they come sorted by layer."""
         values = []
         for part in chunks(len(senders), self.tail.runs_at_once()):
-            inputs, resid = self._frozen(senders[part])
+            written = {
+                layer: torch.cat([self._written([sender]) for sender in here])
+                for layer, here in groupby(senders[part], key=lambda sender: sender[0])
+            }
+            inputs, resid = self._heard(written)
             values.append(self.tail.scores(resid if self.to_logits else self._hearing(inputs)))
         return torch.cat(values)
 
     def together(self, senders: Collection[Head]) -> Tensor:
         """The metric when several senders, of any layers, are heard at once."""
         first = min(layer for layer, _ in senders)
-        wanted = self._wanted()
-        sent = {layer: self._sent([s for s in senders if s[0] == layer]) for layer, _ in senders}
-        written = {layer: self.stages.write(layer, z)[:, wanted] for layer, z in sent.items()}
-        resid = self.tail.of(self.base.resid_pre[first])[None, :, wanted]
-        inputs, resid = self._heard(first, resid, written)
+        written = {
+            layer: self._written([sender for sender in senders if sender[0] == layer])
+            for layer, _ in senders
+        }
+        inputs, resid = self._heard({first: written.pop(first)}, written)
         if not self.to_logits:
             resid = self._hearing(inputs) if inputs else self.base.resid_final[None]
         return self.tail.scores(resid)[0]
@@ -210,27 +217,35 @@ class _Paths:
         """With heads frozen no position affects another: for the logits, only those read matter."""
         return self.tail.last_read if self.to_logits else slice(None)
 
-    def _frozen(self, senders: Sequence[Head]) -> tuple[HeadInputs, Tensor]:
-        """What receivers read, and the final residual stream, with the other heads frozen."""
-        first, wanted = senders[0][0], self._wanted()
-        z = torch.stack([self._sent([sender]) for sender in senders])[:, :, wanted]
-        resid = self.tail.of(self.base.resid_pre[first])[:, wanted].expand(len(z), -1, -1, -1)
-        return self._heard(first, resid, {first: self.stages.write(first, z)})
-
     def _heard(
-        self, first: int, resid: Tensor, written: dict[int, Tensor]
+        self, begun: dict[int, Tensor], later: dict[int, Tensor] | None = None
     ) -> tuple[HeadInputs, Tensor]:
-        """From layer `first` on, with what these layers' attention writes, frozen elsewhere."""
+        """What receivers read, and the final residual stream, with the other heads frozen.
+
+        begun: by layer, what its attention writes in the runs [run, batch, tail, d_model] that
+        begin there. later: what it writes in layers above instead of what is frozen.
+        """
         inputs: HeadInputs = {}
-        wanted = self._wanted()
-        for layer in range(first, self.stages.n_layers):
-            if layer > first:
-                inputs |= self._read(layer, resid)
+        later, wanted, n_runs = later or {}, self._wanted(), sum(map(len, begun.values()))
+        resid = self.tail.of(self.base.resid_pre[0])[None, :, wanted][:0]
+        for layer in range(min(begun), self.stages.n_layers):
+            if len(resid):
+                inputs |= self._read(layer, resid, n_runs)
             if layer >= self.last_receiver:
                 break
-            frozen = self.tail.of(self.base.attn_out[layer])[:, wanted]
-            resid = self.tail.rest(layer, resid, written.get(layer, frozen))
+            frozen = self.tail.of(self.base.attn_out[layer])[None, :, wanted]
+            attn_out = later.get(layer, frozen).expand(resid.shape)
+            if layer in begun:
+                own = self.tail.of(self.base.resid_pre[layer])[:, wanted]
+                resid = torch.cat([resid, own.expand(begun[layer].shape)])
+                attn_out = torch.cat([attn_out, begun[layer]])
+            resid = self.tail.rest(layer, resid, attn_out)
         return inputs, resid
+
+    def _written(self, senders: Sequence[Head]) -> Float[Tensor, "1 batch end d_model"]:
+        """What a layer's attention writes with the outputs of some of its heads replaced."""
+        z = self._sent(senders)[None, :, self._wanted()]
+        return self.stages.write(senders[0][0], z)
 
     def _sent(self, senders: Sequence[Head]) -> Float[Tensor, "batch tail head d_head"]:
         """z of a layer with the outputs of some of its heads replaced."""
@@ -240,8 +255,8 @@ class _Paths:
             z[:, :, head] = torch.where(self.where, self.source_z[layer][:, :, head], z[:, :, head])
         return self.tail.of(z)
 
-    def _read(self, layer: int, resid: Tensor) -> HeadInputs:
-        """What the receivers of a layer read from these residual streams."""
+    def _read(self, layer: int, resid: Tensor, n_runs: int) -> HeadInputs:
+        """What the receivers of a layer read from these streams; in runs to come, their own."""
         here = [receiver for receiver in self.receivers if receiver[0] == layer]
         if not here:
             return {}
@@ -249,9 +264,12 @@ class _Paths:
         inputs: HeadInputs = {}
         for _, name, head in here:
             if name == "z":
-                inputs[layer, name, head] = self._own_values(layer, head, qkv["v"])
+                read = self._own_values(layer, head, qkv["v"])
             else:
-                inputs[layer, name, head] = qkv[name][..., head, :]
+                read = qkv[name][..., head, :]
+            own = self.tail.of(getattr(self.base, name)[layer])[..., head, :]
+            rest = own.expand(n_runs - len(read), *own.shape)
+            inputs[layer, name, head] = torch.cat([read, rest])
         return inputs
 
     def _own_values(

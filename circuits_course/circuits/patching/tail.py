@@ -10,7 +10,7 @@ from circuits_course.circuits.patching.metrics import Metric
 from circuits_course.circuits.patching.stages import Edit, Run, Stages, causal_softmax, unedited
 from circuits_course.data.logit_difference import LogitDifference
 
-ROWS = 4096  # positions of all sequences that go through a layer at once
+NUMBERS = 300_000  # of residual streams that go through a layer at once: what a cache holds
 
 
 class Tail:
@@ -42,8 +42,7 @@ class Tail:
 
     def runs_at_once(self) -> int:
         """How many runs make a batch of a good size."""
-        batch = len(self.base.resid_final)
-        return max(1, ROWS // (batch * (self.n_pos - self.start)))
+        return max(1, NUMBERS // self.of(self.base.resid_final).numel())
 
     def through(
         self, layer: int, resid: Float[Tensor, "run batch tail d_model"], edit: Edit = unedited
