@@ -162,9 +162,10 @@ def path_patch(
     def is_z(name: str) -> bool:
         return name.endswith("attn.hook_z")
 
-    _, clean_cache = model.run_with_cache(clean_prompt, names_filter=is_z)
-    _, corrupt_cache = model.run_with_cache(corrupt_prompt, names_filter=is_z)
     layer, head, kind = receiver
+    below = {"stop_at_layer": layer + 1}  # the receiver's layer is the last that has to run
+    _, clean_cache = model.run_with_cache(clean_prompt, names_filter=is_z, **below)
+    _, corrupt_cache = model.run_with_cache(corrupt_prompt, names_filter=is_z, **below)
     receiver_name = utils.get_act_name(kind, layer)
     heard = {}
 
@@ -186,7 +187,7 @@ def path_patch(
         return x
 
     # BEGIN BLANK
-    model.run_with_hooks(clean_prompt, fwd_hooks=[(is_z, freeze), (receiver_name, listen)])
+    model.run_with_hooks(clean_prompt, fwd_hooks=[(is_z, freeze), (receiver_name, listen)], **below)
     return model.run_with_hooks(clean_prompt, fwd_hooks=[(receiver_name, say)])
     # END BLANK
 
