@@ -555,8 +555,8 @@ directly = (high - told) / gap
 plot_heads(directly, "What each head tells the logits directly", unit="lost", diverging=True)
 
 # %% [markdown]
-# Who is told by the reader, in turn? Your `path_patch` once more, into the queries of the strongest writers; and all
-# paths as one picture.
+# Who is told by the reader, in turn? The engine's `path_patch`, which said the same as yours, into the queries of the
+# strongest writers; and all paths as one picture.
 
 # %%
 from circuits_course.plots import plot_circuit
@@ -565,7 +565,7 @@ writers = [head for head in strongest_heads(directly.abs(), 5) if head[0] > read
 edges = [(head_name(w), "logits", directly[w]) for w in writers]
 edges += [(name, head_name(reader), row["lost"], "V") for name, row in table.items()]
 for head in writers:
-    heard = logit_diff(path_patch(real, clean, s2, reader, (*head, "q")))
+    heard = patching.path_patch(real, clean, s2, reader, (*head, "q"), logit_diff)
     edges.append((head_name(reader), head_name(head), (high - heard) / gap, "Q"))
 ends = dict.fromkeys(end for edge in edges for end in edge[:2] if end != "logits")
 plot_circuit(dict.fromkeys(ends, ""), edges, "Paths that you patched on SmolLM2",

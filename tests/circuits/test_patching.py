@@ -161,6 +161,7 @@ def test_a_metric_may_read_each_prompt_elsewhere(model, prompts):
 def test_the_engine_itself_works_in_parts(model, prompts, monkeypatch):
     whole = patch_sweep(model, *prompts, METRIC, HEAD)
     monkeypatch.setattr("circuits_course.circuits.patching.tail.NUMBERS", 1)
+    monkeypatch.setattr("circuits_course.circuits.patching.stages.NUMBERS", 1)
     parts = patch_sweep(model, *prompts, METRIC, HEAD)
     torch.testing.assert_close(parts, whole, atol=1e-5, rtol=1e-5)
 

@@ -27,7 +27,8 @@ from circuits_course.circuits.patching.metrics import (
     Tokens,
     require_pair,
 )
-from circuits_course.circuits.patching.stages import Run, Stages, chunks, stages_of
+from circuits_course.circuits.patching.stages import Run, Stages, stages_of
+from circuits_course.circuits.patching.tail import chunks
 from circuits_course.data.logit_difference import LogitDifference
 from circuits_course.errors import CourseError
 

@@ -25,8 +25,8 @@ from circuits_course.circuits.patching.metrics import (
     first_difference,
     require_pair,
 )
-from circuits_course.circuits.patching.stages import Edit, Stages, chunks, stages_of
-from circuits_course.circuits.patching.tail import Tail
+from circuits_course.circuits.patching.stages import Edit, Stages, stages_of
+from circuits_course.circuits.patching.tail import Tail, chunks
 from circuits_course.data.logit_difference import LogitDifference
 from circuits_course.errors import CourseError
 

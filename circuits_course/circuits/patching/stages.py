@@ -8,7 +8,7 @@ a layer and a position is then taken from a run that has it, and not computed ag
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -28,6 +28,7 @@ Edit = Callable[[str, int, Tensor], Tensor]
 
 KEPT = ("resid_pre", "q", "k", "v", "pattern", "z", "attn_out", "mlp_out")
 ROTATION = ("blocks.0.attn.hook_cos", "blocks.0.attn.hook_sin")
+NUMBERS = 300_000  # of residual streams that go through a layer at once: what a cache holds
 AGREEMENT = 1e-3  # largest difference of log-probabilities to the model's own forward
 _agreed: WeakSet[Any] = WeakSet()
 
@@ -58,6 +59,15 @@ class Run:
     z: list[Tensor]
     pattern: list[Tensor]
     resid_final: Tensor
+
+
+def _joined(parts: list[Run]) -> Run:
+    """Runs of parts of a batch as one."""
+    layers = {
+        name: [torch.cat(values) for values in zip(*(getattr(p, name) for p in parts), strict=True)]
+        for name in KEPT
+    }
+    return Run(**layers, resid_final=torch.cat([part.resid_final for part in parts]))
 
 
 def unedited(_name: str, _layer: int, value: Tensor) -> Tensor:
@@ -158,6 +168,9 @@ class Stages(ABC):
         edit: called with every name of `KEPT` and layer in turn; what it returns takes the value's
         place. until: the last layer to run, whose residual stream then comes as resid_final.
         """
+        at_once = max(1, NUMBERS // (tokens.shape[1] * self.model.cfg.d_model))
+        if edit is None and len(tokens) > at_once:
+            return _joined([self.run(part, None, keep, until) for part in tokens.split(at_once)])
         edit = edit or unedited
         resid = self.embed(tokens)
         kept: dict[str, list[Tensor]] = {name: [] for name in KEPT}
@@ -384,8 +397,3 @@ def _require_agreement(model: Any, stages: Stages, tokens: Tensor) -> None:
             f"Taken apart, this model gives other log-probabilities (by up to {largest:.2g}); "
             "use transformer_lens.patching, which runs it whole."
         )
-
-
-def chunks(count: int, size: int) -> Iterator[slice]:
-    """Slices of at most `size` that cover range(count)."""
-    yield from (slice(start, min(start + size, count)) for start in range(0, count, size))

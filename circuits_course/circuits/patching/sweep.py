@@ -27,8 +27,8 @@ from circuits_course.circuits.patching.metrics import (
     first_difference,
     require_pair,
 )
-from circuits_course.circuits.patching.stages import Run, Stages, chunks, mix, stages_of
-from circuits_course.circuits.patching.tail import Tail
+from circuits_course.circuits.patching.stages import Run, Stages, mix, stages_of
+from circuits_course.circuits.patching.tail import Tail, chunks
 from circuits_course.data.logit_difference import LogitDifference
 from circuits_course.errors import CourseError, UnknownName
 

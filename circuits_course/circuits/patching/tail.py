@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from circuits_course.circuits.patching.metrics import Metric
-from circuits_course.circuits.patching.stages import Edit, Run, Stages, causal_softmax, unedited
+from circuits_course.circuits.patching.stages import (
+    NUMBERS,
+    Edit,
+    Run,
+    Stages,
+    causal_softmax,
+    unedited,
+)
 from circuits_course.data.logit_difference import LogitDifference
-
-NUMBERS = 300_000  # of residual streams that go through a layer at once: what a cache holds
 
 
 class Tail:
@@ -96,3 +103,8 @@ class Tail:
 
     def _call(self, resid: Float[Tensor, "batch end d_model"]) -> Tensor:
         return torch.as_tensor(self.metric(self.stages.logits(self.whole(resid))))
+
+
+def chunks(count: int, size: int) -> Iterator[slice]:
+    """Slices of at most `size` that cover range(count)."""
+    yield from (slice(start, min(start + size, count)) for start in range(0, count, size))
