@@ -12,7 +12,8 @@ from torch import Tensor
 
 from circuits_course.circuits.heads import Head, require_heads
 from circuits_course.circuits.padding import require_one_length
-from circuits_course.circuits.patching.stages import Stages, chunks, stages_of
+from circuits_course.circuits.patching.stages import Stages, stages_of
+from circuits_course.circuits.patching.tail import chunks
 from circuits_course.circuits.silencing import silenced
 from circuits_course.errors import CourseError
 from circuits_course.models.packed import packed, packed_linear
