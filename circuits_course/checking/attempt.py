@@ -13,10 +13,9 @@ from dataclasses import dataclass
 from types import CodeType, TracebackType
 from typing import Any, TypeGuard
 
-import torch
 from torch import nn
 
-from circuits_course.checking.guard import ModelHarmed, settings_kept, unharmed
+from circuits_course.checking.guard import ModelHarmed, from_seed_0, settings_kept, unharmed
 
 
 @dataclass(frozen=True)
@@ -66,7 +65,7 @@ def run_attempt(attempt: Callable[..., Any], args: tuple[Any, ...], kwargs: dict
     models = [a for a in (*args, *kwargs.values()) if isinstance(a, nn.Module)]
     try:
         with settings_kept(), unharmed(models):
-            torch.manual_seed(0)
+            from_seed_0()
             return attempt(*args, **kwargs)
     except KeyboardInterrupt as error:
         line = _own_frames(error.__traceback__, _code(attempt))

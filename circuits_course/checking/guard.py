@@ -60,6 +60,15 @@ def unharmed(models: list[nn.Module]) -> Iterator[None]:
         raise ModelHarmed(harm)
 
 
+def from_seed_0() -> None:
+    """As `torch.manual_seed(0)`, which for absent devices writes down the stack of calls each time
+    and takes 150 times as long."""
+    if torch.cuda.is_available():
+        torch.manual_seed(0)
+    else:
+        torch.default_generator.manual_seed(0)
+
+
 @contextmanager
 def settings_kept() -> Iterator[None]:
     """Random states, defaults of dtype and device, gradient mode and threads are put back."""
@@ -84,13 +93,22 @@ class _Look:
     """What a model looks like: its modules, what hangs on them, and its weights."""
 
     def __init__(self, model: nn.Module) -> None:
-        self.modules = {name: _shape_of(module) for name, module in model.named_modules()}
-        self.hooks = {name: _hooks_of(module) for name, module in model.named_modules()}
-        self.weights = {name: _weight(tensor) for name, tensor in _tensors(model)}
-        self.grads = sum(parameter.grad is not None for parameter in model.parameters())
-        self.training = {name: module.training for name, module in model.named_modules()}
+        modules, parameters = list(model.named_modules()), list(model.named_parameters())
+        self.tensors = [*parameters, *model.named_buffers()]
+        self.modules = {name: _shape_of(module) for name, module in modules}
+        self.hooks = {name: _hooks_of(module) for name, module in modules}
+        self.weights = {name: _weight(tensor) for name, tensor in self.tensors}
+        self.grads = sum(parameter.grad is not None for _, parameter in parameters)
+        self.training = {name: module.training for name, module in modules}
         self.switches = dict(vars(getattr(model, "cfg", None) or _Nothing()))
-        self.asks = {name: p.requires_grad for name, p in model.named_parameters()}
+        self.asks = {name: parameter.requires_grad for name, parameter in parameters}
+
+    def turned(self, other: _Look) -> bool:
+        """Whether a switch is not as it was."""
+        return (self.training, self.asks) != (other.training, other.asks) or any(
+            isinstance(value, bool) and self.switches.get(name, value) is not value
+            for name, value in other.switches.items()
+        )
 
 
 class _Nothing:
@@ -118,9 +136,9 @@ def _weight(tensor: Tensor) -> tuple[int, int]:
 
 def _copy_of(model: nn.Module) -> nn.Module | None:
     """A spare of a small model, made when it is first handed out; None for a large one."""
-    if sum(parameter.numel() for parameter in model.parameters()) > COPIED:
-        return None
     if model not in _copies:
+        if sum(parameter.numel() for parameter in model.parameters()) > COPIED:
+            return None
         try:
             _copies[model] = copy.deepcopy(model)
         except Exception:  # not made to be copied: it is watched, and mended where it can be
@@ -132,32 +150,32 @@ def _mend(model: nn.Module, spare: nn.Module | None, before: _Look) -> str | Non
     """What was done to a model, after it has been undone as far as can be."""
     try:
         now, harm = _Look(model), None
-        harm = _harm(before, now, model, spare)
+        harm = _harm(before, now, spare)
     except Exception:  # whatever is left, it is not a model any more
         now, harm = None, CHANGES_MODEL
     if harm and spare is not None:
         _put_back(model, spare)
     elif harm:
         _take_off_hooks(model)
-    if now is not None:
+    if now is not None and (harm or now.turned(before)):
         _reset_switches(model, before)
     return harm
 
 
-def _harm(before: _Look, now: _Look, model: nn.Module, spare: nn.Module | None) -> str | None:
+def _harm(before: _Look, now: _Look, spare: nn.Module | None) -> str | None:
     if now.modules != before.modules:
         return CHANGES_MODEL
     if now.hooks != before.hooks:
         more = sum(map(sum, now.hooks.values())) >= sum(map(sum, before.hooks.values()))
         return LEAVES_HOOKS if more else TAKES_HOOKS
     # A write to `.data` leaves no mark, so small models are compared number by number.
-    if _differ(model, spare) if spare is not None else now.weights != before.weights:
+    if _differ(now, spare) if spare is not None else now.weights != before.weights:
         return CHANGES_WEIGHTS
     return LEAVES_GRADIENTS if now.grads > before.grads else None
 
 
-def _differ(model: nn.Module, spare: nn.Module) -> bool:
-    pairs = zip(_tensors(model), _tensors(spare), strict=True)
+def _differ(now: _Look, spare: nn.Module) -> bool:
+    pairs = zip(now.tensors, _tensors(spare), strict=True)
     return any(not torch.equal(one[1], other[1]) for one, other in pairs)
 
 

@@ -16,13 +16,11 @@ from contextlib import ExitStack
 from functools import cache
 from typing import Any, BinaryIO
 
-import torch
-
 import circuits_course
 import circuits_course.notebook
 from circuits_course.checking import limits
 from circuits_course.checking.attempt import Raised, run_attempt
-from circuits_course.checking.guard import settings_kept
+from circuits_course.checking.guard import from_seed_0, settings_kept
 from circuits_course.checking.running import run_once
 from circuits_course.checks import load_checks
 from circuits_course.checks.references import load_reference
@@ -192,7 +190,7 @@ class _Serving:
         if request.get("begin"):
             self._trial.close()
             self._trial.enter_context(settings_kept())
-            torch.manual_seed(0)
+            from_seed_0()
         number = request["function"]
         function = self._answer if number is None else self._functions[number]
         args, kwargs = self._arguments(request, tensors)
