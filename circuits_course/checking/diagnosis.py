@@ -66,7 +66,7 @@ def diagnose(exercise: Declaration, findings: list[Finding]) -> Cause | None:
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        on_file = _on_file(exercise, findings)
+        on_file = cause_on_file(exercise, findings)
         other = None if on_file and on_file.sure else explain(exercise, findings)
     if other is None:
         return on_file
@@ -74,7 +74,7 @@ def diagnose(exercise: Declaration, findings: list[Finding]) -> Cause | None:
     return Cause(other.name, other.because, True, other.of_numbers, whole)
 
 
-def _on_file(exercise: Declaration, findings: list[Finding]) -> Cause | None:
+def cause_on_file(exercise: Declaration, findings: list[Finding]) -> Cause | None:
     shares = {
         wrong.name: (_share(exercise, wrong, findings), wrong) for wrong in exercise.wrong_answers
     }

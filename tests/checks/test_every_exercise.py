@@ -9,7 +9,7 @@ from itertools import combinations
 
 import pytest
 
-from circuits_course.checking.diagnosis import MOST, _on_file, agreement
+from circuits_course.checking.diagnosis import MOST, agreement, cause_on_file
 from circuits_course.checking.outcome import Outcome
 from circuits_course.checks import load_checks, ready
 from circuits_course.checks.references import load_reference, stub_source
@@ -42,7 +42,7 @@ def taken_for_another(exercise):
         gone = {wrong.name}.union(*(pair for pair in SAME if wrong.name in pair))
         rest = [other for other in exercise.wrong_answers if other.name not in gone]
         findings = exercise.known_findings[wrong.name]
-        cause = _on_file(replace(exercise, wrong_answers=rest), findings)
+        cause = cause_on_file(replace(exercise, wrong_answers=rest), findings)
         if cause:
             taken.add((exercise.name, wrong.name, cause.name))
     return taken
