@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
+import sys
 import threading
 import time
 
@@ -19,6 +20,8 @@ from circuits_course.checking.repair import ONE_CHANGE
 from circuits_course.checking.time_limit import time_limit
 
 SEEN: list[float] = []
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="no copies of processes there")
 
 
 @pytest.fixture(scope="module")

@@ -224,9 +224,7 @@ def test_a_crash_says_where_on_what_and_shows_own_lines_only(row_means):
     assert result.outcome is Outcome.CRASHED
     first, *trace = result.text.splitlines()
     assert first.startswith("✘ Your function raised IndexError: tuple index out of range on x")
-    assert (
-        "of shape [2, 3]. One change, in line 2 of your function, makes every case pass:" in first
-    )
+    assert "of shape [2, 3]." in first
     assert len(trace) == 1
     assert "in crashes, line" in trace[0]
     assert trace[0].endswith("width = x.shape[5]")
