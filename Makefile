@@ -83,6 +83,8 @@ model: $(VENV)/.test
 	$(TEST_ENV) CIRCUITS_COURSE_TIMEOUT=60 $(PY) -c 'from circuits_course import load_model; load_model("auto")'
 
 # In random order (pytest-randomly): a test that leaves something behind is found out.
+# Browsers and class reports wait for clocks, so one worker more than cores keeps both busy.
+unit: WORKERS = 3
 unit: $(VENV)/.test
 	$(TEST_ENV) $(PYTEST) --no-loadscope-reorder -m "not rebuild" --ignore=tests/claims tests
 
