@@ -20,7 +20,7 @@ SOURCES := circuits_course tests exercises solutions
 # and a progress file of their own.
 TEST_ENV := CIRCUITS_COURSE_MODEL=smollm2-135m OMP_NUM_THREADS=1 TQDM_DISABLE=1
 SCRATCH = scratch=$$(mktemp -d) && trap 'rm -rf "$$scratch"' EXIT && export CIRCUITS_COURSE_HOME="$$scratch"
-PYTEST := $(PY) -m pytest -q -n $(WORKERS) --dist loadscope
+PYTEST = $(PY) -m pytest -q -n $(WORKERS) --dist loadscope
 
 .PHONY: help lab book book-tests test setup format lint types rooms model unit claims claims-table notebooks slides test-colab test-hub test-bundle clean
 
