@@ -15,6 +15,7 @@ from typing import Any
 from circuits_course.checking.source_tree import (
     OPPOSITES,
     is_module,
+    neighbours_exchanged,
     number_in,
     on_one_line,
     places,
@@ -166,9 +167,7 @@ def _subscript(node: ast.Subscript) -> Iterator[ast.AST]:
         left = [*entries[:i], *entries[i + 1 :]]
         inside = left[0] if len(left) == 1 else ast.Tuple(left, ast.Load())
         yield ast.Subscript(node.value, inside, node.ctx)
-    for i in range(len(entries) - 1):
-        order = [*entries]
-        order[i : i + 2] = order[i + 1], order[i]
+    for order in neighbours_exchanged(entries):
         yield ast.Subscript(node.value, ast.Tuple(order, ast.Load()), node.ctx)
 
 
@@ -178,9 +177,7 @@ def _call(node: ast.Call) -> Iterator[ast.AST]:
         yield node.func.value
     elif node.args and not isinstance(node.args[0], ast.Starred):
         yield node.args[0]
-    for i in range(len(node.args) - 1):
-        order = [*node.args]
-        order[i : i + 2] = order[i + 1], order[i]
+    for order in neighbours_exchanged(node.args):
         yield ast.Call(node.func, order, node.keywords)
     for keyword in node.keywords:
         left = [other for other in node.keywords if other is not keyword]

@@ -6,7 +6,7 @@ import ast
 from collections.abc import Iterator
 
 from circuits_course.checking.edits import Edit, shown
-from circuits_course.checking.source_tree import is_module, places
+from circuits_course.checking.source_tree import is_module, neighbours_exchanged, places
 
 STEPS = {
     "_.squeeze(0)": "{} without its first axis, of length 1,",
@@ -141,11 +141,9 @@ def _moved(node: ast.AST, field: str, body: list[ast.stmt]) -> Iterator[Edit]:
             out = [*body[:i], ast.copy_location(held, statement), last, *body[i + 1 :]]
             phrase = f"{shown(last)} after the block that it stands in"
             yield Edit(node, field, None, body, out, last.lineno, phrase)
-    for i in range(len(body) - 1):
-        order = [*body]
-        order[i : i + 2] = order[i + 1], order[i]
-        phrase = f"{shown(body[i])} after the statement below it"
-        yield Edit(node, field, None, body, order, body[i].lineno, phrase)
+    for first, order in zip(body, neighbours_exchanged(body), strict=False):
+        phrase = f"{shown(first)} after the statement below it"
+        yield Edit(node, field, None, body, order, first.lineno, phrase)
 
 
 def _returned(inner: ast.FunctionDef) -> Iterator[Edit]:

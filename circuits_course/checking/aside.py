@@ -23,15 +23,20 @@ from circuits_course.checking import limits
 def in_a_copy(work: Callable[[], str], seconds: float) -> str:
     """What `work` returns there, or "" where it did not return in time, or at all.
 
-    "" too where the system cannot copy a process (Windows), or not one that has used its libraries
-    for algebra (macOS).
+    "" too where the system cannot copy a process (Windows, or no memory and processes left for it),
+    or not one that has used its libraries for algebra (macOS).
     """
     if sys.platform != "linux":
         return ""
     reading, writing = os.pipe()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # of other threads: the copy has none
-        child = os.fork()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # of threads: the copy has none
+            child = os.fork()
+    except OSError:  # no memory, or no more processes allowed
+        os.close(reading)
+        os.close(writing)
+        return ""
     if child == 0:
         _work_and_end(work, writing, seconds)
     os.close(writing)

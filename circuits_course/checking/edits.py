@@ -12,6 +12,7 @@ from typing import Any
 from circuits_course.checking.source_tree import (
     OPPOSITES,
     is_module,
+    neighbours_exchanged,
     number_in,
     on_one_line,
     places,
@@ -90,7 +91,7 @@ def edits_of_patterns(function: ast.AST) -> Iterator[Edit]:
 
 
 def edits_of_names(function: ast.AST) -> Iterator[Edit]:
-    """Another variable of the function in place of one, the nearest in the text first."""
+    """Another variable of the function in place of one, in the order of the text."""
     own = variables(function)
     for parent, field, index, node in places(function):
         if not isinstance(node, ast.Name) or not isinstance(node.ctx, ast.Load):
@@ -214,8 +215,7 @@ def _other_constants(node: ast.AST, names: list[str]) -> Iterator[ast.expr]:
         values: list[Any] = [-value, value + 1, value - 1, *NUMBERS]
         if isinstance(value, float):
             values += [1 - value, 1 / value if value else 1.0, 2 * value, value / 2, value**2]
-        seen = {value}
-        yield from (ast.Constant(v) for v in values if v not in seen and not seen.add(v))  # type: ignore[func-returns-value]
+        yield from (ast.Constant(other) for other in dict.fromkeys(values) if other != value)
         yield ast.Constant(None)
     elif isinstance(node, ast.Constant) and isinstance(node.value, bool):
         yield ast.Constant(not node.value)
@@ -287,9 +287,7 @@ def _other_indices(node: ast.Subscript) -> Iterator[tuple[ast.AST, str]]:
         yield after, f"another axis for the index of {shown(node)}"
         return
     entries = index.elts
-    for i in range(len(entries) - 1):
-        order = [*entries]
-        order[i : i + 2] = order[i + 1], order[i]
+    for order in neighbours_exchanged(entries):
         after = ast.Subscript(node.value, ast.Tuple(order, ast.Load()), node.ctx)
         yield after, f"two indices exchanged in {shown(node)}"
     for i, entry_ in enumerate(entries):
@@ -310,9 +308,7 @@ def _other_call(node: ast.Call) -> Iterator[tuple[ast.AST, str]]:
             func = ast.Attribute(node.func.value, other, ast.Load())
         after = ast.Call(func, node.args, node.keywords)
         yield after, f"another function in place of `{name}` in {shown(node)}"
-    for i in range(len(node.args) - 1):
-        order = [*node.args]
-        order[i : i + 2] = order[i + 1], order[i]
+    for order in neighbours_exchanged(node.args):
         after = ast.Call(node.func, order, node.keywords)
         yield after, f"two arguments exchanged in {shown(node)}"
     if isinstance(node.func, ast.Attribute) and not is_module(node.func.value) and node.args:

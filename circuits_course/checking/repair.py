@@ -19,7 +19,7 @@ from typing import Any
 
 from circuits_course.checking.additions import statements_moved, steps_added
 from circuits_course.checking.aside import in_a_copy
-from circuits_course.checking.attempt import Elsewhere, source_of
+from circuits_course.checking.attempt import source_of
 from circuits_course.checking.declaring import Case, Declaration
 from circuits_course.checking.diagnosis import Cause
 from circuits_course.checking.edits import (
@@ -48,16 +48,16 @@ def one_change(
     exercise: Declaration, attempt: Callable[..., Any], findings: list[Finding]
 ) -> Cause | None:
     """What to change, or None where no single change was found in time."""
-    tree = _tree(attempt)
-    if tree is None:
+    if not isinstance(attempt, FunctionType):  # one that lives elsewhere, or has no source
         return None
-    because = in_a_copy(lambda: _search(exercise, attempt, findings, tree), LONGEST)
+    because = in_a_copy(lambda: _search(exercise, attempt, findings), LONGEST)
     return Cause(ONE_CHANGE, because, True, whole=True, proven=True) if because else None
 
 
-def _search(
-    exercise: Declaration, attempt: Callable[..., Any], findings: list[Finding], tree: ast.Module
-) -> str:
+def _search(exercise: Declaration, attempt: FunctionType, findings: list[Finding]) -> str:
+    tree = _tree(attempt)
+    if tree is None:
+        return ""
     order = _quickest_first(exercise, attempt, findings)
     for edit in _in_time(_edits(tree, exercise)) if order else ():
         changed = _changed(tree, attempt, edit)
@@ -148,10 +148,8 @@ def _passes(exercise: Declaration, attempt: Callable[..., Any], place: int) -> b
 # --- the answer as a tree -------------------------------------------------------------------------
 
 
-def _tree(attempt: Callable[..., Any]) -> ast.Module | None:
+def _tree(attempt: FunctionType) -> ast.Module | None:
     """The source of a plain function, or None."""
-    if isinstance(attempt, Elsewhere) or not isinstance(attempt, FunctionType):
-        return None
     if attempt.__closure__ or inspect.unwrap(attempt) is not attempt:
         return None
     try:

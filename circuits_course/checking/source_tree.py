@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 _PAIRS = ("mean sum", "max min", "argmax argmin", "amax amin", "any all", "zeros_like ones_like",
@@ -33,6 +33,12 @@ def put(parent: ast.AST, field: str, index: int | None, node: Any) -> None:
         setattr(parent, field, node)
     else:
         getattr(parent, field)[index] = node
+
+
+def neighbours_exchanged(entries: Sequence[Any]) -> Iterator[list[Any]]:
+    """Every order in which two neighbours have changed places."""
+    for i in range(len(entries) - 1):
+        yield [*entries[:i], entries[i + 1], entries[i], *entries[i + 2 :]]
 
 
 def _says_something(node: ast.AST) -> bool:

@@ -148,6 +148,18 @@ def test_who_writes_files_is_not_run_again(exercise, tmp_path, monkeypatch):
     assert "One change" not in exercise.check(writes_a_file).message
 
 
+def test_where_no_copy_can_be_made_the_check_goes_on(exercise, monkeypatch):
+    def refused():
+        raise BlockingIOError("Resource temporarily unavailable")
+
+    monkeypatch.setattr(os, "fork", refused)
+    before = len(os.listdir("/proc/self/fd"))
+    result = exercise.check(over_too_many_axes)
+    assert result.outcome in (Outcome.WRONG, Outcome.CRASHED)
+    assert result.diagnosis is None
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
 @pytest.mark.parametrize(
     "work",
     [
